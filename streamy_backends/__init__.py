@@ -1,0 +1,1 @@
+"""Streamy's own backends: ordinary plug-ins, found like everybody else's."""

@@ -1,0 +1,364 @@
+"""`memory://`: streams in this process's memory, for development, tests and single-process apps.
+
+Everything is bounded. Of a stream, the newest entries are kept, by count, bytes and age; of the
+streams, those most recently written, by count and by bytes in all. A stream that is dropped leaves
+a tombstone (its last id, and whether it has ended), so that its readers are told the truth when
+they come back. When there are too many tombstones, the oldest go, and a cursor of a stream that
+nothing is known of any more becomes a gap.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+from streamy_core.broker import Broker, StreamInfo, Watch
+from streamy_core.errors import Closed, ConfigError, StreamEnded
+from streamy_core.events import Entry, Event, Page
+from streamy_core.hookspecs import BrokerFactory, hookimpl
+from streamy_core.ids import OLDEST, encode_number, make_id, new_epoch, new_nonce, sequence_of
+from streamy_core.urls import options_of
+
+
+@hookimpl
+def streamy_brokers() -> Mapping[str, BrokerFactory]:
+    return {"memory": from_url}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a memory broker keeps.
+
+    history:       the newest entries of a stream.
+    history_bytes: bytes of a stream's data; its newest entry stays, however large.
+    history_age:   seconds.
+    streams:       streams with entries; beyond, the one idle for longest is dropped.
+    total_bytes:   bytes of data in all; beyond, likewise.
+    tombstones:    dropped streams that are remembered.
+    keys:          idempotency keys remembered for one stream.
+    """
+
+    history: int = 1_000
+    history_bytes: int = 4 * 2**20
+    history_age: float = 3_600.0
+    streams: int = 10_000
+    total_bytes: int = 256 * 2**20
+    tombstones: int = 100_000
+    keys: int = 1_000
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise ConfigError(f"memory:// option {limit.name!r} is a number above 0, not {value!r}")
+
+
+def from_url(url: str, options: Mapping[str, Any]) -> MemoryBroker:
+    """The broker for `memory://?history=50&history_age=60`; `options` win over the query."""
+    given: dict[str, Any] = {**options_of(url), **options}
+    kinds = {limit.name: float if limit.name == "history_age" else int for limit in fields(Limits)}
+    for name, value in given.items():
+        if name not in kinds:
+            raise ConfigError(f"memory:// has no option {name!r}; it has {', '.join(kinds)}")
+        try:
+            given[name] = kinds[name](value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"memory:// option {name!r} is a number, not {value!r}") from None
+    return MemoryBroker(Limits(**given))
+
+
+class MemoryBroker(Broker):
+    """See the module. `clock` (seconds, never going back) is injected by tests.
+
+    A forked process keeps the history it was born with and goes on by itself, under a new epoch.
+    """
+
+    shared: ClassVar[bool] = False
+
+    _epoch: str
+    _watches: tuple[_MemoryWatch, ...]
+    _mutex: threading.Lock
+    _pid: int
+
+    def __init__(self, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._logs: OrderedDict[str, _Log] = OrderedDict()  # the one idle for longest comes first
+        self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._forgotten = 0
+        self._bytes = 0
+        self._closed = False
+        self._fork_lock = threading.Lock()
+        self._start()
+
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        with self._lock():
+            log = self._log_for_writing(stream_id)
+            if idempotency_key is not None and (known := log.keys.get(idempotency_key)):
+                return list(known)
+            if log.end is not None:
+                raise StreamEnded(stream_id)
+            ids = self._store(log, stream_id, events)
+            if idempotency_key is not None:
+                log.remember(idempotency_key, ids, self._limits.keys)
+            self._tidy()
+            watches = self._watches
+        for watch in watches:
+            watch.ring(stream_id)
+        return ids
+
+    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+        with self._lock():
+            return {name: self._page(name, cursor, limit) for name, cursor in cursors.items()}
+
+    def tail(self, stream_id: str) -> str:
+        with self._lock():
+            log = self._logs.get(stream_id)
+            return log.last if log else self._remembered(stream_id).last
+
+    def end(self, stream_id: str) -> None:
+        with self._lock():
+            log = self._log_for_writing(stream_id)
+            if log.end is not None:
+                return
+            log.end = self._next_id(log)
+            watches = self._watches
+        for watch in watches:
+            watch.ring(stream_id)
+
+    def watch(self) -> Watch:
+        with self._lock():
+            watch = _MemoryWatch(self._unwatch)
+            self._watches = (*self._watches, watch)
+            return watch
+
+    def streams(self) -> Iterable[StreamInfo]:
+        with self._lock():
+            for log in self._logs.values():
+                self._expire(log)
+            logs = {name: (len(log.entries), log.last, log.end) for name, log in self._logs.items()}
+            dead = {name: (0, stone.last, stone.end) for name, stone in self._tombstones.items()}
+        rows = sorted({**dead, **logs}.items())
+        return [StreamInfo(name, count, last, end is not None) for name, (count, last, end) in rows]
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        with self._lock():
+            self._closed = True
+            watches, self._watches = self._watches, ()
+            self._logs.clear()
+            self._tombstones.clear()
+        for watch in watches:
+            watch.close()
+
+    def _start(self) -> None:
+        self._epoch = new_epoch()
+        self._watches = ()
+        self._mutex = threading.Lock()
+        self._pid = os.getpid()
+
+    def _lock(self) -> threading.Lock:
+        if self._pid != os.getpid():
+            # In a forked child: the lock may be held by a thread that doesn't exist here.
+            with self._fork_lock:
+                if self._pid != os.getpid():
+                    self._start()
+        if self._closed:
+            raise Closed("this memory broker has been closed")
+        return self._mutex
+
+    def _unwatch(self, watch: _MemoryWatch) -> None:
+        with self._mutex:
+            self._watches = tuple(other for other in self._watches if other is not watch)
+
+    def _log_for_writing(self, stream_id: str) -> _Log:
+        log = self._logs.get(stream_id)
+        if log is None:
+            stone = self._remembered(stream_id)
+            self._tombstones.pop(stream_id, None)
+            log = self._logs[stream_id] = _Log(stone.last, stone.end)
+        else:
+            self._logs.move_to_end(stream_id)
+        log.written_at = self._clock()
+        return log
+
+    def _remembered(self, stream_id: str) -> _Tombstone:
+        """What is known of a stream that has no log. Of one never seen: that it is empty."""
+        nobody = _Tombstone(make_id(self._epoch, 0, encode_number(self._forgotten)), None)
+        return self._tombstones.get(stream_id, nobody)
+
+    def _next_id(self, log: _Log) -> str:
+        return make_id(self._epoch, (sequence_of(log.last) or 0) + 1, new_nonce())
+
+    def _store(self, log: _Log, stream_id: str, events: Sequence[Event]) -> list[str]:
+        ids = []
+        now = self._clock()
+        sequence = sequence_of(log.last) or 0
+        for sequence, event in enumerate(events, sequence + 1):
+            entry_id = make_id(self._epoch, sequence, new_nonce())
+            log.append(_Stored(Entry(entry_id, stream_id, event), now, event.size))
+            self._bytes += event.size
+            ids.append(entry_id)
+        self._trim(log)
+        return ids
+
+    def _page(self, stream_id: str, cursor: str, limit: int) -> Page:
+        log = self._logs.get(stream_id)
+        if log is None:
+            stone = self._remembered(stream_id)
+            if cursor in (stone.last, OLDEST):
+                return Page((), stone.end or stone.last, ended=stone.end is not None)
+            if cursor == stone.end:
+                return Page((), cursor, ended=True)
+            return Page((), stone.last, gap=True)
+        self._expire(log)
+        if cursor == log.end:
+            return Page((), cursor, ended=True)
+        place = 0 if cursor in (OLDEST, log.before) else log.place_after(cursor)
+        if place is None:
+            return Page((), log.before, gap=True)
+        entries = log.entries_from(place, limit)
+        if log.end is not None and place + len(entries) == len(log.entries):
+            return Page(entries, log.end, ended=True)
+        after = entries[-1].id if entries else log.before if place == 0 else cursor
+        return Page(entries, after)
+
+    def _trim(self, log: _Log) -> None:
+        limits = self._limits
+        while len(log.entries) > limits.history or (
+            log.bytes > limits.history_bytes and len(log.entries) > 1
+        ):
+            self._bytes -= log.drop_oldest()
+        self._expire(log)
+
+    def _expire(self, log: _Log) -> None:
+        oldest_kept = self._clock() - self._limits.history_age
+        while log.entries and log.entries[0].at < oldest_kept:
+            self._bytes -= log.drop_oldest()
+
+    def _tidy(self) -> None:
+        """Drop streams that are idle beyond age, or are too many, and then tombstones likewise."""
+        limits = self._limits
+        oldest_kept = self._clock() - limits.history_age
+        while len(self._logs) > 1:
+            name, log = next(iter(self._logs.items()))
+            crowded = len(self._logs) > limits.streams or self._bytes > limits.total_bytes
+            if not crowded and log.written_at >= oldest_kept:
+                break
+            del self._logs[name]
+            self._bytes -= log.bytes
+            self._tombstones[name] = _Tombstone(log.last, log.end)
+        while len(self._tombstones) > limits.tombstones:
+            self._tombstones.popitem(last=False)
+            self._forgotten += 1
+
+
+class _Tombstone(NamedTuple):
+    last: str
+    end: str | None
+
+
+class _Stored(NamedTuple):
+    entry: Entry
+    at: float
+    bytes: int
+
+
+class _Log:
+    """One stream's entries, and what is known of those already dropped."""
+
+    __slots__ = ("before", "bytes", "end", "entries", "keys", "last", "written_at")
+
+    def __init__(self, last: str, end: str | None) -> None:
+        self.entries: deque[_Stored] = deque()
+        self.before = last  # the cursor before the oldest entry
+        self.last = last  # the newest entry's id
+        self.end = end  # the end's own id, once the stream has ended
+        self.bytes = 0
+        self.keys: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self.written_at = 0.0
+
+    def append(self, stored: _Stored) -> None:
+        self.entries.append(stored)
+        self.bytes += stored.bytes
+        self.last = stored.entry.id
+
+    def drop_oldest(self) -> int:
+        """Drop one entry and return its bytes."""
+        dropped = self.entries.popleft()
+        self.before = dropped.entry.id
+        self.bytes -= dropped.bytes
+        return dropped.bytes
+
+    def place_after(self, cursor: str) -> int | None:
+        """How many entries lie at or before `cursor`, or None if it isn't one of theirs."""
+        if cursor == self.last:
+            return len(self.entries)
+        sequence, before = sequence_of(cursor), sequence_of(self.before)
+        if sequence is None or before is None or not 0 < (place := sequence - before) <= len(self.entries):
+            return None
+        return place if self.entries[place - 1].entry.id == cursor else None
+
+    def entries_from(self, place: int, limit: int) -> tuple[Entry, ...]:
+        stop = min(place + limit, len(self.entries))
+        return tuple([self.entries[i].entry for i in range(place, stop)])
+
+    def remember(self, key: str, ids: list[str], most: int) -> None:
+        self.keys[key] = tuple(ids)
+        if len(self.keys) > most:
+            self.keys.popitem(last=False)
+
+
+class _MemoryWatch(Watch):
+    def __init__(self, on_close: Callable[[_MemoryWatch], None]) -> None:
+        self._on_close = on_close
+        self._bell = threading.Condition()
+        self._names: set[str] = set()
+        self._rung: set[str] = set()
+        self._interrupted = False
+        self._closed = False
+
+    def add(self, stream_id: str) -> None:
+        with self._bell:
+            self._names.add(stream_id)
+
+    def discard(self, stream_id: str) -> None:
+        with self._bell:
+            self._names.discard(stream_id)
+            self._rung.discard(stream_id)
+
+    def ring(self, stream_id: str) -> None:
+        with self._bell:
+            if stream_id in self._names:
+                self._rung.add(stream_id)
+                self._bell.notify()
+
+    def wait(self, timeout: float | None) -> Collection[str]:
+        with self._bell:
+            if self._closed:
+                raise Closed("this watch has been closed")
+            self._bell.wait_for(lambda: self._rung or self._interrupted or self._closed, timeout)
+            self._interrupted = False
+            rung, self._rung = self._rung, set()
+            return rung
+
+    def interrupt(self) -> None:
+        with self._bell:
+            self._interrupted = True
+            self._bell.notify()
+
+    def close(self) -> None:
+        with self._bell:
+            if self._closed:
+                return
+            self._closed = True
+            self._bell.notify()
+        self._on_close(self)

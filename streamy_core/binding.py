@@ -1,0 +1,75 @@
+"""What one manager holds for one app: settings, broker, hub, publisher. Closed by the manager."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+from .broker import Broker
+from .config import Settings
+from .hub import Hub
+from .ids import join_cursors
+from .plugins import open_broker
+from .publisher import Publisher
+from .window import WindowLimits
+
+logger = logging.getLogger("streamy")
+
+
+class Binding:
+    """See the module. Any thread.
+
+    broker: one to use instead of making one; it is not closed with the binding.
+    dumps:  makes JSON text of what isn't text; the standard library's unless given.
+    """
+
+    def __init__(
+        self, settings: Settings, broker: Broker | None = None, dumps: Callable[..., str] = json.dumps
+    ) -> None:
+        self.settings = settings
+        self.broker = broker or open_broker(settings.broker_url, settings.broker_options)
+        self._owns_broker = broker is None
+        self.hub = Hub(
+            self.broker,
+            retry=settings.retry,
+            window=WindowLimits(settings.window_entries, settings.window_bytes),
+            watchdog=settings.watchdog_interval,
+        )
+        self.publisher = Publisher(
+            self.broker,
+            retry=settings.retry,
+            dumps=dumps,
+            max_bytes=settings.max_event_bytes,
+            end_on_failure=settings.end_stream_on_failure,
+        )
+        self._warned = False
+        self.warn_if_split(_several_workers(os.environ))
+
+    def warn_if_split(self, multiprocess: bool) -> None:
+        """Say once, loudly, if several processes serve the app but the broker lives in each of them."""
+        if multiprocess and not self.broker.shared and not self._warned:
+            self._warned = True
+            logger.warning(
+                "EVENTS WILL BE LOST: several worker processes serve this app, but its broker keeps "
+                "streams in the memory of one process, so clients of the other workers see nothing. "
+                "Set STREAMY_BROKER_URL to a shared backend (see `streamy backends`), or run one "
+                "worker process with threads."
+            )
+
+    def cursor(self, stream_ids: Iterable[str]) -> str:
+        """The place "from now on" in these streams. Raises BrokerUnavailable."""
+        return join_cursors({name: self.broker.tail(name) for name in stream_ids})
+
+    def close(self) -> None:
+        """Close the hub, and the broker unless it was given. Closing twice does nothing."""
+        self.hub.close()
+        if self._owns_broker:
+            self.broker.close()
+
+
+def _several_workers(environ: Mapping[str, str]) -> bool:
+    """Whether `WEB_CONCURRENCY`, which gunicorn and others go by, asks for more than one worker."""
+    workers = environ.get("WEB_CONCURRENCY", "")
+    return workers.isdecimal() and int(workers) > 1

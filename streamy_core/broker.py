@@ -1,0 +1,135 @@
+"""The one interface a backend implements: an append-only log per stream, plus a doorbell.
+
+The log is the truth; the bell only says "look again". A lost bell costs a delay, never an event.
+
+Every method may be called from any thread. For a passing fault (the backend is away, slow, or
+restarting) a method raises BrokerUnavailable and nothing else; whether to try again is decided by
+the caller's retry policy, never inside a broker.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+from .events import Event, Page
+
+
+class Broker(ABC):
+    """The logs of one backend.
+
+    A cursor is an id after which a reader goes on. Any text at all may be given as a cursor: one
+    that can't be placed is a gap, never an error. `OLDEST`, the empty cursor, reads from the oldest
+    entry that is left and is never a gap. Reading never creates a stream.
+    """
+
+    shared: ClassVar[bool] = True
+    """Whether what one process appends can be read by another."""
+
+    @abstractmethod
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        """Store `events` at the end of the stream, all or none, and ring its bell.
+
+        Returns the new entries' ids, in order. If `idempotency_key` was used on this stream
+        before, nothing is stored and the ids of that first time are returned, also after the
+        stream's end. How long a key is remembered is the broker's to say; it has to outlast any
+        retry policy.
+
+        Raises StreamEnded; BrokerUnavailable, after which the events may or may not be stored,
+        which repeating the call with the same key settles.
+        """
+
+    @abstractmethod
+    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+        """What each stream holds after its cursor, many streams in one round trip.
+
+        cursors: stream id -> cursor.
+        limit:   the most entries to return for one stream, at least 1.
+
+        Returns a page for every stream asked for, also for one that doesn't exist.
+        """
+
+    @abstractmethod
+    def tail(self, stream_id: str) -> str:
+        """The cursor "from now on": what is appended later lies behind it.
+
+        On a stream that doesn't exist it is a cursor that stays good when the stream appears.
+        On one that has ended it lies before the end, so that its reader is told of it.
+        """
+
+    @abstractmethod
+    def end(self, stream_id: str) -> None:
+        """End the stream for good, and ring its bell. Durable; once ended, ending does nothing."""
+
+    @abstractmethod
+    def watch(self) -> Watch:
+        """A new watch. A process needs only one."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free everything, watches too. Later calls raise Closed; closing twice does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Watch(ABC):
+    """The doorbells of many streams, answered by one thread.
+
+    The promise that everything rests on: an append that returns after `add(stream)` returned makes
+    a later `wait` name that stream. A stream may be named for nothing; it may never be forgotten.
+    After the backend was away, `wait` names everything or raises BrokerUnavailable, after which
+    the watch is closed and a new one made.
+    """
+
+    @abstractmethod
+    def add(self, stream_id: str) -> None:
+        """Watch this stream as well. Adding twice does nothing. Any thread."""
+
+    @abstractmethod
+    def discard(self, stream_id: str) -> None:
+        """Watch this stream no longer. Discarding what isn't watched does nothing. Any thread."""
+
+    @abstractmethod
+    def wait(self, timeout: float | None) -> Collection[str]:
+        """Block until a bell rings, `interrupt` is called or `timeout` seconds are over (None: never).
+
+        Returns the streams that may have grown since the last call, each to be read again; none
+        if there are none. Only one thread waits at a time.
+        """
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Make the `wait` under way, or else the next one, return at once. Any thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop watching. A `wait` under way returns, a later one raises Closed. Any thread, any number of times."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A line in a list of streams. `last` is the newest entry's id; `entries` how many are left."""
+
+    stream_id: str
+    entries: int
+    last: str
+    ended: bool
+
+
+@runtime_checkable
+class ListsStreams(Protocol):
+    """A capability: the broker can name its streams."""
+
+    def streams(self) -> Iterable[StreamInfo]:
+        """Every stream that the backend knows, ended ones too, by name."""

@@ -1,0 +1,80 @@
+"""One client, over one HTTP response, reading one or more streams: what every delivery shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..hub import Hub
+from ..ids import join_cursors
+from ..reader import SLICE, Reader
+from ..window import Frame
+from ..wire import encode_name, encode_opening
+
+
+class Connection(Reader):
+    """A reader whose frames go out as bytes.
+
+    default_name: the name for entries that were published without one.
+    retry:        how long the client should wait before it reconnects, in milliseconds.
+
+    Otherwise as Reader.
+    """
+
+    __slots__ = ("_default_name", "_opening")
+
+    def __init__(self, hub: Hub, wanted: Mapping[str, str | None], *, default_name: str, retry: int) -> None:
+        super().__init__(hub, wanted)
+        # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
+        self._default_name = "" if default_name == "message" else default_name
+        self._opening = b""
+        if self.reading:
+            place = None if self.lost else join_cursors(self.places)
+            self._opening = encode_opening(place, retry) + self._encode(self.backlog)
+        self.backlog = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its streams have ended, and the client has been told.
+
+        True from the start if it came back although it had seen the end of them all.
+        """
+        return not self.reading and not self._opening
+
+    def take(self) -> bytes:
+        """The next bytes that are due, as far as windows hold them, about `SLICE` at most.
+
+        Never blocks. Empty if there is nothing; `lagging` then names the streams to `catch_up` with.
+        """
+        if self._opening:
+            opening, self._opening = self._opening, b""
+            return opening
+        if len(self.places) > 1:
+            return self._encode(self.due())
+        return self._take_joined()
+
+    def catch_up(self) -> bytes:
+        """The next bytes of the lagging streams, read from the log. Blocks; raises BrokerUnavailable."""
+        return self._encode(self.read_lagging())
+
+    def _take_joined(self) -> bytes:
+        """As `due`, but bytes that are made once for all clients at this place of this one stream."""
+        self.lagging = []
+        if not self.reading:
+            return b""
+        (name,) = self.places
+        chunk = self.hub.chunk(name, self.places[name], self._default_name, SLICE)
+        if chunk is None:
+            self.lagging = [name]
+            return b""
+        self.places[name] = chunk.cursor
+        if chunk.ends:
+            self.reading.discard(name)
+        return chunk.data
+
+    def _encode(self, frames: Iterable[Frame]) -> bytes:
+        name = encode_name(self._default_name) if self._default_name else b""
+        parts = []
+        for frame in frames:
+            self.passed(frame)
+            parts.append(frame.encode(join_cursors(self.places), name))
+        return b"".join(parts)

@@ -1,0 +1,60 @@
+"""The one tree of errors that Streamy raises."""
+
+from __future__ import annotations
+
+
+class StreamyError(Exception):
+    """The root: `except StreamyError` catches whatever Streamy itself raises."""
+
+
+class ConfigError(StreamyError, ValueError):
+    """A setting is unknown, of the wrong type or impossible; the message names the key and the cure."""
+
+
+class UnknownBackend(ConfigError):
+    """No installed plug-in claims the URL's scheme."""
+
+
+class BackendConflict(ConfigError):
+    """Two installed plug-ins claim the URL's scheme."""
+
+
+class BackendUnusable(ConfigError):
+    """The plug-in for the URL's scheme is there but can't be used: a driver is missing, an import fails."""
+
+
+class InvalidStreamId(StreamyError, ValueError):
+    """The stream's name is not 1 to 255 characters of text without control characters."""
+
+
+class InvalidEvent(StreamyError, ValueError):
+    """The event can't be put on the wire as it is; nothing has been stored."""
+
+
+class StreamEnded(StreamyError, ValueError):
+    """The stream has ended for good and takes no more events."""
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__(f"stream {stream_id!r} has ended and takes no more events")
+        self.stream_id = stream_id
+
+
+class BrokerUnavailable(StreamyError):
+    """The backend could not be reached or did not answer; trying again later may succeed.
+
+    The only error that Streamy retries. A broker raises it, and nothing else, for every passing fault.
+    """
+
+
+class PublishFailed(StreamyError):
+    """Publishing was given up after the retry policy's last attempt; `__cause__` tells the last fault."""
+
+    def __init__(self, stream_id: str, attempts: int) -> None:
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        super().__init__(f"could not publish to stream {stream_id!r}: given up after {times}")
+        self.stream_id = stream_id
+        self.attempts = attempts
+
+
+class Closed(StreamyError, RuntimeError):
+    """The manager, broker or subscription has been closed and can't be used any more."""

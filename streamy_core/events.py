@@ -1,0 +1,134 @@
+"""The values that travel: events, entries, pages. Frozen, checked once when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from unicodedata import category
+
+from .errors import InvalidEvent, InvalidStreamId
+
+MAX_STREAM_ID: Final = 255
+MAX_EVENT_NAME: Final = 255
+MAX_RETRY_MS: Final = 2**31 - 1
+
+RESERVED_PREFIX: Final = "streamy."
+"""Event names that start so are Streamy's own and can't be published."""
+
+GAP: Final = "streamy.gap"
+"""The event that tells a reader that entries it never got are gone."""
+
+END: Final = "streamy.end"
+"""The event that tells a reader that its stream has ended for good."""
+
+
+def check_stream_id(stream_id: object) -> str:
+    """Return `stream_id` if it can name a stream.
+
+    Raises InvalidStreamId unless it is a str of 1 to 255 characters, none of them a control
+    character (Unicode category Cc) or a lone surrogate.
+    """
+    if not isinstance(stream_id, str):
+        raise InvalidStreamId(f"a stream id is a str, not {type(stream_id).__name__}")
+    if not 1 <= len(stream_id) <= MAX_STREAM_ID:
+        raise InvalidStreamId(f"a stream id has 1 to {MAX_STREAM_ID} characters, not {len(stream_id)}")
+    if not (stream_id.isascii() and stream_id.isprintable()):
+        for place, char in enumerate(stream_id):
+            if category(char) in ("Cc", "Cs"):
+                kind = "control character" if category(char) == "Cc" else "lone surrogate"
+                raise InvalidStreamId(f"stream id {stream_id!r} has a {kind} at position {place}")
+    return stream_id
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a user publishes.
+
+    data:  the text, any length; line breaks are kept as line breaks (all become LF at the reader,
+           by WHATWG HTML section 9.2.6).
+    name:  the event's type; None leaves it to the reader's connection ("message" by default).
+    retry: how long a browser waits before it reconnects, in milliseconds.
+
+    Raises InvalidEvent for what can't be carried: NUL or a lone surrogate anywhere, a line break
+    in the name, a name that is empty or over 255 characters, a retry that is no whole number from
+    0 to 2**31 - 1.
+    """
+
+    data: str
+    name: str | None = None
+    retry: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_text("data", self.data)
+        if self.name is not None:
+            _check_name(self.name)
+        if self.retry is not None:
+            check_retry(self.retry)
+
+    @property
+    def size(self) -> int:
+        """Bytes of data, in UTF-8."""
+        return len(self.data) if self.data.isascii() else len(self.data.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event in a log, with the id that its broker gave it."""
+
+    id: str
+    stream_id: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one read of one stream gives back.
+
+    entries: in order, right behind the cursor that was given.
+    cursor:  where to read on.
+    ended:   the stream has ended and `entries` are its last; `cursor` is then the end's own id.
+    gap:     the given cursor could not be placed. Such a page has no entries; its `cursor` is
+             the place before the oldest entry that is left.
+    """
+
+    entries: tuple[Entry, ...]
+    cursor: str
+    ended: bool = False
+    gap: bool = False
+
+
+def check_retry(retry: object) -> int:
+    """Return `retry` (milliseconds) if it can stand in a `retry:` field; raises InvalidEvent."""
+    if type(retry) is not int or not 0 <= retry <= MAX_RETRY_MS:
+        raise InvalidEvent(f"retry is a whole number of milliseconds from 0 to {MAX_RETRY_MS}, not {retry!r}")
+    return retry
+
+
+def _check_text(field: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidEvent(f"an event's {field} is a str, not {type(text).__name__}{_cure(text)}")
+    if "\0" in text:
+        raise InvalidEvent(f"an event's {field} can't hold NUL (found at position {text.index(chr(0))})")
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidEvent(
+                f"an event's {field} can't hold a lone surrogate (found at position {error.start}): "
+                "it has no UTF-8 form"
+            ) from None
+
+
+def _check_name(name: object) -> None:
+    _check_text("name", name)
+    assert isinstance(name, str)
+    if not 1 <= len(name) <= MAX_EVENT_NAME:
+        raise InvalidEvent(f"an event's name has 1 to {MAX_EVENT_NAME} characters, not {len(name)}")
+    if "\n" in name or "\r" in name:
+        raise InvalidEvent(f"an event's name can't hold a line break: {name!r}")
+
+
+def _cure(value: object) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return ": decode it first, or send base64"
+    return ""

@@ -1,0 +1,316 @@
+"""One reader per stream per process: watches, reads, encodes, hands out.
+
+A single thread owns the watch. Whenever a bell rings it reads the streams named, from the head of
+their windows, and wakes their readers. Readers that a window can't serve read the log themselves.
+
+Nothing starts before the first reader attaches, and everything starts anew in a forked process,
+where the parent's thread doesn't exist. Threads, locks and conditions are looked up in `threading`
+when they are made, so that they are gevent's in a process that gevent has patched by then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .broker import Broker, Watch
+from .errors import BrokerUnavailable, Closed
+from .retry import RetryPolicy
+from .window import Chunk, Frame, Window, WindowLimits, frames_of
+
+PAGE: Final = 100
+"""The most entries that are read of one stream at once; others get their turn in between."""
+
+_STREAMS_PER_READ: Final = 500
+_PAUSE_AFTER_GIVING_UP: Final = 1.0
+
+logger = logging.getLogger("streamy")
+
+Wake = Callable[[], None]
+"""Called, from the hub's thread, when a reader's streams may have grown. Must not block or raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the hub's thread has been through.
+
+    streams:      how many are being watched.
+    failures:     how often the watch or a read failed, in all.
+    last_failure: the newest of these, or None.
+    failing:      whether the last try failed: events may be late.
+    missed_bells: streams found grown by the regular look around though no bell had named them.
+    """
+
+    streams: int = 0
+    failures: int = 0
+    last_failure: str | None = None
+    failing: bool = False
+    missed_bells: int = 0
+
+
+class Hub:
+    """See the module. All methods may be called from any thread.
+
+    retry:    how long to wait after a failed read or watch; when the policy gives up, the hub logs
+              an error and begins the series again, since a hub that stops is deaf.
+    watchdog: every so many seconds all watched streams are read without a bell.
+    """
+
+    _pid: int
+    _lock: threading.Lock
+    _stop: threading.Event
+    _feeds: dict[str, _Feed]
+    _changed: set[str]  # streams whose feed has come or gone
+    _watched: set[str]  # what the watch knows; the hub's thread's own
+    _watch: Watch | None
+    _thread: threading.Thread | None
+    _health: Health
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        retry: RetryPolicy,
+        window: WindowLimits | None = None,
+        watchdog: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.broker = broker
+        self._retry = retry
+        self._limits = window or WindowLimits()
+        self._watchdog = watchdog
+        self._clock = clock
+        self._closed = False
+        self._looked_at = 0.0
+        self._born()
+
+    def attach(self, cursors: Mapping[str, str], wake: Wake) -> None:
+        """Have `wake` called whenever one of these streams may have grown.
+
+        cursors: where the reader is. What lies behind them now, it looks for once by itself.
+        """
+        if self._pid != os.getpid():
+            self._born()
+        with self._lock:
+            if self._closed:
+                raise Closed("this manager has been closed")
+            for name, cursor in cursors.items():
+                feed = self._feeds.get(name)
+                if feed is None:
+                    feed = self._feeds[name] = _Feed(Window(cursor, self._limits))
+                    logger.info("stream %r: opened", name)
+                    self._changed.add(name)
+                feed.readers.add(wake)
+            news = bool(self._changed)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="streamy-hub", daemon=True)
+                self._thread.start()
+            watch = self._watch
+        if news and watch is not None:
+            watch.interrupt()
+
+    def detach(self, stream_ids: Iterable[str], wake: Wake) -> None:
+        """Undo `attach` for these streams."""
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            for name in stream_ids:
+                if (feed := self._feeds.get(name)) is None:
+                    continue
+                feed.readers.discard(wake)
+                if not feed.readers:
+                    del self._feeds[name]
+                    self._changed.add(name)
+            news = bool(self._changed)
+            watch = self._watch
+        if news and watch is not None:
+            watch.interrupt()
+
+    def chunk(self, stream_id: str, cursor: str, default_name: str, most: int) -> Chunk | None:
+        """The joined bytes behind `cursor`, up to about `most`; None if the window doesn't hold it."""
+        with self._lock:
+            feed = self._feeds.get(stream_id)
+            if feed is None or cursor not in feed.window:
+                return None
+            return feed.window.chunk(cursor, default_name, most)
+
+    def frames(self, stream_id: str, cursor: str, most: int) -> list[Frame] | None:
+        """The frames behind `cursor`, likewise."""
+        with self._lock:
+            feed = self._feeds.get(stream_id)
+            if feed is None or cursor not in feed.window:
+                return None
+            return feed.window.after(cursor, most)
+
+    def read(self, cursors: Mapping[str, str]) -> dict[str, list[Frame]]:
+        """One page of each stream's frames behind its cursor, from the log, in one round trip.
+
+        Raises BrokerUnavailable.
+        """
+        pages = self.broker.read(cursors, PAGE)
+        return {name: frames_of(name, cursor, pages[name]) for name, cursor in cursors.items()}
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called: readers should leave."""
+        return self._closed
+
+    @property
+    def health(self) -> Health:
+        """How the hub is doing."""
+        with self._lock:
+            return replace(self._health, streams=len(self._feeds))
+
+    def close(self) -> None:
+        """Stop the thread and wake all readers, so that they leave. Closing twice does nothing."""
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            watch, thread = self._watch, self._thread
+            readers = {wake for feed in self._feeds.values() for wake in feed.readers}
+            self._stop.set()
+        for wake in readers:
+            wake()
+        if watch is not None:
+            watch.interrupt()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5)
+
+    def _born(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._feeds = {}
+        self._changed = set()
+        self._watched = set()
+        self._watch = None
+        self._thread = None
+        self._health = Health()
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                with closing(self.broker.watch()) as watch:
+                    self._start_watching(watch)
+                    while not self._stop.is_set():
+                        self._look(watch)
+                        attempt = 0
+            except Closed:
+                return
+            except Exception as error:
+                # Whatever it is: a hub whose thread dies makes a deaf process.
+                attempt = self._failed(error, attempt + 1)
+            finally:
+                self._watch = None
+
+    def _start_watching(self, watch: Watch) -> None:
+        self._watched.clear()
+        with self._lock:
+            self._watch = watch
+            self._changed.update(self._feeds)
+        self._looked_at = self._clock()
+
+    def _look(self, watch: Watch) -> None:
+        """Wait for bells once, and read what has rung."""
+        arrived = self._follow_changes(watch)
+        timeout = None
+        if self._watched:
+            timeout = max(0.0, self._looked_at + self._watchdog - self._clock())
+        if arrived:
+            timeout = 0
+        rung = watch.wait(timeout)
+        self._pump({*arrived, *rung})
+        if self._watched and self._clock() - self._looked_at >= self._watchdog:
+            self._look_around(watch)
+        if self._health.failing:
+            logger.warning("reading again")
+            self._health = replace(self._health, failing=False)
+
+    def _look_around(self, watch: Watch) -> None:
+        """Read every watched stream, bell or no bell."""
+        grown = self._pump(self._watched)
+        self._looked_at = self._clock()
+        if grown:
+            late = set(watch.wait(0))  # the bell may just have been on its way
+            missed = len(grown - late)
+            self._health = replace(self._health, missed_bells=self._health.missed_bells + missed)
+            self._pump(late)
+
+    def _follow_changes(self, watch: Watch) -> set[str]:
+        """Watch streams that readers have come to, and no longer those that the last has left."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            arrived = {name for name in changed if name in self._feeds}
+        try:
+            for name in changed - arrived:
+                watch.discard(name)
+                self._watched.discard(name)
+            for name in arrived - self._watched:
+                watch.add(name)
+                self._watched.add(name)
+        except BaseException:
+            with self._lock:
+                self._changed |= changed
+            raise
+        return arrived
+
+    def _pump(self, names: Collection[str]) -> set[str]:
+        """Read these streams up to their ends, a page of each in turn. Returns those that had grown."""
+        grown: set[str] = set()
+        waiting = list(names)
+        while waiting and not self._stop.is_set():
+            batch, waiting = waiting[:_STREAMS_PER_READ], waiting[_STREAMS_PER_READ:]
+            with self._lock:
+                heads = {name: self._feeds[name].window.head for name in batch if name in self._feeds}
+            if not heads:
+                continue
+            for name, frames in self.read(heads).items():
+                if frames:
+                    grown.add(name)
+                    self._hand_out(name, heads[name], frames)
+                    waiting.append(name)
+        return grown
+
+    def _hand_out(self, name: str, head: str, frames: list[Frame]) -> None:
+        with self._lock:
+            feed = self._feeds.get(name)
+            if feed is None or feed.window.head != head:
+                return  # the last reader left, and another came, while this was being read
+            feed.window.append(frames)
+            readers = list(feed.readers)
+        for wake in readers:
+            wake()
+
+    def _failed(self, error: Exception, attempt: int) -> int:
+        """Note the failure and wait as the policy says. Returns how many attempts have failed."""
+        known = isinstance(error, BrokerUnavailable)
+        self._health = replace(
+            self._health,
+            failures=self._health.failures + 1,
+            last_failure=f"{type(error).__name__}: {error}",
+            failing=True,
+        )
+        pause = self._retry.delay(attempt)
+        if pause is None:
+            logger.error("reading failed %d times in a row, going on: %s", attempt, error, exc_info=not known)
+            attempt, pause = 0, _PAUSE_AFTER_GIVING_UP
+        else:
+            logger.warning("reading failed, again in %.2f s: %s", pause, error, exc_info=not known)
+        self._stop.wait(pause)
+        return attempt
+
+
+class _Feed:
+    __slots__ = ("readers", "window")
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.readers: set[Wake] = set()

@@ -1,0 +1,154 @@
+"""Ids and cursors: what they look like, and how one id line resumes many streams.
+
+An id is `epoch.sequence.nonce`. The epoch tells one history of a backend from another, the
+sequence number counts a stream's entries without holes, and the nonce tells apart two entries
+that a failover gave the same number. Readers treat the whole as opaque.
+
+The cursor of a connection that reads several streams is a *joint* cursor: `_`, and then for each
+stream, in the order of tag and name, a tag (a hash of the name), how many characters the id shares
+with the one before it, how long the rest is, and the rest. Leaving out what is shared keeps ten
+streams of one epoch within 128 bytes, beyond which browsers preflight a cross-origin reconnect
+(Fetch standard, CORS-safelisted request-header).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from os.path import commonprefix
+from typing import Final
+
+OLDEST: Final = ""
+"""The cursor before the oldest entry that a log still has. Never a gap."""
+
+MAX_ID: Final = 128
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+_VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
+_PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
+_MARK: Final = "_"
+_TAG: Final = 2
+
+
+def new_epoch() -> str:
+    """A name for a new history: five letters and digits, 30 bits of chance. Any thread."""
+    number = random.SystemRandom().randrange(62**5)
+    return encode_number(number).rjust(5, "0")
+
+
+def new_nonce() -> str:
+    """Three characters, 18 bits of chance. Any thread; forked processes get different ones."""
+    bits = random.getrandbits(18)
+    return _PAIRS[bits >> 6] + _DIGITS[bits & 63]
+
+
+def make_id(epoch: str, sequence: int, nonce: str) -> str:
+    """The id text of these three parts."""
+    return f"{epoch}.{encode_number(sequence)}.{nonce}"
+
+
+def sequence_of(cursor: str) -> int | None:
+    """The sequence number in `cursor`, or None if it is not an id made by `make_id`."""
+    parts = cursor.split(".")
+    if len(parts) != 3 or not 1 <= len(parts[1]) <= 11:
+        return None
+    return decode_number(parts[1])
+
+
+def encode_number(number: int) -> str:
+    """A whole number of 0 or more, in base 62."""
+    text = ""
+    while number >= 62:
+        number, digit = divmod(number, 62)
+        text = _DIGITS[digit] + text
+    return _DIGITS[number] + text
+
+
+def decode_number(text: str) -> int | None:
+    """What `encode_number` encoded, or None."""
+    number = 0
+    for char in text:
+        value = _VALUES.get(char, 62)
+        if value >= 62:
+            return None
+        number = number * 62 + value
+    return number
+
+
+def join_cursors(cursors: Mapping[str, str]) -> str:
+    """One token for the cursors of a connection: itself for one stream, a joint cursor for more."""
+    if len(cursors) == 1:
+        return next(iter(cursors.values()))
+    token, before = _MARK, ""
+    for tag, name in sorted((tag_of(name), name) for name in cursors):
+        cursor = cursors[name]
+        shared = len(commonprefix((before, cursor)))
+        token += tag + _length(shared) + _length(len(cursor) - shared) + cursor[shared:]
+        before = cursor
+    return token
+
+
+def split_cursor(token: str, stream_ids: Iterable[str]) -> dict[str, str]:
+    """The cursor of each stream in `stream_ids`, from a token that a client sent back.
+
+    A stream that the token doesn't speak of is left out: the client has never read it. What isn't
+    a token of ours becomes every stream's cursor, for the broker to find unplaceable.
+    """
+    names = list(stream_ids)
+    if not token.startswith(_MARK):
+        return dict.fromkeys(names, token)
+    parts = _parse_joint(token)
+    if parts is None:
+        return dict.fromkeys(names, token)
+    given = Counter(tag for tag, _ in parts)
+    wanted = sorted((tag_of(name), name) for name in names)
+    asked = Counter(tag for tag, _ in wanted)
+    cursors = {}
+    for tag, name in wanted:
+        if tag not in given:
+            continue
+        # Names that share a tag are told apart by their order, as long as none came or went.
+        found = next(i for i, part in enumerate(parts) if part[0] == tag)
+        cursors[name] = parts[found][1] if given[tag] == asked[tag] else token
+        if given[tag] == asked[tag]:
+            del parts[found]
+    return cursors
+
+
+def _parse_joint(token: str) -> list[tuple[str, str]] | None:
+    parts: list[tuple[str, str]] = []
+    place, before = len(_MARK), ""
+    try:
+        while place < len(token):
+            tag = token[place : place + _TAG]
+            shared, place = _read_length(token, place + _TAG)
+            rest, place = _read_length(token, place)
+            if shared > len(before) or place + rest > len(token):
+                return None
+            before = before[:shared] + token[place : place + rest]
+            place += rest
+            parts.append((tag, before))
+    except (IndexError, KeyError):
+        return None
+    return parts
+
+
+def tag_of(stream_id: str) -> str:
+    """Two characters that stand for a stream's name in a joint cursor."""
+    digest = hashlib.blake2b(stream_id.encode("utf-8", "surrogatepass"), digest_size=2).digest()
+    return _PAIRS[int.from_bytes(digest, "big") & 0xFFF]
+
+
+def _length(number: int) -> str:
+    return _DIGITS[63] * (number // 63) + _DIGITS[number % 63]
+
+
+def _read_length(token: str, place: int) -> tuple[int, int]:
+    number = 0
+    while (value := _VALUES[token[place]]) == 63:
+        number, place = number + 63, place + 1
+    return number + value, place + 1

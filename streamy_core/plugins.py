@@ -1,0 +1,100 @@
+"""URL in, broker out: finds the installed backends and builds the one that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from . import hookspecs
+from .broker import Broker
+from .errors import BackendConflict, BackendUnusable, UnknownBackend
+from .hookspecs import PROJECT, BrokerFactory
+from .urls import redact, scheme_of
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One scheme of one plug-in. `problem` says why it can't be used, if so; `scheme` is then the
+    plug-in's own name when its schemes could not be learnt."""
+
+    scheme: str
+    distribution: str
+    version: str
+    factory: BrokerFactory | None = None
+    problem: str | None = None
+
+
+def find_backends(points: Iterable[EntryPoint] | None = None) -> list[Backend]:
+    """Every installed backend, by scheme. One that fails to load is listed with its problem.
+
+    points: the entry points to look at; those of the group `streamy` unless given.
+    """
+    found: list[Backend] = []
+    for point in entry_points(group=PROJECT) if points is None else points:
+        found.extend(_load(point))
+    return sorted(found, key=lambda backend: (backend.scheme, backend.distribution))
+
+
+def open_broker(
+    url: str, options: Mapping[str, Any] | None = None, *, backends: Iterable[Backend] | None = None
+) -> Broker:
+    """The broker for `url`, made by the plug-in that claims its scheme.
+
+    Raises UnknownBackend, with the nearest known scheme; BackendConflict, if two plug-ins claim
+    it; BackendUnusable, if its plug-in or driver can't be imported; and whatever the backend finds
+    wrong with its options.
+    """
+    scheme = scheme_of(url)
+    known = list(find_backends() if backends is None else backends)
+    claims = [backend for backend in known if backend.scheme == scheme]
+    if not claims:
+        raise UnknownBackend(_unknown(scheme, known))
+    if len(claims) > 1:
+        names = " and ".join(f"{claim.distribution} {claim.version}" for claim in claims)
+        raise BackendConflict(f"two plug-ins claim {scheme}://: {names}; uninstall one of them")
+    claim = claims[0]
+    if claim.factory is None:
+        raise BackendUnusable(
+            f"the backend for {scheme}:// ({claim.distribution}) is broken: {claim.problem}"
+        )
+    try:
+        return claim.factory(url, dict(options or {}))
+    except ImportError as error:
+        raise BackendUnusable(
+            f"{redact(url)} needs a driver that can't be imported: {error}; "
+            f"the documentation of {claim.distribution} says which extra brings it"
+        ) from error
+
+
+def _unknown(scheme: str, known: Iterable[Backend]) -> str:
+    schemes = sorted({backend.scheme for backend in known if backend.factory})
+    message = f"no installed backend serves {scheme}://; known: {', '.join(schemes) or 'none'}"
+    near = get_close_matches(scheme, schemes, n=1)
+    return f"{message}; did you mean {near[0]}://?" if near else message
+
+
+def _load(point: EntryPoint) -> list[Backend]:
+    """The backends behind one entry point, or the reason why there are none.
+
+    Each plug-in is loaded by itself: pluggy's own loader stops at the first that fails.
+    """
+    distribution = point.dist.name if point.dist else "unknown"
+    version = point.dist.version if point.dist else ""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(point.load(), name=point.name)
+        manager.check_pending()
+        claims = {
+            scheme.lower(): factory
+            for brokers in manager.hook.streamy_brokers()
+            for scheme, factory in brokers.items()
+        }
+    except Exception as error:
+        return [Backend(point.name, distribution, version, problem=f"{type(error).__name__}: {error}")]
+    return [Backend(scheme, distribution, version, factory) for scheme, factory in claims.items()]

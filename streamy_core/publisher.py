@@ -1,0 +1,119 @@
+"""Turns what a user sends into events, and appends them, trying again as the retry policy says."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from .broker import Broker
+from .errors import BrokerUnavailable, InvalidEvent, PublishFailed, StreamyError
+from .events import RESERVED_PREFIX, Event
+from .retry import RetryPolicy
+
+logger = logging.getLogger("streamy")
+
+T = TypeVar("T")
+
+
+class Publisher:
+    """Publishes to one broker. Any thread.
+
+    dumps:     makes JSON text of what isn't text.
+    max_bytes: the most data in one event.
+    end_on_failure: whether to end a stream to which publishing has failed for good.
+    sleep:     waits between attempts; injected by tests. None: time.sleep.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        retry: RetryPolicy,
+        dumps: Callable[[Any], str],
+        max_bytes: int,
+        end_on_failure: bool = False,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self._broker = broker
+        self._retry = retry
+        self._dumps = dumps
+        self._max_bytes = max_bytes
+        self._end_on_failure = end_on_failure
+        # Looked up late: gevent may patch `time` after this module was imported.
+        self._sleep = sleep or (lambda seconds: time.sleep(seconds))
+        self._keys = itertools.count()
+        self._key_prefix = secrets.token_hex(8)
+
+    def event(self, data: Any, name: str | None = None, retry: int | None = None) -> Event:
+        """The event for this data, or InvalidEvent. Nothing is stored."""
+        if isinstance(data, str):
+            text = data
+        elif isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidEvent(
+                f"an event's data is text or JSON, not {type(data).__name__}: decode it first, or send base64"
+            )
+        else:
+            try:
+                text = self._dumps(data)
+            except (TypeError, ValueError) as error:
+                raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
+        return self.check(Event(text, name, retry))
+
+    def check(self, event: Event) -> Event:
+        """The event itself, if it may be published. Raises InvalidEvent."""
+        if event.name is not None and event.name.startswith(RESERVED_PREFIX):
+            raise InvalidEvent(
+                f"event names that start with {RESERVED_PREFIX!r} are reserved: {event.name!r}"
+            )
+        if event.size > self._max_bytes:
+            raise InvalidEvent(
+                f"the event has {event.size:,} bytes of data, more than the {self._max_bytes:,} that "
+                "STREAMY_MAX_EVENT_BYTES allows: send a link to it, or raise the limit"
+            )
+        return event
+
+    def publish(self, stream_id: str, events: Sequence[Event], idempotency_key: str | None) -> list[str]:
+        """Append the events in one round trip and return their ids.
+
+        Raises StreamEnded; PublishFailed after the last attempt; Closed.
+        """
+        # Without a key of the caller's, one of ours: a reply that is lost must not store it twice.
+        key = idempotency_key or f"{self._key_prefix}{next(self._keys):x}"
+        ids = self._insist(stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key))
+        logger.debug("stream %r: appended %d, up to %s", stream_id, len(ids), ids[-1])
+        return ids
+
+    def end(self, stream_id: str) -> None:
+        """End the stream. Raises PublishFailed after the last attempt; Closed."""
+        self._insist(stream_id, lambda: self._broker.end(stream_id))
+        logger.info("stream %r: ended", stream_id)
+
+    def _insist(self, stream_id: str, action: Callable[[], T]) -> T:
+        for attempt in itertools.count(1):
+            try:
+                return action()
+            except BrokerUnavailable as error:
+                pause = self._retry.delay(attempt)
+                if pause is None:
+                    logger.error("stream %r: publishing given up (attempt %d): %s", stream_id, attempt, error)
+                    self._end_after_failure(stream_id)
+                    raise PublishFailed(stream_id, attempt) from error
+                logger.warning(
+                    "stream %r: publishing failed (attempt %d), again in %.2f s: %s",
+                    stream_id, attempt, pause, error,
+                )  # fmt: skip
+                self._sleep(pause)
+        raise AssertionError("a count never ends")
+
+    def _end_after_failure(self, stream_id: str) -> None:
+        if not self._end_on_failure:
+            return
+        try:
+            self._broker.end(stream_id)
+            logger.info("stream %r: ended", stream_id)
+        except StreamyError as error:
+            logger.error("stream %r: could not be ended either: %s", stream_id, error)

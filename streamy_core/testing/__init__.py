@@ -1,0 +1,1 @@
+"""What Streamy gives to tests: the contract of a broker."""

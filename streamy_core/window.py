@@ -1,0 +1,139 @@
+"""The newest frames of one stream, encoded once and shared by all its readers: a cache of its log.
+
+A reader holds no queue, only a cursor. While the cursor lies in the window its reader is served
+from here; when it lies elsewhere (the reader lags, or has just come back) the log is read instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from .events import END, GAP, Entry, Event, Page
+from .wire import encode_body, encode_id, encode_name
+
+_CHUNKS: Final = 64
+
+
+class Frame(NamedTuple):
+    """An entry and its bytes, without the `id:` line, which depends on who reads it."""
+
+    entry: Entry
+    body: bytes
+
+    @property
+    def ends(self) -> bool:
+        """Whether this is the stream's end."""
+        return self.entry.event.name == END
+
+    def encode(self, cursor: str, default_name: bytes) -> bytes:
+        """All bytes for a connection that is at `cursor` behind this frame.
+
+        default_name: the `event:` line for an event without a name, or nothing.
+        """
+        name = default_name if self.entry.event.name is None else b""
+        return encode_id(cursor) + name + self.body
+
+
+def frames_of(stream_id: str, cursor: str, page: Page) -> list[Frame]:
+    """The frames of a page that was read after `cursor`; a gap and the end become frames, too."""
+    entries = list(page.entries)
+    last = entries[-1].id if entries else cursor
+    if page.gap:
+        # A cursor that came from a client may be anything; as JSON it is harmless, and it is cut.
+        news = {"stream": stream_id, "from": cursor[:128], "to": page.cursor}
+        entries.append(Entry(page.cursor, stream_id, Event(json.dumps(news), GAP)))
+    elif page.ended and page.cursor != last:
+        news = {"stream": stream_id}
+        entries.append(Entry(page.cursor, stream_id, Event(json.dumps(news), END)))
+    return [Frame(entry, encode_body(entry.event)) for entry in entries]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLimits:
+    """How much of a stream's newest part is kept encoded in this process."""
+
+    entries: int = 1_000
+    bytes: int = 1 * 2**20
+
+
+class Chunk(NamedTuple):
+    """Consecutive frames joined for one stream's readers. `more`: there are further ones."""
+
+    data: bytes
+    cursor: str
+    ends: bool
+    more: bool
+
+
+class Window:
+    """See the module. Not locked: the hub does that.
+
+    cursor: where the window begins; frames are appended behind it.
+    """
+
+    def __init__(self, cursor: str, limits: WindowLimits) -> None:
+        self._limits = limits
+        self._frames: deque[Frame] = deque()
+        self._first = 0  # how many frames have ever been dropped
+        self._places = {cursor: 0}  # cursor -> how many frames, of all there ever were, precede it
+        self._before: deque[str] = deque([cursor])  # the cursor before each frame, and the head
+        self._bytes = 0
+        self._chunks: dict[tuple[str, str, int], Chunk] = {}
+
+    @property
+    def head(self) -> str:
+        """The cursor behind the newest frame."""
+        return self._before[-1]
+
+    def append(self, frames: list[Frame]) -> None:
+        """Add frames at the head, and drop the oldest beyond the limits."""
+        self._chunks.clear()
+        for frame in frames:
+            self._frames.append(frame)
+            self._bytes += len(frame.body)
+            self._before.append(frame.entry.id)
+            self._places[frame.entry.id] = self._first + len(self._frames)
+        while len(self._frames) > self._limits.entries or self._bytes > self._limits.bytes:
+            self._bytes -= len(self._frames.popleft().body)
+            # After a gap an id may come again, further on: that place stays.
+            if self._places.get(self._before[0]) == self._first:
+                del self._places[self._before[0]]
+            self._before.popleft()
+            self._first += 1
+
+    def __contains__(self, cursor: str) -> bool:
+        return cursor in self._places
+
+    def after(self, cursor: str, most: int) -> list[Frame]:
+        """The frames behind `cursor`, which has to be in the window, up to about `most` bytes."""
+        frames: list[Frame] = []
+        size = 0
+        for place in range(self._places[cursor] - self._first, len(self._frames)):
+            frame = self._frames[place]
+            if frames and size + len(frame.body) > most:
+                break
+            frames.append(frame)
+            size += len(frame.body)
+        return frames
+
+    def chunk(self, cursor: str, default_name: str, most: int) -> Chunk:
+        """What `after` gives, joined; made once for all readers that are at the same cursor."""
+        key = (cursor, default_name, most)
+        chunk = self._chunks.get(key)
+        if chunk is None:
+            if len(self._chunks) >= _CHUNKS:
+                self._chunks.clear()
+            chunk = self._chunks[key] = self._join(cursor, default_name, most)
+        return chunk
+
+    def _join(self, cursor: str, default_name: str, most: int) -> Chunk:
+        frames = self.after(cursor, most)
+        if not frames:
+            return Chunk(b"", cursor, False, False)
+        name = encode_name(default_name) if default_name else b""
+        data = b"".join([frame.encode(frame.entry.id, name) for frame in frames])
+        last = frames[-1]
+        return Chunk(data, last.entry.id, last.ends, last.entry.id != self.head)

@@ -1,0 +1,68 @@
+"""The bytes of an event stream (WHATWG HTML, section 9.2.5 and 9.2.6). Pure functions, no I/O.
+
+Safe for any text: a line break in data becomes a further `data:` line; one where the format has no
+place for it (a name, an id) is refused, never stripped, since stripping makes two values one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .errors import InvalidEvent
+from .events import Event, check_retry
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+# The format's own line breaks and no others: str.splitlines() would also split at U+2028, VT and FF.
+_LINE_BREAK: Final = re.compile("\r\n|\n|\r")
+_ID: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+
+
+def encode_event(event: Event, *, id: str | None = None) -> bytes:
+    """The whole frame of one event, ending in the blank line that makes a reader dispatch it.
+
+    Raises InvalidEvent if `id` is no id.
+    """
+    return (encode_id(id) if id is not None else b"") + encode_body(event)
+
+
+def encode_id(id: str) -> bytes:
+    """The `id:` line. Raises InvalidEvent unless `id` is an id or a joint cursor."""
+    if not _ID.fullmatch(id):
+        raise InvalidEvent(f"an id consists of [A-Za-z0-9._-], not {id!r}")
+    return b"id: %b\n" % id.encode("ascii")
+
+
+def encode_body(event: Event) -> bytes:
+    """All of an event's frame but its `id:` line."""
+    data = event.data
+    if "\n" in data or "\r" in data:
+        data = "\ndata: ".join(_LINE_BREAK.split(data))
+    retry = "" if event.retry is None else f"retry: {event.retry}\n"
+    name = "" if event.name is None else f"event: {event.name}\n"
+    return f"{retry}{name}data: {data}\n\n".encode()
+
+
+def encode_name(name: str) -> bytes:
+    """The `event:` line that a connection puts before the body of an unnamed event."""
+    return f"event: {name}\n".encode()
+
+
+def encode_retry(retry: int) -> bytes:
+    """A frame that only sets how long the client waits before it reconnects, in milliseconds."""
+    return b"retry: %d\n\n" % check_retry(retry)
+
+
+def encode_opening(cursor: str | None, retry: int) -> bytes:
+    """A connection's first frame: reconnection time and, if known, the place it starts from.
+
+    It has an id and no data, so a reader remembers the id and dispatches nothing.
+    """
+    place = encode_id(cursor) if cursor else b""
+    return place + encode_retry(retry)
+
+
+def encode_comment(text: str) -> bytes:
+    """A comment, which readers ignore; every line of `text` becomes a comment line."""
+    return ("".join(f": {line}\n" for line in _LINE_BREAK.split(text)) + "\n").encode()
