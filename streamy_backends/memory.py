@@ -201,8 +201,8 @@ class MemoryBroker(Broker):
     def _store(self, log: _Log, stream_id: str, events: Sequence[Event]) -> list[str]:
         ids = []
         now = self._clock()
-        sequence = sequence_of(log.last) or 0
-        for sequence, event in enumerate(events, sequence + 1):
+        first = (sequence_of(log.last) or 0) + 1
+        for sequence, event in enumerate(events, first):
             entry_id = make_id(self._epoch, sequence, new_nonce())
             log.append(_Stored(Entry(entry_id, stream_id, event), now, event.size))
             self._bytes += event.size

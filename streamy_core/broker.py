@@ -114,7 +114,10 @@ class Watch(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Stop watching. A `wait` under way returns, a later one raises Closed. Any thread, any number of times."""
+        """Stop watching: a `wait` under way returns, a later one raises Closed. Any thread.
+
+        Closing twice does nothing.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def load_settings(
     """
     known = {key.name for key in known_keys()}
     for key in config:
-        if isinstance(key, str) and key.startswith(PREFIX) and key not in known:
+        if key.startswith(PREFIX) and key not in known:
             raise ConfigError(_unknown(key, known))
     names = {item.name for item in fields(Settings)}
     for argument in given or {}:

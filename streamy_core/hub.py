@@ -205,8 +205,7 @@ class Hub:
                         attempt = 0
             except Closed:
                 return
-            except Exception as error:
-                # Whatever it is: a hub whose thread dies makes a deaf process.
+            except Exception as error:  # noqa: BLE001 - a thread that dies makes a deaf process
                 attempt = self._failed(error, attempt + 1)
             finally:
                 self._watch = None

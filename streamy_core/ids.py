@@ -86,7 +86,7 @@ def join_cursors(cursors: Mapping[str, str]) -> str:
     token, before = _MARK, ""
     for tag, name in sorted((tag_of(name), name) for name in cursors):
         cursor = cursors[name]
-        shared = len(commonprefix((before, cursor)))
+        shared = len(commonprefix((before, cursor)))  # noqa: RUF071 - by character it is
         token += tag + _length(shared) + _length(len(cursor) - shared) + cursor[shared:]
         before = cursor
     return token

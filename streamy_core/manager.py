@@ -247,7 +247,7 @@ class StreamManager:
         if self._alone is None:
             self.init_app(app)
             return self.binding
-        if any(isinstance(key, str) and key.startswith(PREFIX) for key in app.config):
+        if any(key.startswith(PREFIX) for key in app.config):
             raise ConfigError(
                 "this StreamManager was used before it knew the app, whose STREAMY_ settings came too late: "
                 "call init_app(app) first"

@@ -95,6 +95,6 @@ def _load(point: EntryPoint) -> list[Backend]:
             for brokers in manager.hook.streamy_brokers()
             for scheme, factory in brokers.items()
         }
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a plug-in does, the others go on
         return [Backend(point.name, distribution, version, problem=f"{type(error).__name__}: {error}")]
     return [Backend(scheme, distribution, version, factory) for scheme, factory in claims.items()]

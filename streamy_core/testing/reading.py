@@ -1,0 +1,57 @@
+"""Reading a broker in tests: whole logs, and conditions that come true within a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..broker import Broker, Watch
+from ..events import Entry, Event, Page
+from ..ids import OLDEST
+
+DEADLINE = 10.0
+"""Seconds after which something that should have happened has not."""
+
+
+def events(*data: str) -> list[Event]:
+    """An event for each text."""
+    return [Event(text) for text in data]
+
+
+def read(broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 1_000) -> Page:
+    """One page of one stream."""
+    return broker.read({stream_id: cursor}, limit)[stream_id]
+
+
+def read_all(broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 1_000) -> list[Entry]:
+    """Every entry behind the cursor, page by page. A gap fails the test."""
+    found: list[Entry] = []
+    while True:
+        page = read(broker, stream_id, cursor, limit)
+        assert not page.gap, f"a gap after {cursor!r} that nothing has caused"
+        if not page.entries:
+            return found
+        found += page.entries
+        cursor = page.cursor
+
+
+def data_of(entries: list[Entry] | tuple[Entry, ...]) -> list[str]:
+    """The entries' data, in order."""
+    return [entry.event.data for entry in entries]
+
+
+def wait_for_bell(watch: Watch, *stream_ids: str) -> None:
+    """Wait until the watch has named all of these streams; fail after the deadline."""
+    missing = set(stream_ids)
+    end = time.monotonic() + DEADLINE
+    while missing and (left := end - time.monotonic()) > 0:
+        missing -= set(watch.wait(left))
+    assert not missing, f"the watch never named {sorted(missing)}, which have grown"
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait until `condition()` is true; fail after the deadline, saying `what` has not happened."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {DEADLINE:.0f} s"
+        time.sleep(0.002)

@@ -1,0 +1,133 @@
+"""The doorbell's half of the contract."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from ..broker import Broker, Watch
+from ..errors import Closed
+from .reading import DEADLINE, events, wait_for_bell
+
+
+class WatchContract:
+    """What every broker's watch keeps."""
+
+    def test_an_append_after_add_makes_a_wait_name_the_stream(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        broker.append("news", events("a"))
+        wait_for_bell(watch, "news")
+
+    def test_the_end_rings_too(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        broker.end("news")
+        wait_for_bell(watch, "news")
+
+    def test_a_bell_that_rang_before_wait_is_not_forgotten(self, broker: Broker) -> None:
+        watch = broker.watch()
+        for name in ("a", "b", "c"):
+            watch.add(name)
+            broker.append(name, events("x"))
+        wait_for_bell(watch, "a", "b", "c")
+
+    def test_every_watch_hears_every_bell(self, broker: Broker) -> None:
+        first, second = broker.watch(), broker.watch()
+        first.add("news")
+        second.add("news")
+        broker.append("news", events("a"))
+        wait_for_bell(first, "news")
+        wait_for_bell(second, "news")
+
+    def test_adding_twice_and_discarding_once_stops_watching(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        watch.add("news")
+        watch.discard("news")
+        watch.discard("news")
+        watch.discard("never added")
+        watch.add("news")
+        broker.append("news", events("a"))
+        wait_for_bell(watch, "news")
+
+    def test_wait_returns_after_its_timeout(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        start = time.monotonic()
+        while watch.wait(0.05):
+            assert time.monotonic() - start < DEADLINE, "a watch of a silent stream never stops ringing"
+        assert time.monotonic() - start < DEADLINE
+
+    def test_interrupt_makes_a_wait_under_way_return(self, broker: Broker) -> None:
+        watch = broker.watch()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(watch.wait, None)
+            watch.interrupt()
+            waiting.result(DEADLINE)
+
+    def test_an_interrupt_before_wait_is_not_forgotten(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.interrupt()
+        start = time.monotonic()
+        watch.wait(DEADLINE)
+        assert time.monotonic() - start < DEADLINE / 2, "the interrupt before `wait` was forgotten"
+
+    def test_closing_makes_a_wait_under_way_return(self, broker: Broker) -> None:
+        watch = broker.watch()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self._wait_out, watch)
+            watch.close()
+            waiting.result(DEADLINE)
+
+    def test_a_closed_watch_waits_no_more(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.close()
+        watch.close()
+        with pytest.raises(Closed):
+            watch.wait(DEADLINE)
+
+    def test_closing_the_broker_closes_its_watches(self, broker: Broker) -> None:
+        watch = broker.watch()
+        broker.close()
+        with pytest.raises(Closed):
+            watch.wait(DEADLINE)
+
+    def test_no_bell_is_forgotten_in_a_storm_of_adds_discards_and_appends(self, broker: Broker) -> None:
+        watch = broker.watch()
+        names = [f"stream-{n}" for n in range(8)]
+        heard: set[str] = set()
+        done = threading.Event()
+
+        def listen() -> None:
+            while not done.is_set():
+                heard.update(watch.wait(0.1))
+
+        def publish(name: str) -> None:
+            for round_ in range(25):
+                watch.discard(name)
+                heard.discard(name)
+                watch.add(name)
+                broker.append(name, events(str(round_)))
+                end = time.monotonic() + DEADLINE
+                while name not in heard:
+                    assert time.monotonic() < end, f"round {round_}: the watch never named {name!r}"
+                    time.sleep(0.001)
+
+        with ThreadPoolExecutor(len(names) + 1) as pool:
+            listener = pool.submit(listen)
+            try:
+                for publisher in [pool.submit(publish, name) for name in names]:
+                    publisher.result()
+            finally:
+                done.set()
+            listener.result(DEADLINE)
+
+    @staticmethod
+    def _wait_out(watch: Watch) -> None:
+        with suppress(Closed):  # it may have been closed before the wait began
+            watch.wait(None)
