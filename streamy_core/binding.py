@@ -6,14 +6,18 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from .broker import Broker
 from .config import Settings
+from .delivery.choice import Delivery
+from .events import END
 from .hub import Hub
 from .ids import join_cursors
 from .plugins import open_broker
 from .publisher import Publisher
-from .window import WindowLimits
+from .signals import emit, gap, stream_ended
+from .window import Frame, WindowLimits
 
 logger = logging.getLogger("streamy")
 
@@ -21,12 +25,17 @@ logger = logging.getLogger("streamy")
 class Binding:
     """See the module. Any thread.
 
+    sender: whom signals come from.
     broker: one to use instead of making one; it is not closed with the binding.
     dumps:  makes JSON text of what isn't text; the standard library's unless given.
     """
 
     def __init__(
-        self, settings: Settings, broker: Broker | None = None, dumps: Callable[..., str] = json.dumps
+        self,
+        sender: object,
+        settings: Settings,
+        broker: Broker | None = None,
+        dumps: Callable[..., str] = json.dumps,
     ) -> None:
         self.settings = settings
         self.broker = broker or open_broker(settings.broker_url, settings.broker_options)
@@ -36,7 +45,9 @@ class Binding:
             retry=settings.retry,
             window=WindowLimits(settings.window_entries, settings.window_bytes),
             watchdog=settings.watchdog_interval,
+            notice=partial(self._notice, sender),
         )
+        self.delivery = Delivery(self.hub, settings, partial(emit, sender=sender))
         self.publisher = Publisher(
             self.broker,
             retry=settings.retry,
@@ -63,10 +74,20 @@ class Binding:
         return join_cursors({name: self.broker.tail(name) for name in stream_ids})
 
     def close(self) -> None:
-        """Close the hub, and the broker unless it was given. Closing twice does nothing."""
+        """Send all clients away and close the broker, unless that was given. Closing twice does nothing."""
+        self.delivery.close()
         self.hub.close()
         if self._owns_broker:
             self.broker.close()
+
+    @staticmethod
+    def _notice(sender: object, frame: Frame) -> None:
+        entry = frame.entry
+        if entry.event.name == END:
+            emit(stream_ended, sender=sender, stream_id=entry.stream_id)
+        else:
+            news = json.loads(entry.event.data)
+            emit(gap, sender=sender, stream_id=entry.stream_id, cursor=news["from"], goes_on=news["to"])
 
 
 def _several_workers(environ: Mapping[str, str]) -> bool:

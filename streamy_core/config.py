@@ -10,6 +10,7 @@ from typing import Any, Final
 from .errors import ConfigError
 from .keepalive import FixedInterval, KeepAliveScheduler
 from .retry import ExponentialBackoff, RetryPolicy
+from .slow import Disconnect, SlowClientPolicy
 from .urls import redact, redact_options, scheme_of
 
 PREFIX: Final = "STREAMY_"
@@ -66,6 +67,25 @@ def _retry_policy(value: Any) -> RetryPolicy | None:
     return value
 
 
+def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return str(value)
+
+    return check
+
+
+def _slow_clients(value: Any) -> SlowClientPolicy:
+    if not isinstance(value, SlowClientPolicy):
+        raise ValueError("a SlowClientPolicy")
+    return value
+
+
 def _key(default: Any, check: Callable[[Any], Any], *, doc: str, secret: bool = False) -> Any:
     factory = default if callable(default) else lambda: default
     return field(default_factory=factory, repr=not secret, metadata={"check": check, "doc": doc})
@@ -108,6 +128,36 @@ class Settings:
         3.0,
         _seconds,
         doc="How long browsers are told to wait before they reconnect, in seconds.",
+    )
+    delivery: str = _key(
+        "auto",
+        _one_of("auto", "detached", "generator"),
+        doc="How bytes reach clients; `auto`: detached where the server allows it.",
+    )
+    generator_slots: int | None = _key(
+        None,
+        _or_none(_whole(0)),
+        doc="How many clients may each hold a thread at once, with delivery by generator; None: half "
+        "of the server's threads where it says how many it has, else any number.",
+    )
+    max_connections: int | None = _key(
+        None, _or_none(_whole(1)), doc="The most clients that one process keeps; None: any number."
+    )
+    max_connections_per_key: int | None = _key(
+        None, _or_none(_whole(1)), doc="The most of one `get_stream(key=…)`, likewise."
+    )
+    max_age: float | None = _key(
+        None,
+        _or_none(_seconds),
+        doc="Seconds after which a client is told to come back, less up to a fifth by chance; None: never.",
+    )
+    slow_clients: SlowClientPolicy = _key(
+        Disconnect, _slow_clients, doc="What happens to a client that can't keep up."
+    )
+    dead_after: float = _key(
+        30.0,
+        _seconds,
+        doc="Seconds after which the system gives up on a peer that acknowledges nothing (detached).",
     )
     window_entries: int = _key(
         1_000,

@@ -21,6 +21,7 @@ from typing import Final
 
 from .broker import Broker, Watch
 from .errors import BrokerUnavailable, Closed
+from .events import END, GAP
 from .retry import RetryPolicy
 from .window import Chunk, Frame, Window, WindowLimits, frames_of
 
@@ -60,6 +61,7 @@ class Hub:
     retry:    how long to wait after a failed read or watch; when the policy gives up, the hub logs
               an error and begins the series again, since a hub that stops is deaf.
     watchdog: every so many seconds all watched streams are read without a bell.
+    notice:   told of gaps and ends, on the hub's thread.
     """
 
     _pid: int
@@ -79,12 +81,14 @@ class Hub:
         retry: RetryPolicy,
         window: WindowLimits | None = None,
         watchdog: float = 30.0,
+        notice: Callable[[Frame], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.broker = broker
         self._retry = retry
         self._limits = window or WindowLimits()
         self._watchdog = watchdog
+        self._notice = notice
         self._clock = clock
         self._closed = False
         self._looked_at = 0.0
@@ -148,6 +152,18 @@ class Hub:
                 return None
             return feed.window.after(cursor, most)
 
+    def distance(self, stream_id: str, cursor: str) -> int | None:
+        """How many frames lie behind `cursor`; None if the window doesn't hold it."""
+        with self._lock:
+            feed = self._feeds.get(stream_id)
+            return feed.window.distance(cursor) if feed and cursor in feed.window else None
+
+    def before_newest(self, stream_id: str) -> str | None:
+        """The cursor before the newest frame, if a window holds one."""
+        with self._lock:
+            feed = self._feeds.get(stream_id)
+            return feed.window.before_newest if feed else None
+
     def read(self, cursors: Mapping[str, str]) -> dict[str, list[Frame]]:
         """One page of each stream's frames behind its cursor, from the log, in one round trip.
 
@@ -158,7 +174,7 @@ class Hub:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` has been called: readers should leave."""
+        """Whether it has been stopped: readers should leave."""
         return self._closed
 
     @property
@@ -167,19 +183,24 @@ class Hub:
         with self._lock:
             return replace(self._health, streams=len(self._feeds))
 
-    def close(self) -> None:
-        """Stop the thread and wake all readers, so that they leave. Closing twice does nothing."""
+    def stop(self) -> None:
+        """Read no more, and wake all readers, so that they leave. Stopping twice does nothing."""
         self._closed = True
         if self._pid != os.getpid():
             return
         with self._lock:
-            watch, thread = self._watch, self._thread
+            watch = self._watch
             readers = {wake for feed in self._feeds.values() for wake in feed.readers}
             self._stop.set()
         for wake in readers:
             wake()
         if watch is not None:
             watch.interrupt()
+
+    def close(self) -> None:
+        """Stop, and wait for the hub's thread to end. Closing twice does nothing."""
+        self.stop()
+        thread = self._thread if self._pid == os.getpid() else None
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
 
@@ -287,6 +308,10 @@ class Hub:
             readers = list(feed.readers)
         for wake in readers:
             wake()
+        if self._notice is not None:
+            for frame in frames:
+                if frame.entry.event.name in (GAP, END):
+                    self._notice(frame)
 
     def _failed(self, error: Exception, attempt: int) -> int:
         """Note the failure and wait as the policy says. Returns how many attempts have failed."""

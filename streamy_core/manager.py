@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from flask import Flask, current_app, has_app_context, has_request_context, request
@@ -13,7 +14,6 @@ from .binding import Binding
 from .broker import Broker
 from .config import PREFIX, Settings, load_settings
 from .delivery.connection import Connection
-from .delivery.generator import EventStreamBody
 from .errors import BrokerUnavailable, ConfigError, InvalidStreamId
 from .events import Event, check_stream_id
 from .hub import Health
@@ -88,7 +88,7 @@ class StreamManager:
                 raise ConfigError(
                     f"the app has a StreamManager named {self.name!r} already: give this one another name="
                 )
-            binding = Binding(self._settings(app.config), self._broker, app.json.dumps)
+            binding = Binding(self, self._settings(app.config), self._broker, app.json.dumps)
             bindings[self.name] = binding
             self._bindings.append(binding)
             app.jinja_env.globals.setdefault("streamy_cursor", template_cursor)
@@ -101,6 +101,7 @@ class StreamManager:
         keep_alive_interval: float | None = _DEFAULT_INTERVAL,
         *,
         after: str | None = None,
+        key: str | None = None,
     ) -> EventStreamResponse:
         """The response that streams one stream, or several, to the client that asks.
 
@@ -111,6 +112,8 @@ class StreamManager:
                     it to the manager's scheduler.
         after:      the cursor for a client that comes without one; "from now on" unless given.
                     `OLDEST` sends it all that the streams still hold.
+        key:        whom the client belongs to (a user, an address), for `disconnect` and for
+                    `STREAMY_MAX_CONNECTIONS_PER_KEY`.
 
         A client that comes back goes on after its `Last-Event-ID`, and one that connects first
         after `?last_event_id=`, if it has that. One that has seen the end gets 204. While the
@@ -137,8 +140,9 @@ class StreamManager:
             return EventStreamResponse((encode_retry(retry_ms),), headers)
         if connection.finished:
             return EventStreamResponse(None, headers)
-        body = EventStreamBody(connection, keep_alive=keep_alive, retry=binding.settings.retry)
-        return EventStreamResponse(body, headers)
+        environ = request.environ if has_request_context() else None
+        body = binding.delivery.body(connection, environ, keep_alive, key)
+        return EventStreamResponse(body, headers, take_over=partial(binding.delivery.take_over, body))
 
     def send_event(
         self,
@@ -235,7 +239,7 @@ class StreamManager:
         if self._bindings:
             return self._bindings[0]
         with self._lock:
-            self._alone = self._alone or Binding(self._settings({}), self._broker)
+            self._alone = self._alone or Binding(self, self._settings({}), self._broker)
             return self._alone
 
     def _bound_to(self, app: Flask) -> Binding | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from copy import copy
+from typing import Final, Self
 
 from .hub import PAGE, Hub, Wake
 from .window import Frame, frames_of
@@ -75,6 +76,25 @@ class Reader:
         self.places[frame.entry.stream_id] = frame.entry.id
         if frame.ends:
             self.reading.discard(frame.entry.stream_id)
+
+    def entries_behind(self) -> int | None:
+        """How many entries it is behind what the hub has read; None if more than windows hold."""
+        behind = 0
+        for name in self.reading:
+            distance = self.hub.distance(name, self.places[name])
+            if distance is None:
+                return None
+            behind += distance
+        return behind
+
+    def fork(self) -> Self:
+        """Another reader at the same place. It is attached to nothing."""
+        twin = copy(self)
+        twin.places = dict(self.places)
+        twin.reading = set(self.reading)
+        twin.lagging = []
+        twin._wake = None
+        return twin
 
     def _resume(self, given: Mapping[str, str]) -> None:
         pages = self.hub.broker.read(given, PAGE) if given else {}

@@ -39,16 +39,24 @@ class Frame(NamedTuple):
 
 def frames_of(stream_id: str, cursor: str, page: Page) -> list[Frame]:
     """The frames of a page that was read after `cursor`; a gap and the end become frames, too."""
-    entries = list(page.entries)
-    last = entries[-1].id if entries else cursor
     if page.gap:
-        # A cursor that came from a client may be anything; as JSON it is harmless, and it is cut.
-        news = {"stream": stream_id, "from": cursor[:128], "to": page.cursor}
-        entries.append(Entry(page.cursor, stream_id, Event(json.dumps(news), GAP)))
-    elif page.ended and page.cursor != last:
-        news = {"stream": stream_id}
-        entries.append(Entry(page.cursor, stream_id, Event(json.dumps(news), END)))
-    return [Frame(entry, encode_body(entry.event)) for entry in entries]
+        return [gap_frame(stream_id, cursor, page.cursor)]
+    frames = [_frame(entry) for entry in page.entries]
+    if page.ended and page.cursor != (frames[-1].entry.id if frames else cursor):
+        end = Event(json.dumps({"stream": stream_id}), END)
+        frames.append(_frame(Entry(page.cursor, stream_id, end)))
+    return frames
+
+
+def gap_frame(stream_id: str, cursor: str, goes_on: str) -> Frame:
+    """The frame that says that what was behind `cursor` is left out up to `goes_on`."""
+    # A cursor that came from a client may be anything; as JSON it is harmless, and it is cut.
+    news = {"stream": stream_id, "from": cursor[:128], "to": goes_on}
+    return _frame(Entry(goes_on, stream_id, Event(json.dumps(news), GAP)))
+
+
+def _frame(entry: Entry) -> Frame:
+    return Frame(entry, encode_body(entry.event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,15 @@ class Window:
     def head(self) -> str:
         """The cursor behind the newest frame."""
         return self._before[-1]
+
+    @property
+    def before_newest(self) -> str | None:
+        """The cursor before the newest frame, if there is one."""
+        return self._before[-2] if self._frames else None
+
+    def distance(self, cursor: str) -> int:
+        """How many frames lie behind `cursor`, which has to be in the window."""
+        return self._first + len(self._frames) - self._places[cursor]
 
     def append(self, frames: list[Frame]) -> None:
         """Add frames at the head, and drop the oldest beyond the limits."""

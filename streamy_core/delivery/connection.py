@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from ..hub import Hub
 from ..ids import join_cursors
 from ..reader import SLICE, Reader
-from ..window import Frame
+from ..window import Frame, gap_frame
 from ..wire import encode_name, encode_opening
 
 
@@ -20,12 +20,12 @@ class Connection(Reader):
     Otherwise as Reader.
     """
 
-    __slots__ = ("_default_name", "_opening")
+    __slots__ = ("_opening", "default_name")
 
     def __init__(self, hub: Hub, wanted: Mapping[str, str | None], *, default_name: str, retry: int) -> None:
         super().__init__(hub, wanted)
         # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
-        self._default_name = "" if default_name == "message" else default_name
+        self.default_name = "" if default_name == "message" else default_name
         self._opening = b""
         if self.reading:
             place = None if self.lost else join_cursors(self.places)
@@ -39,6 +39,10 @@ class Connection(Reader):
         True from the start if it came back although it had seen the end of them all.
         """
         return not self.reading and not self._opening
+
+    def is_level_with(self, other: Connection) -> bool:
+        """Whether both are at the same place in the same streams, with nothing else to send."""
+        return not self._opening and self.places == other.places and self.reading == other.reading
 
     def take(self) -> bytes:
         """The next bytes that are due, as far as windows hold them, about `SLICE` at most.
@@ -56,13 +60,22 @@ class Connection(Reader):
         """The next bytes of the lagging streams, read from the log. Blocks; raises BrokerUnavailable."""
         return self._encode(self.read_lagging())
 
+    def skip(self) -> bytes:
+        """Leave out all but the newest entry of each stream, and say so by a gap."""
+        gaps = []
+        for name in self.reading:
+            latest = self.hub.before_newest(name)
+            if latest is not None and self.hub.distance(name, self.places[name]) != 1:
+                gaps.append(gap_frame(name, self.places[name], latest))
+        return self._encode(gaps) or self.take()
+
     def _take_joined(self) -> bytes:
         """As `due`, but bytes that are made once for all clients at this place of this one stream."""
         self.lagging = []
         if not self.reading:
             return b""
         (name,) = self.places
-        chunk = self.hub.chunk(name, self.places[name], self._default_name, SLICE)
+        chunk = self.hub.chunk(name, self.places[name], self.default_name, SLICE)
         if chunk is None:
             self.lagging = [name]
             return b""
@@ -72,7 +85,7 @@ class Connection(Reader):
         return chunk.data
 
     def _encode(self, frames: Iterable[Frame]) -> bytes:
-        name = encode_name(self._default_name) if self._default_name else b""
+        name = encode_name(self.default_name) if self.default_name else b""
         parts = []
         for frame in frames:
             self.passed(frame)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from ..errors import BrokerUnavailable, Closed
 from ..keepalive import KeepAliveScheduler
@@ -19,34 +19,66 @@ _PAUSE_AFTER_GIVING_UP: Final = 1.0
 logger = logging.getLogger("streamy")
 
 
+class Host(Protocol):
+    """Whom a body tells that it comes and goes."""
+
+    def seat(self, body: EventStreamBody) -> bool:
+        """Whether it may stay. If not, it is to give what the client missed, and no more."""
+
+    def unseat(self, body: EventStreamBody, reason: str) -> None:
+        """It has gone. Only called if it was seated."""
+
+    def farewell(self) -> bytes:
+        """The last bytes for a client that is to come back."""
+
+
 class EventStreamBody(Iterator[bytes]):
     """The body of one response. Attaches at its first `next`, so that one never read leaks nothing.
 
     An object and not a generator: `close` works before the first `next`, too. The server's thread
     calls both.
+
+    threads: how many requests the server can serve at once; None: any number.
+    key: whom the client belongs to, or None.
+    age: seconds after which it is told to come back, or None.
     """
 
     def __init__(
         self,
         connection: Connection,
+        host: Host,
         *,
+        threads: int | None = None,
         keep_alive: KeepAliveScheduler,
         retry: RetryPolicy,
+        key: str | None = None,
+        age: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connection = connection
-        self._keep_alive = keep_alive
+        self.connection = connection
+        self.streams = tuple(connection.places)
+        self.threads = threads
+        self.keep_alive = keep_alive
+        self.key = key
+        self.age = age
+        self._host = host
         self._retry = retry
         self._clock = clock
         self._bell: threading.Event | None = None
+        self._seated = False
+        self._over = False
+        self._reason = "gone"
+        self._sent_away: str | None = None
+        self._leaves_at: float | None = None
         self._keep_alive_at: float | None = None
         self._look_again_at: float | None = None
         self._failures = 0
-        self._closed = False
 
     def __next__(self) -> bytes:
-        bell = self._bell or self._attach()
-        while not (self._closed or self._connection.hub.closed):
+        if self._over:
+            raise StopIteration
+        bell = self._bell or self._enter()
+        while self._sent_away is None:
             if bell.is_set():
                 # Cleared before looking: what comes in between rings once more.
                 bell.clear()
@@ -54,35 +86,55 @@ class EventStreamBody(Iterator[bytes]):
                     bell.set()
                     self._set_keep_alive()
                     return data
-                if self._connection.finished:
-                    break
-            elif not bell.wait(self._timeout()) and self._keep_alive_is_due(bell):
+                if self.connection.finished:
+                    self._leave("ended")
+                    raise StopIteration
+            elif not self._seated:
+                self._sent_away = "busy"
+            elif self.connection.hub.closed:
+                self._sent_away = "leaving"
+            elif not bell.wait(self._timeout()) and self._something_due(bell):
                 self._set_keep_alive()
                 return KEEP_ALIVE
-        self.close()
-        raise StopIteration
+        self._leave(self._sent_away)
+        return self._host.farewell()
+
+    def send_away(self, reason: str) -> None:
+        """Tell the client to come back, and end. Any thread."""
+        self._sent_away = reason
+        if self._bell is not None:
+            self._bell.set()
 
     def close(self) -> None:
         """Leave the hub. Closing twice does nothing."""
-        self._closed = True
-        self._connection.detach()
+        self._leave(self._reason)
 
-    def _attach(self) -> threading.Event:
+    def _enter(self) -> threading.Event:
         self._bell = bell = threading.Event()
         bell.set()
-        if not self._closed:
+        self._seated = self._host.seat(self)
+        if self._seated:
+            if self.age is not None:
+                self._leaves_at = self._clock() + self.age
             try:
-                self._connection.attach(bell.set)
+                self.connection.attach(bell.set)
             except Closed:
-                self._closed = True
+                self._sent_away = "leaving"
         return bell
 
+    def _leave(self, reason: str) -> None:
+        self._over = True
+        self.connection.detach()
+        if self._seated:
+            self._seated = False
+            self._host.unseat(self, reason)
+
     def _look(self) -> bytes:
-        data = self._connection.take()
-        if data or not self._connection.lagging:
+        data = self.connection.take()
+        if data or not self.connection.lagging:
             return data
         try:
-            data = self._connection.catch_up()
+            data = self.connection.catch_up()
         except BrokerUnavailable as error:
             self._failures += 1
             pause = self._retry.delay(self._failures)
@@ -91,21 +143,29 @@ class EventStreamBody(Iterator[bytes]):
             self._look_again_at = self._clock() + pause
             logger.warning("catching up failed, again in %.2f s: %s", pause, error)
             return b""
+        except Closed:
+            self._sent_away = "leaving"
+            return b""
         self._failures, self._look_again_at = 0, None
         return data
 
     def _timeout(self) -> float | None:
         """Seconds until something is due even if no bell rings."""
-        due = [at for at in (self._keep_alive_at, self._look_again_at) if at is not None]
+        times = (self._keep_alive_at, self._look_again_at, self._leaves_at)
+        due = [at for at in times if at is not None]
         return max(0.0, min(due) - self._clock()) if due else None
 
-    def _keep_alive_is_due(self, bell: threading.Event) -> bool:
+    def _something_due(self, bell: threading.Event) -> bool:
+        """Whether it is a keep-alive that is due; what else is due is seen to."""
         now = self._clock()
+        if self._leaves_at is not None and self._leaves_at <= now:
+            self._sent_away = "aged"
+            return False
         if self._look_again_at is not None and self._look_again_at <= now:
             self._look_again_at = None
             bell.set()
         return self._keep_alive_at is not None and self._keep_alive_at <= now
 
     def _set_keep_alive(self) -> None:
-        due = self._keep_alive.due_in(0.0)
+        due = self.keep_alive.due_in(0.0)
         self._keep_alive_at = None if due is None else self._clock() + due

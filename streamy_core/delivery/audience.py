@@ -1,0 +1,144 @@
+"""Clients of the loop, and the audiences they form.
+
+An audience is all clients that read the same streams and are at the same place. It has one
+connection, whose bytes go to every member, so that a member is little more than a socket. A client
+that can't take its bytes leaves the audience with a connection of its own, and joins again once it
+is level.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from ..keepalive import KeepAliveScheduler
+from .connection import Connection
+
+
+class AudienceKey(NamedTuple):
+    """What the members of an audience have in common."""
+
+    streams: tuple[str, ...]
+    default_name: str
+    keep_alive: Hashable
+
+
+class Client:
+    """One client's socket, and what it hasn't been sent yet. Only the loop's thread touches it.
+
+    connection: its own, unless it is in an audience.
+    audience:   the one it is level with, or None.
+    pending:    bytes that its socket hasn't taken.
+    took_at:    when its socket last took some, while there are pending ones.
+    key:        whom it belongs to: a user, an address; None if nobody said.
+    """
+
+    __slots__ = (
+        "audience",
+        "closed",
+        "connection",
+        "keep_alive",
+        "key",
+        "pending",
+        "skips",
+        "sock",
+        "streams",
+        "took_at",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        keep_alive: KeepAliveScheduler,
+        *,
+        pending: bytes = b"",
+        key: str | None = None,
+    ) -> None:
+        self.sock = sock
+        self.connection: Connection | None = connection
+        self.audience: Audience | None = None
+        self.keep_alive = keep_alive
+        self.pending: memoryview | bytes = pending
+        self.took_at = 0.0
+        self.key = key
+        self.streams = tuple(connection.places)
+        self.skips = False
+        self.closed = False
+        self.watched = False  # for being writable
+
+    def audience_key(self) -> AudienceKey:
+        """The audience that this client will join, by its own connection."""
+        assert self.connection is not None
+        rule = self.keep_alive if isinstance(self.keep_alive, Hashable) else id(self.keep_alive)
+        return AudienceKey(self.streams, self.connection.default_name, rule)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send what the socket takes without blocking; how many bytes. Raises OSError if it is gone."""
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+
+
+class Audience:
+    """See the module. Only the loop's thread touches it.
+
+    keep_alive_at: when its members are due for a keep-alive.
+    waiting:       clients that would be members but for being ahead of it, until it has caught up.
+    busy:          whether bytes are being sent to members at the moment.
+    rung:          whether there may be more to take.
+    """
+
+    __slots__ = (
+        "busy",
+        "connection",
+        "keep_alive",
+        "keep_alive_at",
+        "key",
+        "members",
+        "rung",
+        "waiting",
+        "wake",
+    )
+
+    def __init__(self, key: AudienceKey, connection: Connection, keep_alive: KeepAliveScheduler) -> None:
+        self.key = key
+        self.connection = connection
+        self.keep_alive = keep_alive
+        self.keep_alive_at: float | None = None
+        self.members: dict[Client, None] = {}
+        self.waiting: dict[Client, None] = {}
+        self.busy = False
+        self.rung = False
+
+    def admit(self, client: Client) -> bool:
+        """Make the client a member if it is level; else False."""
+        connection = client.connection
+        assert connection is not None
+        if not connection.is_level_with(self.connection):
+            return False
+        self.waiting.pop(client, None)
+        self.members[client] = None
+        client.audience = self
+        client.connection = None
+        return True
+
+    def dismiss(self, client: Client) -> None:
+        """The client goes on by itself, from here."""
+        del self.members[client]
+        client.audience = None
+        client.connection = self.connection.fork()
+
+    def forget(self, client: Client) -> None:
+        """The client is gone."""
+        self.members.pop(client, None)
+        self.waiting.pop(client, None)
+        client.audience = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is there or about to be."""
+        return not self.members and not self.waiting

@@ -1,0 +1,198 @@
+"""Which delivery a client gets, and what both have in common: limits, signals, leaving."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from blinker import NamedSignal
+
+from ..config import Settings
+from ..errors import Closed
+from ..hub import Hub
+from ..keepalive import KeepAliveScheduler
+from ..signals import client_connected, client_disconnected, slow_client
+from ..slow import Lag
+from ..wire import encode_retry
+from .audience import Client
+from .connection import Connection
+from .generator import EventStreamBody
+from .leaving import Departure
+from .loop import Loop
+from .replayer import Replayer
+from .roster import Roster, threads_of
+from .takeover import client_socket, encode_head, notice_death, take_over
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_LEAVING_TAKES: Final = 1.5
+_AGE_SPREAD: Final = 0.2
+
+
+class Delivery:
+    """Serves the clients of one hub. Any thread.
+
+    emit: sends a signal with these news.
+    """
+
+    _pid: int
+    _lock: threading.Lock
+    _roster: Roster
+    _loop: Loop | None
+    _replayer: Replayer | None
+    _departure: Departure | None
+
+    def __init__(self, hub: Hub, settings: Settings, emit: Callable[..., None]) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._emit = emit
+        self._born()
+
+    def body(
+        self,
+        connection: Connection,
+        environ: WSGIEnvironment | None,
+        keep_alive: KeepAliveScheduler,
+        key: str | None,
+    ) -> EventStreamBody:
+        """The body for a client. It takes up nothing before it is read, or taken over."""
+        if self._pid != os.getpid():
+            self._born()
+        age = self._settings.max_age
+        return EventStreamBody(
+            connection,
+            self,
+            threads=None if environ is None else threads_of(environ),
+            keep_alive=keep_alive,
+            retry=self._settings.retry,
+            key=key,
+            age=None if age is None else age * (1 - _AGE_SPREAD * random.random()),
+        )
+
+    def take_over(
+        self, body: EventStreamBody, environ: WSGIEnvironment, status: str, headers: Sequence[tuple[str, str]]
+    ) -> Iterator[bytes] | None:
+        """Detach the client from its server, if that can be and is wanted.
+
+        Returns what the server is to be given as the body; None if it has to deliver itself.
+        """
+        if self._settings.delivery == "generator":
+            return None
+        sock = client_socket(environ)
+        if sock is None or not self._roster.enter(body.key):
+            return None
+        try:
+            return take_over(sock, encode_head(status, headers), partial(self._adopt, body))
+        except (OSError, Closed):
+            self._roster.leave(body.key)
+            return None
+
+    def seat(self, body: EventStreamBody) -> bool:
+        """Whether a body may stay and hold its thread. If not, it gives what was missed, and no more."""
+        if not self._roster.enter(body.key):
+            return False
+        if not self._roster.seat(body):
+            self._roster.leave(body.key)
+            return False
+        with self._lock:
+            self._observe_server()
+        self._say(client_connected, body, delivery="generator")
+        return True
+
+    def unseat(self, body: EventStreamBody, reason: str) -> None:
+        """A body that had a seat is through."""
+        self._roster.unseat(body)
+        self._roster.leave(body.key)
+        self._say(client_disconnected, body, delivery="generator", reason=reason)
+
+    def farewell(self) -> bytes:
+        """The last bytes for a client that is to come back, after a delay that isn't everyone's."""
+        return encode_retry(round(self._settings.reconnect_delay * 1000 * (0.5 + random.random())))
+
+    def disconnect(self, stream_id: str | None, key: str | None) -> None:
+        """Send the clients away that read this stream, or belong to this key, or both if both are given."""
+
+        def chosen(streams: Sequence[str], whose: str | None) -> bool:
+            return (stream_id is None or stream_id in streams) and (key is None or key == whose)
+
+        for body in self._roster.seated():
+            if chosen(body.streams, body.key):
+                body.send_away("disconnected")
+        if self._loop is not None:
+            self._loop.disconnect(lambda client: chosen(client.streams, client.key), "disconnected")
+
+    def leave(self) -> None:
+        """Send all clients away, at once. Nobody is served any more."""
+        loop, replayer = self._loop, self._replayer
+        self._hub.stop()
+        if loop is not None:
+            loop.leave(_LEAVING_TAKES)
+        if replayer is not None:
+            replayer.close()
+
+    def close(self) -> None:
+        """Leave, and stop observing the server. Closing twice does nothing."""
+        if self._pid != os.getpid():
+            return
+        if self._departure is not None:
+            self._departure.close()
+        self.leave()
+
+    def __len__(self) -> int:
+        """How many clients are being served in this process."""
+        return len(self._roster)
+
+    def _born(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        settings = self._settings
+        self._roster = Roster(
+            slots=settings.generator_slots,
+            most=settings.max_connections,
+            per_key=settings.max_connections_per_key,
+        )
+        self._loop = None
+        self._replayer = None
+        self._departure = None
+
+    def _adopt(self, body: EventStreamBody, sock: socket.socket, head: bytes) -> None:
+        notice_death(sock, self._settings.dead_after)
+        client = Client(sock, body.connection, body.keep_alive, pending=head, key=body.key)
+        self._say(client_connected, client, delivery="detached")
+        self._in_charge().adopt(client, body.age)
+
+    def _in_charge(self) -> Loop:
+        """This process's loop, started when it is first needed."""
+        with self._lock:
+            if self._loop is None:
+                self._replayer = Replayer(self._settings.retry)
+                self._loop = Loop(
+                    self._hub,
+                    self._replayer,
+                    policy=self._settings.slow_clients,
+                    farewell=self.farewell,
+                    gone=self._gone,
+                    slow=self._slow,
+                )
+            self._observe_server()
+            return self._loop
+
+    def _observe_server(self) -> None:
+        if self._departure is None:
+            self._departure = Departure(self.leave)
+
+    def _gone(self, client: Client, reason: str) -> None:
+        self._roster.leave(client.key)
+        self._say(client_disconnected, client, delivery="detached", reason=reason)
+
+    def _slow(self, client: Client, lag: Lag) -> None:
+        self._say(slow_client, client, lag=lag)
+
+    def _say(self, signal: NamedSignal, client: Client | EventStreamBody, **news: Any) -> None:
+        self._emit(signal, streams=client.streams, key=client.key, **news)

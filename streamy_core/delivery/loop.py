@@ -1,0 +1,457 @@
+"""One event loop per process that owns the sockets of all detached clients.
+
+One thread, started with the first client, and anew in a forked process. Everything here runs on it,
+but for what says "any thread". It never blocks: reading the log is the replayer's, on a thread of
+its own. It works in bounded slices, so that neither a large audience nor a long replay holds up
+the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from ..errors import Closed
+from ..hub import Hub
+from ..slow import Lag, SlowClientPolicy, Verdict
+from ..wire import KEEP_ALIVE
+from .audience import Audience, AudienceKey, Client
+from .replayer import Replayer
+from .timers import Aging, Timers
+
+SENDS: Final = 256
+"""How many sends are made before everything else gets its turn."""
+
+_STEPS: Final = 4
+_LAG_CHECK: Final = 1.0
+_DISCARD: Final = 65_536
+
+logger = logging.getLogger("streamy")
+
+Gone = Callable[[Client, str], None]
+"""Told, on the loop's thread, that a client is gone, and why."""
+
+
+class Loop:
+    """See the module.
+
+    policy:   what happens to slow clients.
+    farewell: makes the last bytes for a client that is sent away.
+    gone, slow: told of clients that are gone, or that the policy has decided against.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        replayer: Replayer,
+        *,
+        policy: SlowClientPolicy,
+        farewell: Callable[[], bytes],
+        gone: Gone,
+        slow: Callable[[Client, Lag], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._hub = hub
+        self._replayer = replayer
+        self._policy = policy
+        self._farewell = farewell
+        self._gone = gone
+        self._slow = slow
+        self._clock = clock
+        self._clients: dict[Client, None] = {}
+        self._audiences: dict[AudienceKey, Audience] = {}
+        self._behind: dict[Client, None] = {}
+        self._jobs: deque[_Job] = deque()
+        self._rung: deque[Audience] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._timers = Timers(clock)
+        self._aging = Aging(self._timers, self._too_old)
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._ear = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ear.setblocking(False)
+        self._selector.register(self._ear, selectors.EVENT_READ)
+        self._ringing = False
+        self._leaving = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="streamy-loop", daemon=True)
+        self._thread.start()
+
+    def adopt(self, client: Client, age: float | None) -> None:
+        """Take care of this client from now on. Any thread. Raises Closed.
+
+        age: seconds after which to send it away, or None.
+        """
+        if self._leaving:
+            raise Closed("this process is about to stop")
+        self._call(partial(self._arrive, client, age))
+
+    def disconnect(self, chosen: Callable[[Client], bool], reason: str) -> None:
+        """Send away all clients that are `chosen`. Any thread."""
+        self._call(partial(self._disconnect, chosen, reason))
+
+    def leave(self, timeout: float) -> None:
+        """Send all clients away, with what is at hand for them, and end. Any thread.
+
+        Waits for it up to `timeout` seconds. Leaving twice does nothing more.
+        """
+        self._call(self._leave)
+        if threading.current_thread() is not self._thread:
+            self._over.wait(timeout)
+
+    def _call(self, action: Callable[[], None]) -> None:
+        self._calls.append(action)
+        self._ring()
+
+    def _ring(self) -> None:
+        if not self._ringing:
+            self._ringing = True
+            with suppress(OSError):  # so many unread already that it will wake, or closed
+                self._bell.send(b"\0")
+
+    def _ring_for(self, audience: Audience) -> None:
+        """The hub's wake for an audience: any thread."""
+        if not audience.rung:
+            audience.rung = True
+            self._rung.append(audience)
+            self._ring()
+
+    # -- the loop
+
+    def _run(self) -> None:
+        try:
+            while not self._leaving:
+                try:
+                    self._turn()
+                except Exception:
+                    # Whatever it is: a loop that dies leaves all clients without a word.
+                    logger.exception("the event loop goes on after an error")
+        finally:
+            self._selector.close()
+            self._bell.close()
+            self._ear.close()
+            self._over.set()
+
+    def _turn(self) -> None:
+        timeout = 0.0 if self._jobs or self._calls or self._rung else self._timers.due_in()
+        for key, mask in self._selector.select(timeout):
+            client: Client | None = key.data
+            if client is None:
+                self._ear.recv(4096)
+                self._ringing = False  # before looking: what comes in between rings once more
+            elif mask & selectors.EVENT_READ and not self._listen(client):
+                continue
+            elif mask & selectors.EVENT_WRITE:
+                self._send_pending(client)
+        for _ in range(min(len(self._calls), SENDS)):
+            self._calls.popleft()()
+        for _ in range(len(self._rung)):
+            self._advance(self._rung.popleft())
+        self._work()
+        self._timers.run()
+
+    def _work(self) -> None:
+        left = SENDS
+        while self._jobs and left > 0:
+            job = self._jobs.popleft()
+            left -= self._send_some(job, left)
+            if job.left > 0:
+                self._jobs.append(job)
+            else:
+                self._finish(job.audience)
+
+    # -- audiences
+
+    def _advance(self, audience: Audience) -> None:
+        """Give the audience what is due to it, if anything is."""
+        if audience.busy:
+            return  # it stays rung, and is looked after when it has finished
+        audience.rung = False
+        connection = audience.connection
+        data = connection.take()
+        if data:
+            self._start_sending(audience, data)
+        elif connection.lagging and not audience.empty:
+            audience.busy = True
+            self._replayer.read(connection, partial(self._call_with, self._replayed_audience, audience))
+        else:
+            self._settle(audience)
+
+    def _replayed_audience(self, audience: Audience, data: bytes) -> None:
+        audience.busy = False
+        if data:
+            self._start_sending(audience, data)
+        else:
+            self._settle(audience)
+
+    def _start_sending(self, audience: Audience, data: bytes) -> None:
+        audience.busy = True
+        self._schedule_keep_alive(audience)
+        self._jobs.append(_Job(audience, data))
+
+    def _send_some(self, job: _Job, most: int) -> int:
+        audience, data, size = job.audience, job.data, len(job.data)
+        sends = min(most, job.left)
+        job.left -= sends
+        for client in islice(job.members, sends):
+            if client.audience is not audience:
+                continue
+            try:
+                sent = client.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._drop(client, "gone")
+                continue
+            if sent != size:
+                audience.dismiss(client)
+                self._fall_behind(client, memoryview(data)[sent:])
+        return max(sends, 1)
+
+    def _finish(self, audience: Audience) -> None:
+        """All members have been sent what was due: go on."""
+        audience.busy = False
+        if audience.connection.finished:
+            for client in list(audience.members):
+                self._part(client, "ended")
+        self._drop_if_empty(audience)
+        self._advance(audience)
+
+    def _settle(self, audience: Audience) -> None:
+        """Let those in who waited for the audience to get where they are."""
+        for client in list(audience.waiting):
+            del audience.waiting[client]
+            self._go_on(client)
+        self._drop_if_empty(audience)
+
+    def _drop_if_empty(self, audience: Audience) -> None:
+        if audience.empty and self._audiences.get(audience.key) is audience:
+            del self._audiences[audience.key]
+            audience.connection.detach()
+
+    def _schedule_keep_alive(self, audience: Audience) -> None:
+        due = audience.keep_alive.due_in(0.0)
+        scheduled = audience.keep_alive_at is not None
+        audience.keep_alive_at = None if due is None else self._clock() + due
+        if due is not None and not scheduled:
+            self._timers.after(due, partial(self._keep_alive, audience))
+
+    def _keep_alive(self, audience: Audience) -> None:
+        due, audience.keep_alive_at = audience.keep_alive_at, None
+        if due is None or self._audiences.get(audience.key) is not audience:
+            return
+        if audience.busy or due > self._clock():
+            audience.keep_alive_at = max(due, self._clock() + 0.01)
+            self._timers.after(audience.keep_alive_at - self._clock(), partial(self._keep_alive, audience))
+        else:
+            self._start_sending(audience, KEEP_ALIVE)
+
+    # -- clients
+
+    def _arrive(self, client: Client, age: float | None) -> None:
+        self._clients[client] = None
+        if age is not None:
+            self._aging.add(client, age)
+        self._selector.register(client.sock, selectors.EVENT_READ, client)
+        head, client.pending = client.pending, b""
+        connection = client.connection
+        assert connection is not None
+        if self._deliver(client, bytes(head) + connection.take()):
+            self._go_on(client)
+
+    def _go_on(self, client: Client) -> None:
+        """Give a client that goes by itself, and has nothing pending, what comes next."""
+        connection = client.connection
+        if client.closed or connection is None:
+            return
+        for _ in range(_STEPS):
+            data = connection.skip() if client.skips else connection.take()
+            client.skips = False
+            if not data:
+                break
+            if not self._deliver(client, data):
+                return
+        else:
+            self._watch_writable(client, True)  # there is more: when its turn comes again
+            return
+        if connection.finished:
+            self._part(client, "ended")
+        elif connection.lagging:
+            self._watch_writable(client, False)
+            self._replayer.read(connection, partial(self._call_with, self._replayed, client))
+        else:
+            self._join(client)
+
+    def _replayed(self, client: Client, data: bytes) -> None:
+        if client.closed:
+            return
+        if not data:
+            self._join(client)
+        elif self._deliver(client, data):
+            self._watch_writable(client, True)
+
+    def _join(self, client: Client) -> None:
+        """Put a client that is level into its audience, or let it wait there until that is level."""
+        self._watch_writable(client, False)
+        self._behind.pop(client, None)
+        key = client.audience_key()
+        audience = self._audiences.get(key)
+        if audience is None:
+            assert client.connection is not None
+            audience = self._audiences[key] = Audience(key, client.connection, client.keep_alive)
+            audience.admit(client)
+            self._schedule_keep_alive(audience)
+            audience.connection.attach(partial(self._ring_for, audience))
+            self._ring_for(audience)  # something may have come before the hub knew of it
+        elif not audience.admit(client):
+            audience.waiting[client] = None
+            self._ring_for(audience)
+
+    def _deliver(self, client: Client, data: bytes) -> bool:
+        """Send; what isn't taken becomes pending. Whether all was."""
+        if not data:
+            return True
+        try:
+            sent = client.send(data)
+        except OSError:
+            self._drop(client, "gone")
+            return False
+        if sent == len(data):
+            return True
+        self._fall_behind(client, memoryview(data)[sent:])
+        return False
+
+    def _fall_behind(self, client: Client, rest: memoryview) -> None:
+        client.pending = rest
+        client.took_at = self._clock()
+        self._watch_writable(client, True)
+        if not self._behind:
+            self._timers.after(_LAG_CHECK, self._check_lags)
+        self._behind[client] = None
+
+    def _send_pending(self, client: Client) -> None:
+        if client.pending:
+            try:
+                sent = client.send(client.pending)
+            except OSError:
+                self._drop(client, "gone")
+                return
+            if sent:
+                client.took_at = self._clock()
+            client.pending = client.pending[sent:]
+            if client.pending:
+                return
+            client.pending = b""
+        self._go_on(client)
+
+    def _check_lags(self) -> None:
+        now = self._clock()
+        for client in list(self._behind):
+            connection = client.connection
+            if connection is None or not client.pending:
+                continue
+            lag = Lag(connection.entries_behind(), len(client.pending), now - client.took_at)
+            verdict = self._policy.decide(lag)
+            if verdict is not Verdict.WAIT:
+                self._slow(client, lag)
+            if verdict is Verdict.DISCONNECT:
+                self._drop(client, "slow")
+            client.skips = client.skips or verdict is Verdict.SKIP
+        if self._behind:
+            self._timers.after(_LAG_CHECK, self._check_lags)
+
+    def _watch_writable(self, client: Client, wanted: bool) -> None:
+        if client.watched is not wanted:
+            client.watched = wanted
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+            self._selector.modify(client.sock, events, client)
+
+    def _listen(self, client: Client) -> bool:
+        """See whether a client that has become readable is gone. What it says is not for us."""
+        try:
+            said = client.sock.recv(_DISCARD)
+        except BlockingIOError:
+            return True
+        except OSError:
+            said = b""
+        if not said:
+            self._drop(client, "gone")
+        return bool(said)
+
+    # -- leaving
+
+    def _disconnect(self, chosen: Callable[[Client], bool], reason: str) -> None:
+        for client in [client for client in self._clients if chosen(client)]:
+            self._part(client, reason)
+
+    def _too_old(self, client: Client) -> None:
+        self._part(client, "aged")
+
+    def _leave(self) -> None:
+        for audience in list(self._audiences.values()):
+            if not audience.busy and (data := audience.connection.take()):
+                self._jobs.append(_Job(audience, data))
+        while self._jobs:
+            job = self._jobs.popleft()
+            self._send_some(job, job.left)
+        for client in list(self._clients):
+            self._part(client, "leaving")
+        self._leaving = True
+
+    def _part(self, client: Client, reason: str) -> None:
+        """Send a client away: it is to come back after a while, unless its streams have ended."""
+        try:
+            if client.pending:
+                client.pending = client.pending[client.send(client.pending) :]
+            # In the middle of a frame there is no saying goodbye, and after the end no coming back.
+            if not client.pending and reason != "ended":
+                client.send(self._farewell())
+            # Unread bytes would make the close a reset, and that throws away what is on its way.
+            client.sock.recv(_DISCARD)
+        except OSError:
+            pass
+        self._drop(client, reason)
+
+    def _drop(self, client: Client, reason: str) -> None:
+        if client.closed:
+            return
+        client.closed = True
+        del self._clients[client]
+        self._behind.pop(client, None)
+        self._aging.discard(client)
+        self._selector.unregister(client.sock)
+        client.sock.close()
+        for audience in (client.audience, self._audience_of(client)):
+            if audience is not None:
+                audience.forget(client)
+                self._drop_if_empty(audience)
+        self._gone(client, reason)
+
+    def _audience_of(self, client: Client) -> Audience | None:
+        """The audience in which a client that goes by itself may be waiting."""
+        return None if client.connection is None else self._audiences.get(client.audience_key())
+
+    def _call_with(self, action: Callable[..., None], subject: object, data: bytes) -> None:
+        self._call(partial(action, subject, data))
+
+
+class _Job:
+    """Sending the same bytes to all members of an audience, a slice at a time."""
+
+    __slots__ = ("audience", "data", "left", "members")
+
+    def __init__(self, audience: Audience, data: bytes) -> None:
+        members = list(audience.members)
+        self.audience = audience
+        self.data = data
+        self.members = iter(members)
+        self.left = len(members)

@@ -1,0 +1,107 @@
+"""Taking a client's socket over from the server, where the server shows it and it is safe.
+
+How: duplicate the client's descriptor, then lay one end of a fresh socket pair over the original
+with `dup2`. The server goes on with its own socket object and its own bookkeeping, writes its
+response into the pair, and closes that. `os.dup` alone would not do: a graceful close shuts the
+shared connection down. `socket.detach` would make servers count the connection down twice.
+
+The response is delimited by the close of the connection (RFC 9112 section 6.3, item 8), so all
+clients of a stream get the same bytes, without chunk headers.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_SOCKET: Final = "gunicorn.socket"
+_DEAD_AFTER: Final = 30.0
+
+Adopt = Callable[[socket.socket, bytes], None]
+"""Given the client's socket, which is the callee's from then on, and the head to send first."""
+
+
+def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
+    """The client's socket, if it can be taken over; None if it has to be left to the server.
+
+    It can if it is a plain TCP or Unix socket (not TLS, not gevent's), carries HTTP/1 (HTTP/2 has
+    many streams on one), and no byte of a further request has arrived.
+    """
+    sock = environ.get(_SOCKET)
+    # By module: under gevent, `socket.socket` itself is gevent's class.
+    if not isinstance(sock, socket.socket) or type(sock).__module__ != "socket":
+        return None
+    if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
+        return None
+    return None if _has_more(sock, environ) else sock
+
+
+def take_over(sock: socket.socket, head: bytes, adopt: Adopt) -> Iterator[bytes]:
+    """Give the client to `adopt`; returns the empty body for the server. Raises OSError.
+
+    When it raises, nothing has changed.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        client = sock.dup()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
+    with theirs:
+        os.dup2(theirs.fileno(), sock.fileno(), inheritable=False)
+    # What the server reads from the pair is the end of its client's requests.
+    ours.shutdown(socket.SHUT_WR)
+    client.setblocking(False)
+    adopt(client, head)
+    return _Nothing(ours)
+
+
+def notice_death(client: socket.socket, seconds: float = _DEAD_AFTER) -> None:
+    """Have the kernel give up on a peer that acknowledges nothing for so long (RFC 5482, tcp(7))."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None and client.family in (socket.AF_INET, socket.AF_INET6):
+        client.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def encode_head(status: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """The head of an HTTP/1.1 response that lasts until its connection is closed."""
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
+    if not any(name.lower() == "date" for name, _ in headers):
+        lines.append(f"Date: {formatdate(time.time(), usegmt=True)}")
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+
+
+def _has_more(sock: socket.socket, environ: WSGIEnvironment) -> bool:
+    """Whether a byte behind this request has been read already, or waits in the kernel."""
+    unreader: Any = getattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader", None)
+    buffered = getattr(unreader, "buf", None)
+    if buffered is None or buffered.getvalue():
+        return True
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+class _Nothing(Iterator[bytes]):
+    """An empty body. Closed by the server once it has written its response, which is thrown away."""
+
+    def __init__(self, sink: socket.socket) -> None:
+        self._sink = sink
+
+    def __next__(self) -> bytes:
+        raise StopIteration
+
+    def close(self) -> None:
+        self._sink.close()

@@ -1,0 +1,66 @@
+"""What is due when: a heap, run by the thread that owns it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Timers:
+    """Actions by the time they are due. For one thread. `clock`: seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.now = clock
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have `action` run in so many seconds, once."""
+        heapq.heappush(self._heap, (self.now() + seconds, next(self._order), action))
+
+    def due_in(self) -> float | None:
+        """Seconds until the first is due, 0 if one is; None if there is none."""
+        return max(0.0, self._heap[0][0] - self.now()) if self._heap else None
+
+    def run(self) -> None:
+        """Run what is due."""
+        while self._heap and self._heap[0][0] <= self.now():
+            heapq.heappop(self._heap)[2]()
+
+
+class Aging(Generic[T]):
+    """What gets too old when, by the second, so that leaving early leaves nothing behind.
+
+    For one thread. expired: called for each when its time has come; it is discarded then.
+    """
+
+    def __init__(self, timers: Timers, expired: Callable[[T], None]) -> None:
+        self._timers = timers
+        self._expired = expired
+        self._seconds: dict[T, int] = {}
+        self._due: dict[int, dict[T, None]] = {}
+
+    def add(self, item: T, age: float) -> None:
+        """Have `item` expire after `age` seconds, give or take one."""
+        second = int(self._timers.now() + age)
+        if second not in self._due:
+            self._due[second] = {}
+            self._timers.after(age, partial(self._expire, second))
+        self._due[second][item] = None
+        self._seconds[item] = second
+
+    def discard(self, item: T) -> None:
+        """It is gone before its time."""
+        second = self._seconds.pop(item, None)
+        if second is not None:
+            self._due[second].pop(item, None)
+
+    def _expire(self, second: int) -> None:
+        for item in self._due.pop(second):
+            self._seconds.pop(item, None)
+            self._expired(item)

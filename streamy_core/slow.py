@@ -1,0 +1,82 @@
+"""What happens to a client that can't keep up: small strategy objects, stateless and frozen.
+
+Any object with `decide` is a slow-client policy. Whatever it decides, a slow client costs little:
+at most one slice of bytes is held for it, shared with others, and the rest stays in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a client is behind.
+
+    entries: how many entries it hasn't been given yet; None if more than this process keeps at hand.
+    bytes:   how many bytes of those it was given the system hasn't taken.
+    stalled: seconds since the system last took any.
+    """
+
+    entries: int | None
+    bytes: int
+    stalled: float
+
+
+class Verdict(Enum):
+    """What to do with a client that is behind."""
+
+    WAIT = "wait"
+    DISCONNECT = "disconnect"
+    SKIP = "skip"
+
+
+@runtime_checkable
+class SlowClientPolicy(Protocol):
+    """Decides about clients that are behind."""
+
+    def decide(self, lag: Lag) -> Verdict:
+        """WAIT, DISCONNECT (it comes back and resumes) or SKIP (`streamy.gap`, then the newest entry).
+
+        Asked about once a second for each client that is behind. Must not block.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close it: it comes back, resumes from the log, and loses nothing that is still there.
+
+    seconds: how long it may take nothing at all.
+    entries: how many it may be behind by; None: any number, as long as it takes some.
+    """
+
+    seconds: float = 20.0
+    entries: int | None = None
+
+    def decide(self, lag: Lag) -> Verdict:
+        if lag.stalled > self.seconds or _beyond(lag, self.entries):
+            return Verdict.DISCONNECT
+        return Verdict.WAIT
+
+
+@dataclass(frozen=True, slots=True)
+class SkipToLatest:
+    """Leave out what it is behind by, and say so by `streamy.gap`. For dashboards.
+
+    entries: how many it may be behind by.
+    seconds: how long it may take nothing at all before it is closed.
+    """
+
+    entries: int = 100
+    seconds: float = 20.0
+
+    def decide(self, lag: Lag) -> Verdict:
+        if lag.stalled > self.seconds:
+            return Verdict.DISCONNECT
+        return Verdict.SKIP if _beyond(lag, self.entries) else Verdict.WAIT
+
+
+def _beyond(lag: Lag, most: int | None) -> bool:
+    return most is not None and (lag.entries is None or lag.entries > most)
