@@ -14,6 +14,7 @@ from .binding import Binding
 from .broker import Broker
 from .config import PREFIX, Settings, load_settings
 from .delivery.connection import Connection
+from .delivery.control import CONTROL, order
 from .errors import BrokerUnavailable, ConfigError, InvalidStreamId
 from .events import Event, check_stream_id
 from .hub import Health
@@ -188,6 +189,18 @@ class StreamManager:
         Ending twice does nothing. Raises InvalidStreamId; PublishFailed when the policy has given up.
         """
         self.binding.publisher.end(check_stream_id(stream_id))
+
+    def disconnect(self, *, stream_id: str | None = None, key: str | None = None) -> None:
+        """Send clients away now, in every process: a browser asks again, and you can say no.
+
+        stream_id: those that read this stream; key: those of this `get_stream(key=…)`; given both,
+        those to whom both apply.
+
+        Raises ValueError if neither is given; PublishFailed when the retry policy has given up.
+        """
+        if stream_id is None and key is None:
+            raise ValueError("disconnect whom? name a stream_id, a key, or both")
+        self.binding.publisher.publish(CONTROL, [order(stream_id, key)], None)
 
     def cursor(self, stream_id: StreamIds) -> str:
         """The place "from now on" in a stream, or in several: what a page gives as `last_event_id`.

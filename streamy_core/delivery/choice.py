@@ -7,13 +7,14 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from blinker import NamedSignal
 
 from ..config import Settings
-from ..errors import Closed
+from ..errors import BrokerUnavailable, Closed
 from ..hub import Hub
 from ..keepalive import KeepAliveScheduler
 from ..signals import client_connected, client_disconnected, slow_client
@@ -21,6 +22,7 @@ from ..slow import Lag
 from ..wire import encode_retry
 from .audience import Client
 from .connection import Connection
+from .control import Control
 from .generator import EventStreamBody
 from .leaving import Departure
 from .loop import Loop
@@ -47,6 +49,7 @@ class Delivery:
     _loop: Loop | None
     _replayer: Replayer | None
     _departure: Departure | None
+    _control: Control | None
 
     def __init__(self, hub: Hub, settings: Settings, emit: Callable[..., None]) -> None:
         self._hub = hub
@@ -87,6 +90,7 @@ class Delivery:
         sock = client_socket(environ)
         if sock is None or not self._roster.enter(body.key):
             return None
+        self._follow_orders()
         try:
             return take_over(sock, encode_head(status, headers), partial(self._adopt, body))
         except (OSError, Closed):
@@ -100,8 +104,7 @@ class Delivery:
         if not self._roster.seat(body):
             self._roster.leave(body.key)
             return False
-        with self._lock:
-            self._observe_server()
+        self._follow_orders()
         self._say(client_connected, body, delivery="generator")
         return True
 
@@ -116,7 +119,7 @@ class Delivery:
         return encode_retry(round(self._settings.reconnect_delay * 1000 * (0.5 + random.random())))
 
     def disconnect(self, stream_id: str | None, key: str | None) -> None:
-        """Send the clients away that read this stream, or belong to this key, or both if both are given."""
+        """Send away the clients of this process that read this stream, or are this key's, or both."""
 
         def chosen(streams: Sequence[str], whose: str | None) -> bool:
             return (stream_id is None or stream_id in streams) and (key is None or key == whose)
@@ -160,6 +163,7 @@ class Delivery:
         self._loop = None
         self._replayer = None
         self._departure = None
+        self._control = None
 
     def _adopt(self, body: EventStreamBody, sock: socket.socket, head: bytes) -> None:
         notice_death(sock, self._settings.dead_after)
@@ -180,12 +184,16 @@ class Delivery:
                     gone=self._gone,
                     slow=self._slow,
                 )
-            self._observe_server()
             return self._loop
 
-    def _observe_server(self) -> None:
-        if self._departure is None:
-            self._departure = Departure(self.leave)
+    def _follow_orders(self) -> None:
+        """See that this process hears of orders, and of its server's stop, once it has a client."""
+        with self._lock:
+            if self._departure is None:
+                self._departure = Departure(self.leave)
+            if self._control is None and not self._hub.closed:
+                with suppress(BrokerUnavailable, Closed):  # the next client tries again
+                    self._control = Control(self._hub, self.disconnect)
 
     def _gone(self, client: Client, reason: str) -> None:
         self._roster.leave(client.key)

@@ -28,7 +28,7 @@ class MakeBroker(Protocol):
 
 AWKWARD_NAMES = [
     "a:b", "a", "A", "ä", "a\u0308", "a ", " a", "a%", "a_b", "axb", "*", "a*", "?", "[a]", "{a}", "a/b",
-    "../a", ".", "'; DROP TABLE a; --", "\u2028", "日本語", "🎈", "x" * 255, "🎈" * 255,
+    "../a", ".", "'; DROP TABLE a; --", "\u2028", "日本語", "🎈", "x" * 255, "🎈" * 255, "\x1fa",
 ]  # fmt: skip
 
 STRANGE_CURSORS = [
