@@ -15,6 +15,9 @@ MAX_RETRY_MS: Final = 2**31 - 1
 RESERVED_PREFIX: Final = "streamy."
 """Event names that start so are Streamy's own and can't be published."""
 
+CONTROL: Final = "\x1fstreamy.control"
+"""The stream of Streamy's own orders to its processes; a name that no user's stream can have."""
+
 GAP: Final = "streamy.gap"
 """The event that tells a reader that entries it never got are gone."""
 

@@ -21,7 +21,7 @@ from typing import Final
 
 from .broker import Broker, Watch
 from .errors import BrokerUnavailable, Closed
-from .events import END, GAP
+from .events import CONTROL, END, GAP
 from .retry import RetryPolicy
 from .window import Chunk, Frame, Window, WindowLimits, frames_of
 
@@ -108,7 +108,8 @@ class Hub:
                 feed = self._feeds.get(name)
                 if feed is None:
                     feed = self._feeds[name] = _Feed(Window(cursor, self._limits))
-                    logger.info("stream %r: opened", name)
+                    if name != CONTROL:
+                        logger.info("stream %r: opened", name)
                     self._changed.add(name)
                 feed.readers.add(wake)
             news = bool(self._changed)
@@ -181,7 +182,7 @@ class Hub:
     def health(self) -> Health:
         """How the hub is doing."""
         with self._lock:
-            return replace(self._health, streams=len(self._feeds))
+            return replace(self._health, streams=len(self._feeds.keys() - {CONTROL}))
 
     def stop(self) -> None:
         """Read no more, and wake all readers, so that they leave. Stopping twice does nothing."""

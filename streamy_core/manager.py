@@ -14,9 +14,9 @@ from .binding import Binding
 from .broker import Broker
 from .config import PREFIX, Settings, load_settings
 from .delivery.connection import Connection
-from .delivery.control import CONTROL, order
+from .delivery.control import order
 from .errors import BrokerUnavailable, ConfigError, InvalidStreamId
-from .events import Event, check_stream_id
+from .events import CONTROL, Event, check_stream_id
 from .hub import Health
 from .ids import split_cursor
 from .keepalive import FixedInterval, KeepAliveScheduler, Never

@@ -1,19 +1,13 @@
-"""Sending clients away in every process: orders go through the broker, on a stream of their own.
-
-The stream's name has a control character, so that no user's stream can have it.
-"""
+"""Sending clients away in every process: orders go through the broker, on a stream of their own."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final
 
-from ..events import Event
+from ..events import CONTROL, Event
 from ..hub import Hub
 from ..reader import Reader
-
-CONTROL: Final = "\x1fstreamy.control"
 
 Apply = Callable[[str | None, str | None], None]
 """Sends clients away, by stream id and key. Must not block."""

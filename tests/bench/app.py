@@ -1,0 +1,44 @@
+"""The app under measure: publishing happens on a thread of its own, as a worker's would."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from flask import Flask, request
+
+from streamy_core import StreamManager
+
+from .floor import payload
+
+app = Flask(__name__)
+app.config["STREAMY_BROKER_OPTIONS"] = {"history": 5_000}
+sse = StreamManager(app)
+
+
+@app.get("/hello")
+def hello() -> str:
+    return "hello"
+
+
+@app.get("/stream")
+def stream() -> object:
+    return sse.get_stream(request.args["id"])
+
+
+@app.get("/publish")
+def publish() -> str:
+    args = request.args
+    streams = [f"s{i}" for i in range(int(args.get("streams", 1)))]
+    threading.Thread(target=run, args=(streams, int(args["n"]), float(args["rate"]))).start()
+    return "ok"
+
+
+def run(streams: list[str], count: int, rate: float) -> None:
+    start = time.monotonic()
+    for i in range(count):
+        pause = start + i / rate - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+        for name in streams:
+            sse.send_event(name, payload())
