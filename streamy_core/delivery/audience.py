@@ -88,11 +88,13 @@ class Audience:
 
     keep_alive_at: when its members are due for a keep-alive.
     waiting:       clients that would be members but for being ahead of it, until it has caught up.
+    astray:        members that fell behind. They keep it there, so that they find back.
     busy:          whether bytes are being sent to members at the moment.
     rung:          whether there may be more to take.
     """
 
     __slots__ = (
+        "astray",
         "busy",
         "connection",
         "keep_alive",
@@ -101,7 +103,6 @@ class Audience:
         "members",
         "rung",
         "waiting",
-        "wake",
     )
 
     def __init__(self, key: AudienceKey, connection: Connection, keep_alive: KeepAliveScheduler) -> None:
@@ -111,6 +112,7 @@ class Audience:
         self.keep_alive_at: float | None = None
         self.members: dict[Client, None] = {}
         self.waiting: dict[Client, None] = {}
+        self.astray: dict[Client, None] = {}
         self.busy = False
         self.rung = False
 
@@ -120,7 +122,7 @@ class Audience:
         assert connection is not None
         if not connection.is_level_with(self.connection):
             return False
-        self.waiting.pop(client, None)
+        self.forget(client)
         self.members[client] = None
         client.audience = self
         client.connection = None
@@ -129,16 +131,18 @@ class Audience:
     def dismiss(self, client: Client) -> None:
         """The client goes on by itself, from here."""
         del self.members[client]
+        self.astray[client] = None
         client.audience = None
         client.connection = self.connection.fork()
 
     def forget(self, client: Client) -> None:
-        """The client is gone."""
+        """The client is gone, or about to become a member."""
         self.members.pop(client, None)
         self.waiting.pop(client, None)
+        self.astray.pop(client, None)
         client.audience = None
 
     @property
     def empty(self) -> bool:
         """Whether nobody is there or about to be."""
-        return not self.members and not self.waiting
+        return not (self.members or self.waiting or self.astray)

@@ -65,7 +65,7 @@ class Connection(Reader):
         gaps = []
         for name in self.reading:
             latest = self.hub.before_newest(name)
-            if latest is not None and self.hub.distance(name, self.places[name]) != 1:
+            if latest is not None and self.hub.distance(name, self.places[name]) not in (0, 1):
                 gaps.append(gap_frame(name, self.places[name], latest))
         return self._encode(gaps) or self.take()
 
@@ -85,9 +85,14 @@ class Connection(Reader):
         return chunk.data
 
     def _encode(self, frames: Iterable[Frame]) -> bytes:
+        """The bytes of these frames, up to about `SLICE`; what lies beyond is left where it is."""
         name = encode_name(self.default_name) if self.default_name else b""
-        parts = []
+        parts: list[bytes] = []
+        size = 0
         for frame in frames:
+            if parts and size + len(frame.body) > SLICE:
+                break
             self.passed(frame)
             parts.append(frame.encode(join_cursors(self.places), name))
+            size += len(parts[-1])
         return b"".join(parts)

@@ -309,10 +309,11 @@ class Loop:
             assert client.connection is not None
             audience = self._audiences[key] = Audience(key, client.connection, client.keep_alive)
             audience.admit(client)
-            self._schedule_keep_alive(audience)
             audience.connection.attach(partial(self._ring_for, audience))
             self._ring_for(audience)  # something may have come before the hub knew of it
+            self._schedule_keep_alive(audience)
         elif not audience.admit(client):
+            audience.astray.pop(client, None)
             audience.waiting[client] = None
             self._ring_for(audience)
 
@@ -360,7 +361,7 @@ class Loop:
             if connection is None or not client.pending:
                 continue
             lag = Lag(connection.entries_behind(), len(client.pending), now - client.took_at)
-            verdict = self._policy.decide(lag)
+            verdict = self._verdict(lag)
             if verdict is not Verdict.WAIT:
                 self._slow(client, lag)
             if verdict is Verdict.DISCONNECT:
@@ -368,6 +369,13 @@ class Loop:
             client.skips = client.skips or verdict is Verdict.SKIP
         if self._behind:
             self._timers.after(_LAG_CHECK, self._check_lags)
+
+    def _verdict(self, lag: Lag) -> Verdict:
+        try:
+            return self._policy.decide(lag)
+        except Exception:
+            logger.exception("the slow-client policy failed, so a slow client may stay")
+            return Verdict.WAIT
 
     def _watch_writable(self, client: Client, wanted: bool) -> None:
         if client.watched is not wanted:

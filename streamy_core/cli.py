@@ -1,1 +1,0 @@
-"""`flask streamy …` and `streamy …`."""

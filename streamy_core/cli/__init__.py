@@ -1,0 +1,31 @@
+"""`flask streamy …`, for the streams of one app, and `streamy …`, which needs none."""
+
+from __future__ import annotations
+
+import click
+
+from .bound import choose_manager
+from .publishing import end, send
+from .reading import streams, tail
+from .shell import StreamyGroup
+from .tools import backends, demo
+
+
+@click.group("streamy", cls=StreamyGroup)
+def main() -> None:
+    """Server-Sent Events for Flask. An app's streams are reached by `flask streamy`."""
+
+
+@click.group("streamy", cls=StreamyGroup)
+@click.option(
+    "--manager", metavar="NAME", default="default", show_default=True, help="The name of the manager to use."
+)
+def flask_commands(manager: str) -> None:
+    """Publish to this app's streams, and read them."""
+    choose_manager(manager)
+
+
+for command in (backends, demo):
+    main.add_command(command)
+for command in (backends, end, send, streams, tail):
+    flask_commands.add_command(command)

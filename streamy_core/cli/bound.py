@@ -1,0 +1,60 @@
+"""Commands that work on an app's streams: they get what its manager holds for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from ..binding import Binding
+from ..errors import ConfigError
+from ..manager import EXTENSION
+
+_MANAGER: Final = "streamy.manager"
+_NOT_SHARED: Final = (
+    "Warning: this app's broker keeps streams in the memory of one process. This command is another "
+    "process than the server: neither sees what the other publishes. "
+    "Set STREAMY_BROKER_URL to a shared backend (see `streamy backends`)."
+)
+
+P = ParamSpec("P")
+
+
+def choose_manager(name: str) -> None:
+    """Have the command that follows use the app's manager of this name."""
+    click.get_current_context().meta[_MANAGER] = name
+
+
+def with_binding(command: Callable[Concatenate[Binding, P], None]) -> Callable[P, None]:
+    """Call `command` within the app's context, with the binding of the chosen manager.
+
+    Warns if the broker's streams can't be those that the server has. Raises ConfigError if the app
+    has no such manager.
+    """
+
+    @with_appcontext
+    @wraps(command)
+    def bound(*args: P.args, **kwargs: P.kwargs) -> None:
+        binding = _binding(click.get_current_context().meta[_MANAGER])
+        if not binding.broker.shared:
+            click.echo(_NOT_SHARED, err=True)
+        command(binding, *args, **kwargs)
+
+    return bound
+
+
+def _binding(name: str) -> Binding:
+    bindings: dict[str, Binding] = current_app.extensions.get(EXTENSION, {})
+    if not bindings:
+        raise ConfigError(
+            f"the app {current_app.name!r} has no StreamManager: give it one by StreamManager(app), "
+            "or by init_app(app) of the one you have"
+        )
+    if name not in bindings:
+        known = ", ".join(sorted(bindings))
+        raise ConfigError(f"the app {current_app.name!r} has no StreamManager named {name!r}; it has {known}")
+    return bindings[name]

@@ -1,0 +1,134 @@
+"""`flask streamy send` and `flask streamy end`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
+from typing import Final, NoReturn, cast
+
+import click
+
+from ..binding import Binding
+from ..errors import InvalidEvent
+from ..events import MAX_RETRY_MS, Event, check_stream_id
+from ..publisher import Publisher
+from .bound import with_binding
+from .shell import say
+
+_CHUNK: Final = 64 * 2**10
+_BATCH: Final = 500
+
+MakeEvent = Callable[[str], Event]
+
+
+@click.command()
+@click.argument("stream_id", metavar="STREAM")
+@click.argument("data", required=False)
+@click.option("--event", "name", metavar="NAME", help="The event's name.")
+@click.option(
+    "--retry",
+    type=click.IntRange(0, MAX_RETRY_MS),
+    metavar="MS",
+    help="How long browsers are to wait before they reconnect, from now on.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Refuse data that isn't JSON.")
+@click.option("--stdin", "from_stdin", is_flag=True, help="Publish each line of standard input as it comes.")
+@with_binding
+def send(
+    binding: Binding,
+    stream_id: str,
+    data: str | None,
+    name: str | None,
+    retry: int | None,
+    as_json: bool,
+    from_stdin: bool,
+) -> None:
+    """Publish DATA to STREAM and print its entry's id.
+
+    With --stdin every line is an event of its own. What is no UTF-8, and NUL, which an event can't
+    hold, is replaced by U+FFFD.
+    """
+    check_stream_id(stream_id)
+    publisher = binding.publisher
+
+    def event(text: str) -> Event:
+        return publisher.event(_checked_json(text) if as_json else text, name, retry)
+
+    if from_stdin and data is None:
+        source = cast(BufferedReader, sys.stdin.buffer)
+        _send_lines(publisher, stream_id, _waiting_lines(source, binding.settings.max_event_bytes), event)
+    elif data is not None and not from_stdin:
+        _publish(publisher, stream_id, [event(data)])
+    else:
+        raise click.UsageError("give either DATA or --stdin")
+
+
+@click.command()
+@click.argument("stream_id", metavar="STREAM")
+@with_binding
+def end(binding: Binding, stream_id: str) -> None:
+    """End STREAM for good.
+
+    Its clients get what is left, and reconnect no more.
+    """
+    binding.publisher.end(check_stream_id(stream_id))
+
+
+def _send_lines(publisher: Publisher, stream_id: str, waiting: Iterator[list[str]], event: MakeEvent) -> None:
+    """Publish every line; at the first that can't be, stop, with all before it published."""
+    done = 0
+    for lines in waiting:
+        events: list[Event] = []
+        refused: InvalidEvent | None = None
+        for number, line in enumerate(lines, done + 1):
+            try:
+                events.append(event(line))
+            except InvalidEvent as error:
+                refused = InvalidEvent(f"line {number} of standard input: {error}")
+                break
+        _publish(publisher, stream_id, events)
+        if refused:
+            raise refused
+        done += len(lines)
+
+
+def _publish(publisher: Publisher, stream_id: str, events: Sequence[Event]) -> None:
+    for start in range(0, len(events), _BATCH):
+        say("\n".join(publisher.publish(stream_id, events[start : start + _BATCH], None)))
+
+
+def _waiting_lines(source: BufferedReader, most: int) -> Iterator[list[str]]:
+    """The lines that have come, as soon as there is one, until the end of `source`.
+
+    most: bytes; of a line with more than that, its beginning comes as if it were a line.
+    """
+    rest = b""
+    # read1 gives what is there, and waits only if that is nothing: a line that comes alone is not
+    # held back, and what piles up during a round trip to the broker comes all at once.
+    while chunk := source.read1(_CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > most + len(b"\r"):
+            lines.append(rest)
+            rest = b""
+        if lines:
+            yield [_text(line) for line in lines]
+    if rest:
+        yield [_text(rest)]
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _checked_json(text: str) -> str:
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidEvent(f"this is not JSON: {error}") from None
+    return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")

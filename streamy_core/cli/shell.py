@@ -1,0 +1,58 @@
+"""How every command behaves in a shell: exit codes, errors, and lines that stay lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from ..errors import PublishFailed, StreamyError
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+
+class StreamyGroup(click.Group):
+    """Commands that end in `Error: …` and 1 for a StreamyError, in silence and 130 for Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StreamyError as error:
+            raise click.ClickException(_message(error)) from error
+        except KeyboardInterrupt:
+            click.echo(err=True)  # the terminal has shown ^C, and the prompt wants a new line
+            ctx.exit(INTERRUPTED)
+
+
+def say(line: str) -> None:
+    """Write one line to standard output, at once, whatever its encoding can't show escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(line.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write rows below their header, in columns."""
+    shown = [list(header), *([one_line(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def one_line(text: str) -> str:
+    r"""The text with whatever isn't printable escaped: line breaks, tabs, a terminal's commands."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _message(error: StreamyError) -> str:
+    if isinstance(error, PublishFailed) and error.__cause__:
+        return f"{error}: {error.__cause__}"
+    return str(error)

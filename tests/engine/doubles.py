@@ -1,0 +1,76 @@
+"""A broker with faults on demand, which counts what is asked of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+
+from streamy_backends.memory import Limits, MemoryBroker
+from streamy_core import BrokerUnavailable, Event, Page, Watch
+
+
+class FaultyBroker(MemoryBroker):
+    """A memory broker that loses bells, or is away, when told so.
+
+    deaf:   bells don't ring.
+    away:   whether every call fails, as long as it is set.
+    broken: an error that the next read raises, once.
+    reads:  the cursors of each read so far.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        super().__init__(limits)
+        self.deaf = False
+        self.away = threading.Event()
+        self.broken: Exception | None = None
+        self.reads: list[dict[str, str]] = []
+
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        self._fail_if_away()
+        return super().append(stream_id, events, idempotency_key=idempotency_key)
+
+    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+        self._fail_if_away()
+        self.reads.append(dict(cursors))
+        if self.broken is not None:
+            error, self.broken = self.broken, None
+            raise error
+        return super().read(cursors, limit)
+
+    def tail(self, stream_id: str) -> str:
+        self._fail_if_away()
+        return super().tail(stream_id)
+
+    def watch(self) -> Watch:
+        self._fail_if_away()
+        return _FaultyWatch(self, super().watch())
+
+    def _fail_if_away(self) -> None:
+        if self.away.is_set():
+            raise BrokerUnavailable("the broker is away")
+
+
+class _FaultyWatch(Watch):
+    def __init__(self, broker: FaultyBroker, watch: Watch) -> None:
+        self._broker = broker
+        self._watch = watch
+        self.add = watch.add  # type: ignore[method-assign]
+        self.discard = watch.discard  # type: ignore[method-assign]
+        self.interrupt = watch.interrupt  # type: ignore[method-assign]
+        self.close = watch.close  # type: ignore[method-assign]
+
+    def add(self, stream_id: str) -> None: ...
+
+    def discard(self, stream_id: str) -> None: ...
+
+    def interrupt(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def wait(self, timeout: float | None) -> Collection[str]:
+        if self._broker.away.is_set():
+            raise BrokerUnavailable("the broker is away")
+        rung = self._watch.wait(timeout)
+        return () if self._broker.deaf else rung

@@ -1,0 +1,178 @@
+"""The hub reads each stream once, survives everything, and forgets nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from streamy_backends.memory import Limits
+from streamy_core import Closed, Event
+from streamy_core import window as window_module
+from streamy_core.hub import PAGE, Hub
+from streamy_core.testing.reading import events, eventually
+from streamy_core.window import WindowLimits
+
+from .conftest import Follower
+from .doubles import FaultyBroker
+
+Follow = Callable[..., Follower]
+
+
+def test_nothing_runs_before_the_first_reader(hub: Hub) -> None:
+    assert "streamy-hub" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_an_entry_is_read_and_encoded_once_for_all_readers(
+    broker: FaultyBroker, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[Event] = []
+    encode = window_module.encode_body
+    monkeypatch.setattr(window_module, "encode_body", lambda event: (encoded.append(event), encode(event))[1])
+    followers = [follow("news") for _ in range(50)]
+    eventually(lambda: broker.reads, "the hub has read the stream it was told of")
+    broker.reads.clear()
+    broker.append("news", events("a"))
+    for follower in followers:
+        follower.wait_for("a")
+    assert [event.data for event in encoded] == ["a"]
+    assert sum("news" in read for read in broker.reads) <= 2, "once, and once more to see that it was all"
+
+
+def test_a_lost_bell_costs_a_delay_and_no_event(broker: FaultyBroker, make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub(watchdog=0.05)
+    follower = Follower(hub, "news")
+    broker.deaf = True
+    broker.append("news", events("a"))
+    follower.wait_for("a")
+
+
+def test_lost_bells_are_counted(broker: FaultyBroker, make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub(watchdog=0.05)
+    follower = Follower(hub, "news")
+    eventually(lambda: broker.reads, "the hub has begun")
+    broker.deaf = True
+    broker.append("news", events("a"))
+    follower.wait_for("a")
+    eventually(lambda: hub.health.missed_bells == 1, "the missed bell has been counted")
+
+
+def test_what_was_appended_while_the_broker_was_away_arrives(broker: FaultyBroker, follow: Follow) -> None:
+    follower = follow("news")
+    broker.append("news", events("before"))
+    follower.wait_for("before")
+    broker.away.set()
+    super(FaultyBroker, broker).append("news", events("meanwhile"))
+    broker.away.clear()
+    follower.wait_for("before", "meanwhile")
+
+
+def test_an_outage_shows_in_health_and_passes(broker: FaultyBroker, hub: Hub, follow: Follow) -> None:
+    follower = follow("news")
+    broker.append("news", events("a"))
+    follower.wait_for("a")
+    broker.away.set()
+    super(FaultyBroker, broker).append("news", events("b"))
+    eventually(lambda: hub.health.failing, "the outage has been noticed")
+    assert "away" in (hub.health.last_failure or "")
+    broker.away.clear()
+    follower.wait_for("a", "b")
+    eventually(lambda: not hub.health.failing, "the hub is well again")
+
+
+def test_an_unexpected_error_does_not_make_the_process_deaf(broker: FaultyBroker, follow: Follow) -> None:
+    follower = follow("news")
+    broker.append("news", events("a"))
+    follower.wait_for("a")
+    broker.broken = ZeroDivisionError("a bug")
+    broker.append("news", events("b"))
+    follower.wait_for("a", "b")
+
+
+def test_a_stream_is_watched_no_longer_than_it_is_read(hub: Hub, follow: Follow) -> None:
+    first, second = follow("news"), follow("news")
+    first.leave()
+    assert hub.health.streams == 1
+    second.leave()
+    assert hub.health.streams == 0
+
+
+def test_a_stream_that_readers_left_and_came_back_to_is_read_on(broker: FaultyBroker, follow: Follow) -> None:
+    for round_ in range(20):
+        follower = follow("news")
+        broker.append("news", events(str(round_)))
+        follower.wait_for(str(round_))
+        follower.leave()
+
+
+def test_a_long_stream_leaves_others_their_turn(broker: FaultyBroker, follow: Follow) -> None:
+    long, short = follow("long"), follow("short")
+    broker.deaf = True
+    broker.append("long", events(*map(str, range(PAGE * 5))))
+    broker.append("short", events("x"))
+    broker.deaf = False
+    eventually(lambda: {"long", "short"} <= set().union(*broker.reads), "the hub has begun")
+    broker.reads.clear()
+    broker.append("long", events("end"))
+    broker.append("short", events("y"))
+    short.wait_for("x", "y")
+    long.wait_for(*map(str, range(PAGE * 5)), "end")
+    first_of_short = next(place for place, read in enumerate(broker.reads) if "short" in read)
+    last_of_long = max(place for place, read in enumerate(broker.reads) if "long" in read)
+    assert first_of_short < last_of_long
+
+
+def test_a_reader_that_a_window_has_outrun_reads_the_log(
+    broker: FaultyBroker, make_hub: Callable[..., Hub]
+) -> None:
+    hub = make_hub(window=WindowLimits(entries=3))
+    slow, quick = Follower(hub, "news"), Follower(hub, "news")
+    data = [str(n) for n in range(50)]
+    for place, text in enumerate(data):
+        broker.append("news", events(text))
+        quick.wait_for(*data[: place + 1])
+    slow.wait_for(*data)
+
+
+def test_a_history_that_is_lost_under_a_reader_is_a_gap(make_hub: Callable[..., Hub]) -> None:
+    with FaultyBroker(Limits(history=5)) as broker:
+        hub = Hub(broker, retry=make_hub()._retry)
+        follower = Follower(hub, "news")
+        eventually(lambda: broker.reads, "the hub has begun")
+        broker.deaf = True
+        broker.append("news", events(*map(str, range(20))))
+        broker.deaf = False
+        broker.append("news", events("20"))
+        eventually(lambda: follower._bell.is_set(), "the follower has been woken")
+        cursor = follower._reader.places["news"]
+        eventually(lambda: hub.frames("news", cursor, 10**6), "the hub has read on")
+        names = [frame.entry.event.name for frame in hub.frames("news", cursor, 10**6) or []]
+        assert names[0] == "streamy.gap"
+        assert names.count("streamy.gap") == 1
+        hub.close()
+
+
+def test_a_stopped_hub_takes_no_readers(hub: Hub) -> None:
+    hub.close()
+    with pytest.raises(Closed):
+        hub.attach({"news": "x"}, lambda: None)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_reads_by_itself(broker: FaultyBroker, follow: Follow) -> None:
+    follower = follow("news")
+    broker.append("news", events("a"))
+    follower.wait_for("a")
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            child = follow("news")
+            broker.append("news", events("in the child"))
+            child.wait_for("in the child")
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0

@@ -1,0 +1,302 @@
+"""The loop serves real sockets: level clients as one audience, slow ones each by itself."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from streamy_core import FixedDelay, FixedInterval, KeepAliveScheduler, Never
+from streamy_core.delivery.audience import Client
+from streamy_core.delivery.connection import Connection
+from streamy_core.delivery.loop import Loop
+from streamy_core.delivery.replayer import Replayer
+from streamy_core.hub import Hub
+from streamy_core.slow import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
+from streamy_core.testing.reading import DEADLINE, events, eventually
+from streamy_core.window import WindowLimits
+
+from .doubles import FaultyBroker
+
+
+class Visitor:
+    """The far end of a client's connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.received = b""
+        sock.settimeout(DEADLINE)
+
+    def read_until(self, end: bytes) -> bytes:
+        """Everything up to the first `end`, which has to come within the deadline."""
+        while end not in self.received:
+            data = self.sock.recv(65536)
+            assert data, f"closed after {self.received[-200:]!r}"
+            self.received += data
+        found, _, self.received = self.received.partition(end)
+        return found + end
+
+    def read_to_the_close(self) -> bytes:
+        while data := self.sock.recv(65536):
+            self.received += data
+        return self.received
+
+    def data(self, count: int) -> list[str]:
+        """The data of the next `count` events."""
+        found = []
+        while len(found) < count:
+            if line := re.search(rb"^data: (.*)$", self.read_until(b"\n\n"), re.MULTILINE):
+                found.append(line[1].decode())
+        return found
+
+
+class House:
+    """A loop with everything it needs, and what it told."""
+
+    def __init__(self, hub: Hub, policy: SlowClientPolicy) -> None:
+        self.hub = hub
+        self.gone: list[tuple[str | None, str]] = []
+        self.slow: list[Lag] = []
+        self.replayer = Replayer(FixedDelay(0.01, retries=1000))
+        self.loop = Loop(
+            hub,
+            self.replayer,
+            policy=policy,
+            farewell=lambda: b"retry: 99\n\n",
+            gone=lambda client, reason: self.gone.append((client.key, reason)),
+            slow=lambda client, lag: self.slow.append(lag),
+        )
+        self._visitors: list[socket.socket] = []
+
+    def visit(
+        self,
+        *names: str,
+        after: str | None = None,
+        keep_alive: KeepAliveScheduler | None = None,
+        key: str | None = None,
+        age: float | None = None,
+        buffers: int | None = None,
+    ) -> Visitor:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            near = socket.socket()
+            if buffers:
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
+            near.connect(listener.getsockname())
+            far, _ = listener.accept()
+        if buffers:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+        far.setblocking(False)
+        wanted = dict.fromkeys(names or ("news",), after)
+        connection = Connection(self.hub, wanted, default_name="message", retry=1)
+        self.loop.adopt(Client(far, connection, keep_alive or Never(), pending=b"HEAD\n\n", key=key), age)
+        self._visitors.append(near)
+        visitor = Visitor(near)
+        assert visitor.read_until(b"\n\n") == b"HEAD\n\n"
+        return visitor
+
+    def close(self) -> None:
+        self.loop.leave(DEADLINE)
+        self.replayer.close()
+        for visitor in self._visitors:
+            visitor.close()
+
+
+@pytest.fixture
+def make_house(broker: FaultyBroker, make_hub: Callable[..., Hub]) -> Iterator[Callable[..., House]]:
+    houses = []
+
+    def make(policy: SlowClientPolicy | None = None, **hub: Any) -> House:
+        houses.append(House(make_hub(**hub), policy or Disconnect()))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.close()
+
+
+@pytest.fixture
+def house(make_house: Callable[..., House]) -> House:
+    return make_house()
+
+
+def test_every_client_gets_every_event_in_order(house: House, broker: FaultyBroker) -> None:
+    visitors = [house.visit() for _ in range(20)]
+    for n in range(100):
+        broker.append("news", events(str(n)))
+    for visitor in visitors:
+        assert visitor.data(100) == [str(n) for n in range(100)]
+
+
+def test_clients_of_several_streams_get_them_all(house: House, broker: FaultyBroker) -> None:
+    visitors = [house.visit("a", "b"), house.visit("b"), house.visit("a", "b")]
+    broker.append("a", events("1"))
+    broker.append("b", events("2"))
+    assert sorted(visitors[0].data(2)) == ["1", "2"]
+    assert visitors[1].data(1) == ["2"]
+    assert sorted(visitors[2].data(2)) == ["1", "2"]
+
+
+def test_a_long_replay_and_what_comes_meanwhile_are_one_stream(
+    make_house: Callable[..., House], broker: FaultyBroker
+) -> None:
+    house = make_house(window=WindowLimits(entries=10))
+    (first, *_) = broker.append("news", events(*map(str, range(1500))))
+    level = house.visit()
+    replayed = house.visit(after=first)
+    broker.append("news", events(*map(str, range(1500, 2000))))
+    assert replayed.data(1999) == [str(n) for n in range(1, 2000)]
+    assert level.data(500) == [str(n) for n in range(1500, 2000)]
+
+
+def test_a_client_that_reads_slowly_loses_nothing(house: House, broker: FaultyBroker) -> None:
+    slow, quick = house.visit(buffers=4096), house.visit()
+    big = ["x" * 10_000 + str(n) for n in range(200)]
+    for text in big:
+        broker.append("news", events(text))
+    assert quick.data(200) == big
+    assert slow.data(200) == big
+    broker.append("news", events("level again"))
+    assert slow.data(1) == quick.data(1) == ["level again"]
+
+
+def test_a_client_that_never_reads_is_closed(make_house: Callable[..., House], broker: FaultyBroker) -> None:
+    house = make_house(Disconnect(seconds=0.5))
+    house.visit(buffers=4096, key="deaf")
+    quick = house.visit(key="quick")
+    for _ in range(100):
+        broker.append("news", events("x" * 50_000))
+        quick.data(1)
+    eventually(lambda: house.gone == [("deaf", "slow")], "the client that takes nothing is gone")
+    assert house.slow[0].bytes > 0
+
+
+def test_a_dashboard_that_lags_skips_to_the_newest_and_is_told(
+    make_house: Callable[..., House], broker: FaultyBroker
+) -> None:
+    house = make_house(SkipToLatest(entries=5))
+    slow = house.visit(buffers=4096)
+    for n in range(300):
+        broker.append("news", events("x" * 10_000 + str(n)))
+    eventually(lambda: house.slow, "the policy has decided against the slow client")
+    rest = slow.read_until(b"event: streamy.gap\n") + slow.read_until(b"x299\n\n")
+    assert rest.count(b"streamy.gap") == 1
+    assert rest.count(b"data: x") < 300
+
+
+def test_policies_wait_for_clients_that_are_not_behind_by_much() -> None:
+    lag = Lag(entries=5, bytes=10, stalled=1)
+    assert Disconnect(entries=5).decide(lag) is Verdict.WAIT
+    assert Disconnect(entries=4).decide(lag) is Verdict.DISCONNECT
+    assert Disconnect(seconds=0.5).decide(lag) is Verdict.DISCONNECT
+    assert SkipToLatest(entries=4).decide(lag) is Verdict.SKIP
+    assert SkipToLatest(entries=5).decide(lag) is Verdict.WAIT
+    assert SkipToLatest(seconds=0.5).decide(lag) is Verdict.DISCONNECT
+    assert SkipToLatest().decide(Lag(None, 10, 1)) is Verdict.SKIP
+
+
+def test_an_idle_client_gets_keep_alives_in_time(house: House) -> None:
+    visitor = house.visit(keep_alive=FixedInterval(0.05))
+    for _ in range(3):
+        visitor.read_until(b": keep-alive\n\n")
+
+
+def test_a_client_that_leaves_is_forgotten_at_once(house: House) -> None:
+    visitor = house.visit(key="u")
+    visitor.read_until(b"\n\n")
+    visitor.sock.close()
+    eventually(lambda: house.gone == [("u", "gone")], "the loop has noticed")
+    eventually(lambda: house.hub.health.streams == 0, "nothing is watched any more")
+
+
+def test_what_a_client_says_is_ignored(house: House, broker: FaultyBroker) -> None:
+    visitor = house.visit()
+    visitor.sock.sendall(b"chatter" * 1000)
+    broker.append("news", events("a"))
+    assert visitor.data(1) == ["a"]
+
+
+def test_the_end_is_told_and_closes_the_connection(house: House, broker: FaultyBroker) -> None:
+    visitor = house.visit(key="u")
+    broker.append("news", events("a"))
+    broker.end("news")
+    rest = visitor.read_to_the_close()
+    assert rest.endswith(b'event: streamy.end\ndata: {"stream": "news"}\n\n')
+    assert b"data: a\n" in rest
+    eventually(lambda: house.gone == [("u", "ended")], "the loop has let go")
+
+
+def test_a_client_that_is_too_old_is_told_to_come_back(house: House) -> None:
+    visitor = house.visit(age=0.05, key="u")
+    assert visitor.read_to_the_close().endswith(b"retry: 99\n\n")
+    eventually(lambda: house.gone == [("u", "aged")], "the loop has let go")
+
+
+def test_some_clients_can_be_sent_away_and_others_stay(house: House, broker: FaultyBroker) -> None:
+    ann, bob = house.visit(key="ann"), house.visit(key="bob")
+    house.loop.disconnect(lambda client: client.key == "ann", "disconnected")
+    assert ann.read_to_the_close().endswith(b"retry: 99\n\n")
+    broker.append("news", events("a"))
+    assert bob.data(1) == ["a"]
+
+
+def test_leaving_gives_each_client_what_is_due_and_a_time_to_come_back(
+    house: House, broker: FaultyBroker
+) -> None:
+    visitors = [house.visit() for _ in range(50)]
+    for visitor in visitors:
+        visitor.read_until(b"\n\n")
+    broker.append("news", events("last words"))
+    visitors[0].read_until(b"last words\n\n")
+    house.loop.leave(DEADLINE)
+    for visitor in visitors[1:]:
+        assert visitor.read_to_the_close().endswith(b"data: last words\n\nretry: 99\n\n")
+    assert len(house.gone) == 50
+
+
+def test_a_client_that_was_catching_up_in_an_outage_goes_on_by_itself(
+    make_house: Callable[..., House], broker: FaultyBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = make_house(window=WindowLimits(entries=10))
+    data = [f"{n:010000}" for n in range(500)]
+    (first, *_) = broker.append("news", events(*data))
+    visitor = house.visit(after=first, buffers=4096)
+    broker.away.set()
+    came = visitor.data(100)
+    eventually(lambda: "catching up failed" in caplog.text, "the outage has been met")
+    broker.away.clear()
+    assert came + visitor.data(399) == data[1:]
+
+
+class BrokenPolicy:
+    def decide(self, lag: Lag) -> Verdict:
+        raise ZeroDivisionError("a bug")
+
+
+def test_an_error_in_a_users_policy_harms_nobody(
+    make_house: Callable[..., House], broker: FaultyBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = make_house(BrokenPolicy())
+    slow, quick = house.visit(buffers=4096), house.visit()
+    for _ in range(20):
+        broker.append("news", events("x" * 50_000))
+        quick.data(1)
+    eventually(lambda: "policy" in caplog.text, "the error has been logged")
+    assert len(slow.data(20)) == 20
+
+
+def test_an_error_in_the_loop_does_not_stop_it(
+    make_house: Callable[..., House],
+    broker: FaultyBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Loop, "_too_old", lambda self, client: 1 / 0)
+    house = make_house()
+    house.visit(age=0.01)
+    eventually(lambda: "goes on after an error" in caplog.text, "the error has been logged")
+    visitor = house.visit()
+    broker.append("news", events("a"))
+    assert visitor.data(1) == ["a"]
