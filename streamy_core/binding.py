@@ -38,7 +38,10 @@ class Binding:
         dumps: Callable[..., str] = json.dumps,
     ) -> None:
         self.settings = settings
-        self.broker = broker or open_broker(settings.broker_url, settings.broker_options)
+        if broker is None:
+            self.broker = open_broker(settings.broker_url, settings.broker_options)
+        else:
+            self.broker = broker
         self._owns_broker = broker is None
         self.hub = Hub(
             self.broker,

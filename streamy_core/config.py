@@ -16,6 +16,9 @@ from .urls import redact, redact_options, scheme_of
 PREFIX: Final = "STREAMY_"
 MANAGERS: Final = "STREAMY_MANAGERS"
 
+MAX_SECONDS: Final = (2**31 - 1) / 1000
+"""As many as fit a `retry:` field in milliseconds, and the longest wait that every system knows."""
+
 DEFAULT_URL: Final = "memory://"
 
 
@@ -29,8 +32,8 @@ def _whole(least: int) -> Callable[[Any], int]:
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError("a number of seconds above 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_SECONDS:
+        raise ValueError("a number of seconds above 0, and less than a month")
     return float(value)
 
 
@@ -56,15 +59,19 @@ def _options(value: Any) -> Mapping[str, Any]:
 def _keep_alive(value: Any) -> KeepAliveScheduler:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return FixedInterval(_seconds(value))
-    if not isinstance(value, KeepAliveScheduler):
-        raise ValueError("a number of seconds above 0, or a KeepAliveScheduler")
-    return value
+    shown = "a number of seconds above 0, or a KeepAliveScheduler"
+    scheduler: KeepAliveScheduler = _strategy(KeepAliveScheduler, shown)(value)
+    return scheduler
 
 
-def _retry_policy(value: Any) -> RetryPolicy | None:
-    if value is not None and not isinstance(value, RetryPolicy):
-        raise ValueError("a RetryPolicy")
-    return value
+def _strategy(protocol: Any, shown: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        # A class has the methods, too, but is no object that could be asked.
+        if isinstance(value, type) or not isinstance(value, protocol):
+            raise ValueError(shown)
+        return value
+
+    return check
 
 
 def _or_none(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -78,12 +85,6 @@ def _one_of(*words: str) -> Callable[[Any], str]:
         return str(value)
 
     return check
-
-
-def _slow_clients(value: Any) -> SlowClientPolicy:
-    if not isinstance(value, SlowClientPolicy):
-        raise ValueError("a SlowClientPolicy")
-    return value
 
 
 def _key(default: Any, check: Callable[[Any], Any], *, doc: str, secret: bool = False) -> Any:
@@ -111,7 +112,7 @@ class Settings:
     max_retries: int = _key(3, _whole(0), doc="How often publishing is tried again before it fails.")
     retry_policy: RetryPolicy | None = _key(
         None,
-        _retry_policy,
+        _or_none(_strategy(RetryPolicy, "a RetryPolicy")),
         doc="How to try again; None: exponential backoff with full jitter, `STREAMY_MAX_RETRIES` times.",
     )
     end_stream_on_failure: bool = _key(
@@ -152,7 +153,9 @@ class Settings:
         doc="Seconds after which a client is told to come back, less up to a fifth by chance; None: never.",
     )
     slow_clients: SlowClientPolicy = _key(
-        Disconnect, _slow_clients, doc="What happens to a client that can't keep up."
+        Disconnect,
+        _strategy(SlowClientPolicy, "a SlowClientPolicy"),
+        doc="What happens to a client that can't keep up.",
     )
     dead_after: float = _key(
         30.0,
@@ -174,7 +177,9 @@ class Settings:
     @property
     def retry(self) -> RetryPolicy:
         """The retry policy that all these come to."""
-        return self.retry_policy or ExponentialBackoff(retries=self.max_retries)
+        if self.retry_policy is not None:
+            return self.retry_policy
+        return ExponentialBackoff(retries=self.max_retries)
 
     def __repr__(self) -> str:
         shown = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -260,6 +265,6 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _unknown(key: str, known: set[str]) -> str:
-    near = get_close_matches(key, known, n=1)
+    near = get_close_matches(str(key), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
     return f"unknown key {key}; {hint}"

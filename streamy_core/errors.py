@@ -47,11 +47,14 @@ class BrokerUnavailable(StreamyError):
 
 
 class PublishFailed(StreamyError):
-    """Publishing was given up after the retry policy's last attempt; `__cause__` tells the last fault."""
+    """Publishing, or ending a stream, was given up after the retry policy's last attempt.
 
-    def __init__(self, stream_id: str, attempts: int) -> None:
+    `__cause__` is the last fault.
+    """
+
+    def __init__(self, action: str, stream_id: str, attempts: int) -> None:
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        super().__init__(f"could not publish to stream {stream_id!r}: given up after {times}")
+        super().__init__(f"could not {action} stream {stream_id!r}: given up after {times}")
         self.stream_id = stream_id
         self.attempts = attempts
 

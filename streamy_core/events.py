@@ -103,8 +103,15 @@ class Page:
 def check_retry(retry: object) -> int:
     """Return `retry` (milliseconds) if it can stand in a `retry:` field; raises InvalidEvent."""
     if type(retry) is not int or not 0 <= retry <= MAX_RETRY_MS:
-        raise InvalidEvent(f"retry is a whole number of milliseconds from 0 to {MAX_RETRY_MS}, not {retry!r}")
+        raise InvalidEvent(
+            f"retry is a whole number of milliseconds from 0 to {MAX_RETRY_MS}, not {_shown(retry)}"
+        )
     return retry
+
+
+def _shown(value: object) -> str:
+    # A whole number may be too long to be shown: Python refuses beyond 4,300 digits.
+    return type(value).__name__ if isinstance(value, int) and abs(value) > MAX_RETRY_MS else repr(value)
 
 
 def _check_text(field: str, text: object) -> None:

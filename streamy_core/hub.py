@@ -159,12 +159,6 @@ class Hub:
             feed = self._feeds.get(stream_id)
             return feed.window.distance(cursor) if feed and cursor in feed.window else None
 
-    def before_newest(self, stream_id: str) -> str | None:
-        """The cursor before the newest frame, if a window holds one."""
-        with self._lock:
-            feed = self._feeds.get(stream_id)
-            return feed.window.before_newest if feed else None
-
     def read(self, cursors: Mapping[str, str]) -> dict[str, list[Frame]]:
         """One page of each stream's frames behind its cursor, from the log, in one round trip.
 

@@ -5,8 +5,9 @@ sequence number counts a stream's entries without holes, and the nonce tells apa
 that a failover gave the same number. Readers treat the whole as opaque.
 
 The cursor of a connection that reads several streams is a *joint* cursor: `_`, and then for each
-stream, in the order of tag and name, a tag (a hash of the name), how many characters the id shares
-with the one before it, how long the rest is, and the rest. Leaving out what is shared keeps ten
+stream, in the order of tags, a tag (a hash of the name), how many characters the id shares with the
+one before it, how long the rest is, and the rest. With `-` in front, tags are long: so it is if the
+short ones of two of its streams are the same. Leaving out what is shared keeps ten
 streams of one epoch within 128 bytes, beyond which browsers preflight a cross-origin reconnect
 (Fetch standard, CORS-safelisted request-header).
 """
@@ -18,6 +19,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from os.path import commonprefix
 from typing import Final
 
@@ -30,8 +32,8 @@ ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
-_MARK: Final = "_"
-_TAG: Final = 2
+_TAGS: Final = {"_": 2, "-": 8}  # a joint cursor's first character, and the size of its tags
+_LONGEST: Final = max(_TAGS.values())
 
 
 def new_epoch() -> str:
@@ -70,6 +72,8 @@ def encode_number(number: int) -> str:
 
 def decode_number(text: str) -> int | None:
     """What `encode_number` encoded, or None."""
+    if not text:
+        return None
     number = 0
     for char in text:
         value = _VALUES.get(char, 62)
@@ -83,8 +87,9 @@ def join_cursors(cursors: Mapping[str, str]) -> str:
     """One token for the cursors of a connection: itself for one stream, a joint cursor for more."""
     if len(cursors) == 1:
         return next(iter(cursors.values()))
-    token, before = _MARK, ""
-    for tag, name in sorted((tag_of(name), name) for name in cursors):
+    mark = next(mark for mark, size in _TAGS.items() if _all_differ(cursors, size) or size == _LONGEST)
+    token, before = mark, ""
+    for tag, name in sorted((tag_of(name, _TAGS[mark]), name) for name in cursors):
         cursor = cursors[name]
         shared = len(commonprefix((before, cursor)))  # noqa: RUF071 - by character it is
         token += tag + _length(shared) + _length(len(cursor) - shared) + cursor[shared:]
@@ -99,48 +104,44 @@ def split_cursor(token: str, stream_ids: Iterable[str]) -> dict[str, str]:
     a token of ours becomes every stream's cursor, for the broker to find unplaceable.
     """
     names = list(stream_ids)
-    if not token.startswith(_MARK):
+    size = _TAGS.get(token[:1])
+    parts = None if size is None else _parse_joint(token, size)
+    if size is None or parts is None:
         return dict.fromkeys(names, token)
-    parts = _parse_joint(token)
-    if parts is None:
-        return dict.fromkeys(names, token)
-    given = Counter(tag for tag, _ in parts)
-    wanted = sorted((tag_of(name), name) for name in names)
-    asked = Counter(tag for tag, _ in wanted)
-    cursors = {}
-    for tag, name in wanted:
-        if tag not in given:
-            continue
-        # Names that share a tag are told apart by their order, as long as none came or went.
-        found = next(i for i, part in enumerate(parts) if part[0] == tag)
-        cursors[name] = parts[found][1] if given[tag] == asked[tag] else token
-        if given[tag] == asked[tag]:
-            del parts[found]
-    return cursors
+    tags = {name: tag_of(name, size) for name in names}
+    asked = Counter(tags.values())
+    # Of two names with one tag, nothing tells which was meant: neither can be placed.
+    return {name: parts[tag] if asked[tag] == 1 else token for name, tag in tags.items() if tag in parts}
 
 
-def _parse_joint(token: str) -> list[tuple[str, str]] | None:
-    parts: list[tuple[str, str]] = []
-    place, before = len(_MARK), ""
+def _parse_joint(token: str, size: int) -> dict[str, str] | None:
+    parts: dict[str, str] = {}
+    place, before = 1, ""
     try:
         while place < len(token):
-            tag = token[place : place + _TAG]
-            shared, place = _read_length(token, place + _TAG)
+            tag = token[place : place + size]
+            shared, place = _read_length(token, place + size)
             rest, place = _read_length(token, place)
-            if shared > len(before) or place + rest > len(token):
+            if tag in parts or shared > len(before) or place + rest > len(token):
                 return None
             before = before[:shared] + token[place : place + rest]
             place += rest
-            parts.append((tag, before))
+            parts[tag] = before
     except (IndexError, KeyError):
         return None
-    return parts
+    return parts or None
 
 
-def tag_of(stream_id: str) -> str:
-    """Two characters that stand for a stream's name in a joint cursor."""
-    digest = hashlib.blake2b(stream_id.encode("utf-8", "surrogatepass"), digest_size=2).digest()
-    return _PAIRS[int.from_bytes(digest, "big") & 0xFFF]
+@lru_cache(maxsize=4_096)
+def tag_of(stream_id: str, size: int = 2) -> str:
+    """So many characters that stand for a stream's name in a joint cursor."""
+    digest = hashlib.blake2b(stream_id.encode("utf-8", "surrogatepass"), digest_size=size)
+    return "".join([_DIGITS[byte & 63] for byte in digest.digest()])
+
+
+def _all_differ(names: Iterable[str], size: int) -> bool:
+    tags = [tag_of(name, size) for name in names]
+    return len(set(tags)) == len(tags)
 
 
 def _length(number: int) -> str:

@@ -15,7 +15,7 @@ from .broker import Broker
 from .config import PREFIX, Settings, load_settings
 from .delivery.connection import Connection
 from .delivery.control import order
-from .errors import BrokerUnavailable, ConfigError, InvalidStreamId
+from .errors import BrokerUnavailable, ConfigError, InvalidEvent, InvalidStreamId
 from .events import CONTROL, Event, check_stream_id
 from .hub import Health
 from .ids import split_cursor
@@ -176,6 +176,8 @@ class StreamManager:
 
         Raises as `send_event`.
         """
+        if isinstance(events, str):
+            raise InvalidEvent("events is an iterable of events, not one text: use send_event for that")
         publisher = self.binding.publisher
         checked = [
             publisher.check(event) if isinstance(event, Event) else publisher.event(event) for event in events

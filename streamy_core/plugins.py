@@ -51,7 +51,9 @@ def open_broker(
     """
     scheme = scheme_of(url)
     known = list(find_backends() if backends is None else backends)
-    claims = [backend for backend in known if backend.scheme == scheme]
+    named = [backend for backend in known if backend.scheme == scheme]
+    # A broken plug-in is listed by its own name, which may be a working one's scheme.
+    claims = [backend for backend in named if backend.factory] or named
     if not claims:
         raise UnknownBackend(_unknown(scheme, known))
     if len(claims) > 1:
@@ -74,8 +76,12 @@ def open_broker(
 def _unknown(scheme: str, known: Iterable[Backend]) -> str:
     schemes = sorted({backend.scheme for backend in known if backend.factory})
     message = f"no installed backend serves {scheme}://; known: {', '.join(schemes) or 'none'}"
-    near = get_close_matches(scheme, schemes, n=1)
-    return f"{message}; did you mean {near[0]}://?" if near else message
+    if near := get_close_matches(scheme, schemes, n=1):
+        message += f"; did you mean {near[0]}://?"
+    for backend in known:
+        if backend.problem:
+            message += f"; {backend.scheme} of {backend.distribution} is broken: {backend.problem}"
+    return message
 
 
 def _load(point: EntryPoint) -> list[Backend]:
@@ -90,6 +96,8 @@ def _load(point: EntryPoint) -> list[Backend]:
     try:
         manager.register(point.load(), name=point.name)
         manager.check_pending()
+        if not manager.hook.streamy_brokers.get_hookimpls():
+            raise TypeError("it has no streamy_brokers() marked with @hookimpl")
         claims = {
             scheme.lower(): factory
             for brokers in manager.hook.streamy_brokers()

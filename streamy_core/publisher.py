@@ -45,8 +45,6 @@ class Publisher:
         self._end_on_failure = end_on_failure
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep = sleep or (lambda seconds: time.sleep(seconds))
-        self._keys = itertools.count()
-        self._key_prefix = secrets.token_hex(8)
 
     def event(self, data: Any, name: str | None = None, retry: int | None = None) -> Event:
         """The event for this data, or InvalidEvent. Nothing is stored."""
@@ -59,7 +57,7 @@ class Publisher:
         else:
             try:
                 text = self._dumps(data)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
         return self.check(Event(text, name, retry))
 
@@ -82,29 +80,35 @@ class Publisher:
         Raises StreamEnded; PublishFailed after the last attempt; Closed.
         """
         # Without a key of the caller's, one of ours: a reply that is lost must not store it twice.
-        key = idempotency_key or f"{self._key_prefix}{next(self._keys):x}"
-        ids = self._insist(stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key))
+        key = secrets.token_hex(12) if idempotency_key is None else idempotency_key
+        try:
+            ids = self._insist(
+                "publish to", stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key)
+            )
+        except PublishFailed:
+            self._end_after_failure(stream_id)
+            raise
         logger.debug("stream %r: appended %d, up to %s", stream_id, len(ids), ids[-1])
         return ids
 
     def end(self, stream_id: str) -> None:
         """End the stream. Raises PublishFailed after the last attempt; Closed."""
-        self._insist(stream_id, lambda: self._broker.end(stream_id))
+        self._insist("end", stream_id, lambda: self._broker.end(stream_id))
         logger.info("stream %r: ended", stream_id)
 
-    def _insist(self, stream_id: str, action: Callable[[], T]) -> T:
+    def _insist(self, what: str, stream_id: str, action: Callable[[], T]) -> T:
         for attempt in itertools.count(1):
             try:
                 return action()
             except BrokerUnavailable as error:
                 pause = self._retry.delay(attempt)
                 if pause is None:
-                    logger.error("stream %r: publishing given up (attempt %d): %s", stream_id, attempt, error)
-                    self._end_after_failure(stream_id)
-                    raise PublishFailed(stream_id, attempt) from error
+                    failure = PublishFailed(what, stream_id, attempt)
+                    logger.error("%s: %s", failure, error)
+                    raise failure from error
                 logger.warning(
-                    "stream %r: publishing failed (attempt %d), again in %.2f s: %s",
-                    stream_id, attempt, pause, error,
+                    "could not %s stream %r (attempt %d), again in %.2f s: %s",
+                    what, stream_id, attempt, pause, error,
                 )  # fmt: skip
                 self._sleep(pause)
         raise AssertionError("a count never ends")

@@ -66,7 +66,7 @@ class NoRetry:
 
 
 def _check(retries: int, *seconds: float) -> None:
-    if retries < 0:
+    if not retries >= 0:
         raise ValueError(f"retries is 0 or more, not {retries!r}")
     for value in seconds:
         if not 0 <= value < float("inf"):

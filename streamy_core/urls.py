@@ -10,35 +10,36 @@ from urllib.parse import parse_qsl, urlsplit
 from .errors import ConfigError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|sig", re.IGNORECASE)
 _HIDDEN = "***"
 
 
 def scheme_of(url: str) -> str:
-    """The URL's scheme in lower case. Raises ConfigError if it has none."""
+    """The URL's scheme in lower case. Raises ConfigError, which doesn't show it, if it has none."""
     found = _SCHEME.match(url)
     if not found:
-        raise ConfigError(
-            f"{redact(url)!r} is no broker URL: it starts with a scheme, like memory:// or redis://host"
-        )
+        raise ConfigError("this is no broker URL: it starts with a scheme, like memory:// or redis://host")
     return found[1].lower()
 
 
 def options_of(url: str) -> dict[str, str]:
-    """What the URL's query says: `memory://?history=50` -> `{"history": "50"}`."""
-    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    """What the URL's query says: `memory://?history=50` -> `{"history": "50"}`. Raises ConfigError."""
+    try:
+        query = urlsplit(url).query
+    except ValueError:  # its text may hold the whole login
+        raise ConfigError(f"{redact(url)!r} is no URL: percent-encode what is special in it") from None
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def redact(url: str) -> str:
     """The URL without its password and without the value of any secret-looking query parameter."""
-    # By hand and not by urlsplit: what isn't a proper URL must not leak its secret either.
-    rest = re.sub(r"//[^/?#]*@", _hide_password, url, count=1)
-    return re.sub(r"([?&])([^=&#]*)=([^&#]*)", _hide_parameter, rest)
-
-
-def _hide_password(found: re.Match[str]) -> str:
-    user, colon, _ = found[0][2:-1].partition(":")
-    return f"//{user}:{_HIDDEN}@" if colon else found[0]
+    # Not by urlsplit, and rather too much than too little: from the first colon to the last @.
+    # What isn't a proper URL, with a password that should have been encoded, must not leak either.
+    head = re.match(r"[^:/?#@]*:*//", url)
+    start, end = head.end() if head else 0, url.rfind("@")
+    if (colon := url.find(":", start, max(end, 0))) >= 0:
+        url = f"{url[:colon]}:{_HIDDEN}{url[end:]}"
+    return re.sub(r"([?&])([^=&#]*)=([^&]*)", _hide_parameter, url)
 
 
 def _hide_parameter(found: re.Match[str]) -> str:
@@ -47,5 +48,18 @@ def _hide_parameter(found: re.Match[str]) -> str:
 
 
 def redact_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with every secret-looking value hidden."""
-    return {name: _HIDDEN if _SECRET_NAME.search(name) else value for name, value in options.items()}
+    """The options with every secret-looking value hidden, at any depth."""
+    return {
+        name: _HIDDEN if _SECRET_NAME.search(str(name)) else _redact_value(value)
+        for name, value in options.items()
+    }
+
+
+def _redact_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return redact_options(value)
+    if isinstance(value, list | tuple):
+        return [_redact_value(item) for item in value]
+    return value

@@ -96,11 +96,6 @@ class Window:
         """The cursor behind the newest frame."""
         return self._before[-1]
 
-    @property
-    def before_newest(self) -> str | None:
-        """The cursor before the newest frame, if there is one."""
-        return self._before[-2] if self._frames else None
-
     def distance(self, cursor: str) -> int:
         """How many frames lie behind `cursor`, which has to be in the window."""
         return self._first + len(self._frames) - self._places[cursor]

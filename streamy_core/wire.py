@@ -45,7 +45,12 @@ def encode_body(event: Event) -> bytes:
 
 
 def encode_name(name: str) -> bytes:
-    """The `event:` line that a connection puts before the body of an unnamed event."""
+    """The `event:` line that a connection puts before the body of an unnamed event.
+
+    Raises InvalidEvent for a line break.
+    """
+    if _LINE_BREAK.search(name):
+        raise InvalidEvent(f"an event's name can't hold a line break: {name!r}")
     return f"event: {name}\n".encode()
 
 

@@ -60,14 +60,22 @@ class Connection(Reader):
         """The next bytes of the lagging streams, read from the log. Blocks; raises BrokerUnavailable."""
         return self._encode(self.read_lagging())
 
-    def skip(self) -> bytes:
-        """Leave out all but the newest entry of each stream, and say so by a gap."""
-        gaps = []
-        for name in self.reading:
-            latest = self.hub.before_newest(name)
-            if latest is not None and self.hub.distance(name, self.places[name]) not in (0, 1):
-                gaps.append(gap_frame(name, self.places[name], latest))
-        return self._encode(gaps) or self.take()
+    def fast_forward(self) -> bytes:
+        """Leave out all but the newest entry of each stream, and say so by a gap.
+
+        Reads the log to its end. Blocks; raises BrokerUnavailable.
+        """
+        due: list[Frame] = []
+        for name in list(self.reading):
+            start = before = place = self.places[name]
+            newest: Frame | None = None
+            while frames := self.hub.read({name: place})[name]:
+                for newest in frames:
+                    before, place = place, newest.entry.id
+            if newest is not None:
+                due += [gap_frame(name, start, before)] if before != start else []
+                due.append(newest)
+        return self._encode(due)
 
     def _take_joined(self) -> bytes:
         """As `due`, but bytes that are made once for all clients at this place of this one stream."""

@@ -182,7 +182,7 @@ class Loop:
             self._start_sending(audience, data)
         elif connection.lagging and not audience.empty:
             audience.busy = True
-            self._replayer.read(connection, partial(self._call_with, self._replayed_audience, audience))
+            self._replay(connection.catch_up, partial(self._replayed_audience, audience))
         else:
             self._settle(audience)
 
@@ -273,9 +273,13 @@ class Loop:
         connection = client.connection
         if client.closed or connection is None:
             return
-        for _ in range(_STEPS):
-            data = connection.skip() if client.skips else connection.take()
+        if client.skips:
             client.skips = False
+            self._watch_writable(client, False)
+            self._replay(connection.fast_forward, partial(self._replayed, client))
+            return
+        for _ in range(_STEPS):
+            data = connection.take()
             if not data:
                 break
             if not self._deliver(client, data):
@@ -287,7 +291,7 @@ class Loop:
             self._part(client, "ended")
         elif connection.lagging:
             self._watch_writable(client, False)
-            self._replayer.read(connection, partial(self._call_with, self._replayed, client))
+            self._replay(connection.catch_up, partial(self._replayed, client))
         else:
             self._join(client)
 
@@ -448,8 +452,9 @@ class Loop:
         """The audience in which a client that goes by itself may be waiting."""
         return None if client.connection is None else self._audiences.get(client.audience_key())
 
-    def _call_with(self, action: Callable[..., None], subject: object, data: bytes) -> None:
-        self._call(partial(action, subject, data))
+    def _replay(self, action: Callable[[], bytes], done: Callable[[bytes], None]) -> None:
+        """Have the replayer read the log; `done` is called on the loop's thread."""
+        self._replayer.run(action, lambda data: self._call(partial(done, data)))
 
 
 class _Job:

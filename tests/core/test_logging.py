@@ -81,7 +81,7 @@ def test_another_attempt_is_a_warning_with_its_cause(
     broker.lost_requests = 1
     manager.send_event("news", "x")
     assert lines(log, logging.WARNING) == [
-        "stream 'news': publishing failed (attempt 1), again in 0.00 s: fault 1: request lost"
+        "could not publish to stream 'news' (attempt 1), again in 0.00 s: fault 1: request lost"
     ]
     assert lines(log, logging.ERROR) == []
 
@@ -93,7 +93,7 @@ def test_giving_up_is_an_error_with_its_cause(
     with pytest.raises(PublishFailed):
         manager.send_event("news", "x")
     assert lines(log, logging.ERROR) == [
-        "stream 'news': publishing given up (attempt 2): fault 2: request lost"
+        "could not publish to stream 'news': given up after 2 attempts: fault 2: request lost"
     ]
 
 
