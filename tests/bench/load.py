@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Seen:
 
 
 class Crowd:
-    """Clients of one server, each reading one stream."""
+    """Clients of one server, each with a request of its own; made when each has read `until`."""
 
-    def __init__(self, port: int, paths: list[str], hosts: int = 1) -> None:
+    def __init__(self, port: int, paths: list[str], hosts: int = 1, until: bytes = b"\n\n") -> None:
         self._poll = select.epoll()
+        self._until = until
         self._clients: dict[int, socket.socket] = {}
         start = time.monotonic()
         waiting = set()
@@ -47,8 +49,8 @@ class Crowd:
 
     def _heads(self, waiting: set[int], timeout: float) -> None:
         for fd, _ in self._poll.poll(timeout):
-            assert b"\n\n" in self._clients[fd].recv(65536)
-            waiting.discard(fd)
+            if self._until in self._clients[fd].recv(65536):
+                waiting.discard(fd)
 
     def watch(self, expected: int, limit: float, sample: int = 20) -> Seen:
         """Spin until so many deliveries have come, or `limit` seconds are over."""
@@ -68,6 +70,12 @@ class Crowd:
                 if fd in sampled and (at := data.rfind(b"data: ")) >= 0 and len(data) >= at + 26:
                     latencies.append(now - float(data[at + 6 : at + 26]))
         return Seen(seen, last - first, latencies)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._poll.close()

@@ -11,12 +11,15 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Self
 
 SERVER_CORE, LOAD_CORE = 0, 1
 
 
 class Server:
     """A server process, pinned to one core."""
+
+    took = 0.0
 
     def __init__(self, *command: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -58,12 +61,20 @@ class Server:
         pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
         return pages * resource.getpagesize()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> float:
         """SIGTERM, and how many seconds it took to go."""
-        start = time.monotonic()
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(40)
-        return time.monotonic() - start
+        if self._process.poll() is None:
+            start = time.monotonic()
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(40)
+            self.took = time.monotonic() - start
+        return self.took
 
 
 def floor() -> Server:
