@@ -51,7 +51,8 @@ class Broker(ABC):
         cursors: stream id -> cursor.
         limit:   the most entries to return for one stream, at least 1.
 
-        Returns a page for every stream asked for, also for one that doesn't exist.
+        Returns a page for every stream asked for, also for one that doesn't exist. A page with
+        fewer than `limit` entries reaches the end of the log, unless it is a gap's.
         """
 
     @abstractmethod

@@ -291,6 +291,7 @@ class Hub:
                 if frames:
                     grown.add(name)
                     self._hand_out(name, heads[name], frames)
+                if len(frames) >= PAGE or (frames and frames[0].entry.event.name == GAP):
                     waiting.append(name)
         return grown
 

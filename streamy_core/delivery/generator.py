@@ -124,13 +124,18 @@ class EventStreamBody(Iterator[bytes]):
 
     def _leave(self, reason: str) -> None:
         self._over = True
-        self.connection.detach()
+        if self._bell is not None:
+            # Unless it was never read: then the connection may have been taken over by the loop.
+            self.connection.detach()
         if self._seated:
             self._seated = False
             self._host.unseat(self, reason)
 
     def _look(self) -> bytes:
         data = self.connection.take()
+        if not self._seated:
+            # It is about to go: the log itself has to say that nothing is left.
+            self.connection.lagging = list(self.connection.reading)
         if data or not self.connection.lagging:
             return data
         try:

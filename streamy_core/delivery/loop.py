@@ -190,6 +190,8 @@ class Loop:
         audience.busy = False
         if data:
             self._start_sending(audience, data)
+        elif audience.rung:
+            self._advance(audience)  # it was rung for while it was busy
         else:
             self._settle(audience)
 

@@ -95,6 +95,11 @@ class BrokerContract(WatchContract):
         assert page.cursor == page.entries[-1].id
         assert data_of(read_all(broker, "news", page.cursor, limit=2)) == list("cde")
 
+    @pytest.mark.parametrize("limit", [1, 2, 100, 10_000])
+    def test_a_page_is_full_or_reaches_the_end(self, broker: Broker, limit: int) -> None:
+        broker.append("news", events(*map(str, range(150))))
+        assert len(read(broker, "news", limit=limit).entries) == min(limit, 150)
+
     def test_a_page_at_the_head_is_empty_and_stays_there(self, broker: Broker) -> None:
         (last,) = broker.append("news", events("a"))
         page = read(broker, "news", last)
