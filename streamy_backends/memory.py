@@ -128,7 +128,7 @@ class MemoryBroker(Broker):
             log = self._log_for_writing(stream_id)
             if log.end is not None:
                 return
-            log.end = self._next_id(log)
+            log.end = self._id_after(log)
             watches = self._watches
         for watch in watches:
             watch.ring(stream_id)
@@ -195,15 +195,14 @@ class MemoryBroker(Broker):
         nobody = _Tombstone(make_id(self._epoch, 0, encode_number(self._forgotten)), None)
         return self._tombstones.get(stream_id, nobody)
 
-    def _next_id(self, log: _Log) -> str:
-        return make_id(self._epoch, (sequence_of(log.last) or 0) + 1, new_nonce())
+    def _id_after(self, log: _Log) -> str:
+        return make_id(self._epoch, log.sequence + 1, new_nonce())
 
     def _store(self, log: _Log, stream_id: str, events: Sequence[Event]) -> list[str]:
         ids = []
         now = self._clock()
-        first = (sequence_of(log.last) or 0) + 1
-        for sequence, event in enumerate(events, first):
-            entry_id = make_id(self._epoch, sequence, new_nonce())
+        for event in events:
+            entry_id = self._id_after(log)
             log.append(_Stored(Entry(entry_id, stream_id, event), now, event.size))
             self._bytes += event.size
             ids.append(entry_id)
@@ -275,12 +274,13 @@ class _Stored(NamedTuple):
 class _Log:
     """One stream's entries, and what is known of those already dropped."""
 
-    __slots__ = ("before", "bytes", "end", "entries", "keys", "last", "written_at")
+    __slots__ = ("before", "bytes", "end", "entries", "keys", "last", "sequence", "written_at")
 
     def __init__(self, last: str, end: str | None) -> None:
         self.entries: deque[_Stored] = deque()
         self.before = last  # the cursor before the oldest entry
         self.last = last  # the newest entry's id
+        self.sequence = sequence_of(last) or 0  # the newest entry's
         self.end = end  # the end's own id, once the stream has ended
         self.bytes = 0
         self.keys: OrderedDict[str, tuple[str, ...]] = OrderedDict()
@@ -290,6 +290,7 @@ class _Log:
         self.entries.append(stored)
         self.bytes += stored.bytes
         self.last = stored.entry.id
+        self.sequence += 1
 
     def drop_oldest(self) -> int:
         """Drop one entry and return its bytes."""
@@ -302,8 +303,10 @@ class _Log:
         """How many entries lie at or before `cursor`, or None if it isn't one of theirs."""
         if cursor == self.last:
             return len(self.entries)
-        sequence, before = sequence_of(cursor), sequence_of(self.before)
-        if sequence is None or before is None or not 0 < (place := sequence - before) <= len(self.entries):
+        sequence = sequence_of(cursor)
+        if sequence is None or not 0 < (place := sequence - self.sequence + len(self.entries)) < len(
+            self.entries
+        ):
             return None
         return place if self.entries[place - 1].entry.id == cursor else None
 

@@ -287,27 +287,31 @@ class Hub:
                 heads = {name: self._feeds[name].window.head for name in batch if name in self._feeds}
             if not heads:
                 continue
+            wakes: dict[Wake, None] = {}
             for name, frames in self.read(heads).items():
                 if frames:
                     grown.add(name)
-                    self._hand_out(name, heads[name], frames)
+                    wakes.update(dict.fromkeys(self._hand_out(name, heads[name], frames)))
                 if len(frames) >= PAGE or (frames and frames[0].entry.event.name == GAP):
                     waiting.append(name)
+            # Only now: a reader that wakes at the first would contend with the reading of the rest.
+            for wake in wakes:
+                wake()
         return grown
 
-    def _hand_out(self, name: str, head: str, frames: list[Frame]) -> None:
+    def _hand_out(self, name: str, head: str, frames: list[Frame]) -> Iterable[Wake]:
+        """Put the frames into the stream's window. Returns whom to wake."""
         with self._lock:
             feed = self._feeds.get(name)
             if feed is None or feed.window.head != head:
-                return  # the last reader left, and another came, while this was being read
+                return ()  # the last reader left, and another came, while this was being read
             feed.window.append(frames)
             readers = list(feed.readers)
-        for wake in readers:
-            wake()
         if self._notice is not None:
             for frame in frames:
                 if frame.entry.event.name in (GAP, END):
                     self._notice(frame)
+        return readers
 
     def _failed(self, error: Exception, attempt: int) -> int:
         """Note the failure and wait as the policy says. Returns how many attempts have failed."""

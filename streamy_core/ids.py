@@ -15,8 +15,10 @@ streams of one epoch within 128 bytes, beyond which browsers preflight a cross-o
 from __future__ import annotations
 
 import hashlib
-import random
+import os
 import re
+import secrets
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -38,13 +40,13 @@ _LONGEST: Final = max(_TAGS.values())
 
 def new_epoch() -> str:
     """A name for a new history: five letters and digits, 30 bits of chance. Any thread."""
-    number = random.SystemRandom().randrange(62**5)
-    return encode_number(number).rjust(5, "0")
+    return encode_number(secrets.randbelow(62**5)).rjust(5, "0")
 
 
 def new_nonce() -> str:
-    """Three characters, 18 bits of chance. Any thread; forked processes get different ones."""
-    bits = random.getrandbits(18)
+    """Three characters, 18 bits of the clock's chance. Any thread; forked processes get different ones."""
+    # Not `random`, which an app may seed, and not the system's: a call that lets other threads in.
+    bits = hash((time.monotonic_ns(), os.getpid())) & 0x3FFFF
     return _PAIRS[bits >> 6] + _DIGITS[bits & 63]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -43,6 +44,8 @@ class Publisher:
         self._dumps = dumps
         self._max_bytes = max_bytes
         self._end_on_failure = end_on_failure
+        self._count = itertools.count()
+        self._pid, self._prefix = 0, ""
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep = sleep or (lambda seconds: time.sleep(seconds))
 
@@ -80,7 +83,7 @@ class Publisher:
         Raises StreamEnded; PublishFailed after the last attempt; Closed.
         """
         # Without a key of the caller's, one of ours: a reply that is lost must not store it twice.
-        key = secrets.token_hex(12) if idempotency_key is None else idempotency_key
+        key = self._new_key() if idempotency_key is None else idempotency_key
         try:
             ids = self._insist(
                 "publish to", stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key)
@@ -90,6 +93,12 @@ class Publisher:
             raise
         logger.debug("stream %r: appended %d, up to %s", stream_id, len(ids), ids[-1])
         return ids
+
+    def _new_key(self) -> str:
+        if self._pid != os.getpid():
+            # Of forked processes, none must use a key of another's.
+            self._pid, self._prefix = os.getpid(), secrets.token_hex(8)
+        return f"{self._prefix}{next(self._count):x}"
 
     def end(self, stream_id: str) -> None:
         """End the stream. Raises PublishFailed after the last attempt; Closed."""

@@ -14,19 +14,21 @@ from ..wire import encode_name, encode_opening
 class Connection(Reader):
     """A reader whose frames go out as bytes.
 
+    more:         after `take`, whether there may be more to take at once.
     default_name: the name for entries that were published without one.
     retry:        how long the client should wait before it reconnects, in milliseconds.
 
     Otherwise as Reader.
     """
 
-    __slots__ = ("_opening", "default_name")
+    __slots__ = ("_opening", "default_name", "more")
 
     def __init__(self, hub: Hub, wanted: Mapping[str, str | None], *, default_name: str, retry: int) -> None:
         super().__init__(hub, wanted)
         # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
         self.default_name = "" if default_name == "message" else default_name
         self._opening = b""
+        self.more = False
         if self.reading:
             place = None if self.lost else join_cursors(self.places)
             self._opening = encode_opening(place, retry) + self._encode(self.backlog)
@@ -51,13 +53,17 @@ class Connection(Reader):
         """
         if self._opening:
             opening, self._opening = self._opening, b""
+            self.more = True
             return opening
         if len(self.places) > 1:
-            return self._encode(self.due())
+            data = self._encode(self.due())
+            self.more = bool(data)
+            return data
         return self._take_joined()
 
     def catch_up(self) -> bytes:
         """The next bytes of the lagging streams, read from the log. Blocks; raises BrokerUnavailable."""
+        self.more = True
         return self._encode(self.read_lagging())
 
     def fast_forward(self) -> bytes:
@@ -88,6 +94,7 @@ class Connection(Reader):
             self.lagging = [name]
             return b""
         self.places[name] = chunk.cursor
+        self.more = chunk.more
         if chunk.ends:
             self.reading.discard(name)
         return chunk.data

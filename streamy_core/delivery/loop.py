@@ -154,7 +154,7 @@ class Loop:
                 self._send_pending(client)
         for _ in range(min(len(self._calls), SENDS)):
             self._calls.popleft()()
-        for _ in range(len(self._rung)):
+        for _ in range(min(len(self._rung), SENDS)):
             self._advance(self._rung.popleft())
         self._work()
         self._timers.run()
@@ -191,14 +191,19 @@ class Loop:
         if data:
             self._start_sending(audience, data)
         elif audience.rung:
-            self._advance(audience)  # it was rung for while it was busy
+            self._ring_for_more(audience)  # it was rung for while it was busy
         else:
             self._settle(audience)
 
     def _start_sending(self, audience: Audience, data: bytes) -> None:
         audience.busy = True
         self._schedule_keep_alive(audience)
-        self._jobs.append(_Job(audience, data))
+        job = _Job(audience, data)
+        if job.left > SENDS:
+            self._jobs.append(job)
+        else:
+            self._send_some(job, SENDS)
+            self._finish(audience)
 
     def _send_some(self, job: _Job, most: int) -> int:
         audience, data, size = job.audience, job.data, len(job.data)
@@ -225,8 +230,15 @@ class Loop:
         if audience.connection.finished:
             for client in list(audience.members):
                 self._part(client, "ended")
-        self._drop_if_empty(audience)
-        self._advance(audience)
+        if audience.rung or audience.connection.more:
+            self._ring_for_more(audience)
+        else:
+            self._settle(audience)
+
+    def _ring_for_more(self, audience: Audience) -> None:
+        """Have the audience looked after again, when the others have had their turn."""
+        audience.rung = True
+        self._rung.append(audience)
 
     def _settle(self, audience: Audience) -> None:
         """Let those in who waited for the audience to get where they are."""
