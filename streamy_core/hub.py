@@ -159,6 +159,11 @@ class Hub:
             feed = self._feeds.get(stream_id)
             return feed.window.distance(cursor) if feed and cursor in feed.window else None
 
+    def notice(self, frame: Frame) -> None:
+        """Tell whoever wants to know of a gap or an end that clients are told of."""
+        if self._notice is not None and frame.entry.event.name in (GAP, END):
+            self._notice(frame)
+
     def read(self, cursors: Mapping[str, str]) -> dict[str, list[Frame]]:
         """One page of each stream's frames behind its cursor, from the log, in one round trip.
 
@@ -307,10 +312,8 @@ class Hub:
                 return ()  # the last reader left, and another came, while this was being read
             feed.window.append(frames)
             readers = list(feed.readers)
-        if self._notice is not None:
-            for frame in frames:
-                if frame.entry.event.name in (GAP, END):
-                    self._notice(frame)
+        for frame in frames:
+            self.notice(frame)
         return readers
 
     def _failed(self, error: Exception, attempt: int) -> int:

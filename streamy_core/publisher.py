@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from .broker import Broker
 from .errors import BrokerUnavailable, InvalidEvent, PublishFailed, StreamyError
-from .events import RESERVED_PREFIX, Event
+from .events import CONTROL, RESERVED_PREFIX, Event
 from .retry import RetryPolicy
 
 logger = logging.getLogger("streamy")
@@ -45,7 +45,7 @@ class Publisher:
         self._max_bytes = max_bytes
         self._end_on_failure = end_on_failure
         self._count = itertools.count()
-        self._pid, self._prefix = 0, ""
+        self._key_source = (0, "")
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep = sleep or (lambda seconds: time.sleep(seconds))
 
@@ -95,10 +95,12 @@ class Publisher:
         return ids
 
     def _new_key(self) -> str:
-        if self._pid != os.getpid():
+        pid, prefix = self._key_source
+        if pid != os.getpid():
             # Of forked processes, none must use a key of another's.
-            self._pid, self._prefix = os.getpid(), secrets.token_hex(8)
-        return f"{self._prefix}{next(self._count):x}"
+            prefix = secrets.token_hex(8)
+            self._key_source = os.getpid(), prefix
+        return f"{prefix}{next(self._count):x}"
 
     def end(self, stream_id: str) -> None:
         """End the stream. Raises PublishFailed after the last attempt; Closed."""
@@ -123,7 +125,7 @@ class Publisher:
         raise AssertionError("a count never ends")
 
     def _end_after_failure(self, stream_id: str) -> None:
-        if not self._end_on_failure:
+        if not self._end_on_failure or stream_id == CONTROL:
             return
         try:
             self._broker.end(stream_id)

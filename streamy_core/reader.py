@@ -7,6 +7,7 @@ from copy import copy
 from typing import Final, Self
 
 from .hub import PAGE, Hub, Wake
+from .ids import OLDEST
 from .window import Frame, frames_of
 
 SLICE: Final = 256 * 1024
@@ -101,7 +102,10 @@ class Reader:
         for name, page in pages.items():
             frames = frames_of(name, given[name], page)
             self.backlog += frames
+            if given[name] == OLDEST and not frames:
+                self.places[name] = page.cursor
             if page.gap:
+                self.hub.notice(frames[0])
                 # What a client gave as its place may be anything at all: it must not be passed on.
                 self.lost = True
                 self.places[name] = page.cursor

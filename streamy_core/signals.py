@@ -6,9 +6,10 @@ a receiver must not block, and an error in it is logged and harms nobody.
 client_connected:    streams, key, delivery ("generator" or "detached")
 client_disconnected: streams, key, delivery, reason: "gone" (the client left), "ended" (its streams
                      did), "slow", "aged" (`STREAMY_MAX_AGE`), "disconnected" (by `disconnect`),
-                     "busy" (no slot was free), "leaving" (the process stops)
+                     "busy" (no slot was free, so it was never connected), "leaving" (the process stops)
 stream_ended:        stream_id; once in each process that has clients of it
-gap:                 stream_id, cursor (from where), goes_on (to where)
+gap:                 stream_id, cursor (from where), goes_on (to where); once for each client that came
+                     back to it, once in each process whose clients met it together
 slow_client:         streams, key, lag; when a policy has decided against it
 """
 

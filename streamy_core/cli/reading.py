@@ -16,7 +16,7 @@ import click
 from ..binding import Binding
 from ..broker import ListsStreams
 from ..errors import ConfigError
-from ..events import Entry, check_stream_id
+from ..events import CONTROL, Entry, check_stream_id
 from ..ids import OLDEST, split_cursor
 from ..subscription import Subscription
 from .bound import with_binding
@@ -63,6 +63,7 @@ def streams(binding: Binding) -> None:
         [
             (info.stream_id, str(info.entries), info.last, "yes" if info.ended else "no")
             for info in binding.broker.streams()
+            if info.stream_id != CONTROL
         ],
     )
 

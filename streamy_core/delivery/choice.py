@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
@@ -33,6 +34,8 @@ from .takeover import client_socket, encode_head, notice_death, take_over
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+logger = logging.getLogger("streamy")
+
 _LEAVING_TAKES: Final = 1.5
 _AGE_SPREAD: Final = 0.2
 
@@ -50,6 +53,7 @@ class Delivery:
     _replayer: Replayer | None
     _departure: Departure | None
     _control: Control | None
+    _warned: bool
 
     def __init__(self, hub: Hub, settings: Settings, emit: Callable[..., None]) -> None:
         self._hub = hub
@@ -88,6 +92,8 @@ class Delivery:
         if self._settings.delivery == "generator":
             return None
         sock = client_socket(environ)
+        if sock is None and self._settings.delivery == "detached":
+            self._warn_not_detached()
         if sock is None or not self._roster.enter(body.key):
             return None
         self._follow_orders()
@@ -99,10 +105,11 @@ class Delivery:
 
     def seat(self, body: EventStreamBody) -> bool:
         """Whether a body may stay and hold its thread. If not, it gives what was missed, and no more."""
-        if not self._roster.enter(body.key):
-            return False
-        if not self._roster.seat(body):
-            self._roster.leave(body.key)
+        admitted = self._roster.enter(body.key)
+        if not admitted or not self._roster.seat(body):
+            if admitted:
+                self._roster.leave(body.key)
+            self._say(client_disconnected, body, delivery="generator", reason="busy")
             return False
         self._follow_orders()
         self._say(client_connected, body, delivery="generator")
@@ -164,6 +171,16 @@ class Delivery:
         self._replayer = None
         self._departure = None
         self._control = None
+        self._warned = False
+
+    def _warn_not_detached(self) -> None:
+        with self._lock:
+            warned, self._warned = self._warned, True
+        if not warned:
+            logger.warning(
+                "STREAMY_DELIVERY is 'detached', but this server doesn't allow it (detached delivery needs "
+                "gunicorn's sync or gthread worker, plain TCP, HTTP/1): clients hold a thread each"
+            )
 
     def _adopt(self, body: EventStreamBody, sock: socket.socket, head: bytes) -> None:
         notice_death(sock, self._settings.dead_after)

@@ -79,7 +79,9 @@ class Connection(Reader):
                 for newest in frames:
                     before, place = place, newest.entry.id
             if newest is not None:
-                due += [gap_frame(name, start, before)] if before != start else []
+                if before != start:
+                    due.append(gap_frame(name, start, before))
+                    self.hub.notice(due[-1])
                 due.append(newest)
         return self._encode(due)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from event_stream_parser import Dispatched, EventStreamParser, parse, parsed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from .event_stream_parser import Dispatched, EventStreamParser, parse, parsed
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

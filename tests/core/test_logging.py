@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
-from test_publisher import FaultyBroker
 
 from streamy_core import InvalidEvent, PublishFailed, StreamEnded, StreamManager, StreamyError
 from streamy_core.retry import FixedDelay
+
+from .test_publisher import FaultyBroker
 
 DATA = "a-secret-in-an-event"
 PASSWORD = "hunter2"

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from event_stream_parser import Dispatched, parse, parsed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,8 @@ from streamy_core.wire import (
     encode_opening,
     encode_retry,
 )
+
+from .event_stream_parser import Dispatched, parse, parsed
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

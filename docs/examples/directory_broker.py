@@ -1,0 +1,145 @@
+"""`directory:///var/lib/streams`: a broker for all processes of a machine. Each stream is a file."""
+
+import fcntl
+import json
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from polling_watch import PollingWatch
+
+from streamy_core import (
+    OLDEST,
+    Broker,
+    BrokerUnavailable,
+    Closed,
+    ConfigError,
+    Entry,
+    Event,
+    Page,
+    StreamEnded,
+    Watch,
+    hookimpl,
+)
+
+Log = dict[str, Any]  # "count" of all rows ever; "rows" that are left; the cursor "before" them; "end"
+
+
+@hookimpl
+def streamy_brokers() -> Mapping[str, Callable[[str, Mapping[str, Any]], Broker]]:
+    return {"directory": from_url}
+
+
+def from_url(url: str, options: Mapping[str, Any]) -> Broker:
+    if unknown := options.keys() - {"history"}:
+        raise ConfigError(f"directory:// has no option {min(unknown)!r}; it has history")
+    return DirectoryBroker(Path(urlsplit(url).path), **options)
+
+
+class DirectoryBroker(Broker):
+    def __init__(self, directory: Path, history: int = 1_000) -> None:
+        self._directory = directory
+        self._history = history
+        self._watches: WeakSet[PollingWatch] = WeakSet()
+        self._closed = False
+
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        with self._locked():
+            log = self._load(stream_id)
+            known = [row["id"] for row in log["rows"] if idempotency_key and row["key"] == idempotency_key]
+            if known:
+                return known
+            if log["end"]:
+                raise StreamEnded(stream_id)
+            ids = [_next_id(log) for _ in events]
+            for entry_id, event in zip(ids, events, strict=True):
+                fields = {"data": event.data, "name": event.name, "retry": event.retry}
+                log["rows"].append({"id": entry_id, "key": idempotency_key, "event": fields})
+            if len(log["rows"]) > self._history:
+                log["before"] = log["rows"][-self._history - 1]["id"]
+                log["rows"] = log["rows"][-self._history :]
+            self._store(self._path(stream_id), json.dumps(log))
+            return ids
+
+    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+        with self._locked():
+            return {name: _page(self._load(name), name, cursor, limit) for name, cursor in cursors.items()}
+
+    def tail(self, stream_id: str) -> str:
+        with self._locked():
+            log = self._load(stream_id)
+            return str(log["rows"][-1]["id"] if log["rows"] else log["before"])
+
+    def end(self, stream_id: str) -> None:
+        with self._locked():
+            log = self._load(stream_id)
+            log["end"] = log["end"] or _next_id(log)
+            self._store(self._path(stream_id), json.dumps(log))
+
+    def watch(self) -> Watch:
+        with self._locked():
+            watch = PollingWatch(self._counts)
+            self._watches.add(watch)
+            return watch
+
+    def close(self) -> None:
+        self._closed = True
+        for watch in list(self._watches):
+            watch.close()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._closed:
+            raise Closed("this directory broker has been closed")
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with (self._directory / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise BrokerUnavailable(str(error)) from error
+
+    def _load(self, stream_id: str) -> Log:
+        if (path := self._path(stream_id)).exists():
+            return dict(json.loads(path.read_bytes()))
+        # One start for all streams, other than that of a directory that was here before.
+        if not (start := self._directory / "start").exists():
+            self._store(start, secrets.token_hex(8))
+        return {"count": 0, "rows": [], "before": start.read_text(), "end": None}
+
+    def _store(self, path: Path, text: str) -> None:
+        fresh = self._directory / "fresh"
+        fresh.write_text(text)
+        fresh.replace(path)  # whole or not at all
+
+    def _path(self, stream_id: str) -> Path:
+        return self._directory / sha256(stream_id.encode()).hexdigest()  # any name is a file's name so
+
+    def _counts(self, stream_ids: Collection[str]) -> dict[str, int | None]:
+        with self._locked():
+            return {name: self._load(name)["count"] for name in stream_ids}
+
+
+def _next_id(log: Log) -> str:
+    log["count"] += 1
+    return f"{log['count']}.{secrets.token_hex(4)}"
+
+
+def _page(log: Log, stream_id: str, cursor: str, limit: int) -> Page:
+    ids = [row["id"] for row in log["rows"]]
+    if cursor == log["end"]:
+        return Page((), cursor, ended=True)
+    if cursor not in (OLDEST, log["before"], *ids):
+        return Page((), log["before"], gap=True)
+    behind = log["rows"][ids.index(cursor) + 1 if cursor in ids else 0 :]
+    entries = tuple(Entry(row["id"], stream_id, Event(**row["event"])) for row in behind[:limit])
+    if log["end"] and len(entries) == len(behind):
+        return Page(entries, log["end"], ended=True)
+    return Page(entries, entries[-1].id if entries else cursor or log["before"])

@@ -1,0 +1,247 @@
+"""The documentation's examples do what it says they do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamy_core import OLDEST, ConfigError, Jittered, StreamEnded, StreamManager, find_backends, open_broker
+from streamy_core.slow import Lag, SkipToLatest, Verdict
+from streamy_core.testing import BrokerContract
+from streamy_core.testing.contract import MakeBroker
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page as BrowserPage
+
+    from .conftest import Load, Reader
+
+
+def post(url: str, **form: str) -> str:
+    with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode()) as answer:
+        return str(answer.read().decode())
+
+
+# -- first_app
+
+
+def test_the_first_app_shows_news_and_survives_a_cut(
+    gunicorn: Callable[[str], str], browser_page: BrowserPage
+) -> None:
+    address = gunicorn("first_app:app")
+    post(f"{address}/send", text="before")
+    browser_page.goto(address)
+    browser_page.wait_for_selector("#state:text-is('connected')")
+    browser_page.fill("input", "by the form")
+    browser_page.click("button")
+    browser_page.wait_for_selector("li:text-is('by the form')")
+    post(f"{address}/cut")
+    browser_page.wait_for_selector("#state:text-is('reconnecting')")
+    for n in range(3):
+        post(f"{address}/send", text=f"meanwhile {n}")
+    browser_page.wait_for_selector("#state:text-is('connected')")
+    browser_page.wait_for_selector("li:text-is('meanwhile 2')")
+    shown = browser_page.locator("li").all_inner_texts()
+    assert shown == ["before", "by the form", "meanwhile 0", "meanwhile 1", "meanwhile 2"]
+
+
+def test_the_first_app_resumes_any_client_that_gives_its_last_id(load: Load, reader: type[Reader]) -> None:
+    client = load("first_app").app.test_client()
+    ids = [client.post("/send", data={"text": text}).text for text in ("one", "two")]
+    again = reader(client.get("/stream", headers={"Last-Event-ID": ids[0]}))
+    assert again.opening.endswith(f'id: {ids[1]}\ndata: {{"text": "two"}}\n\n')
+    assert "one" not in again.opening
+
+
+def test_the_first_app_says_when_its_history_is_another(load: Load, reader: type[Reader]) -> None:
+    old = load("first_app").app.test_client().post("/send", data={"text": "one"}).text
+    client = load("first_app").app.test_client()
+    seen = reader(client.get("/stream", headers={"Last-Event-ID": old}))
+    assert "event: streamy.gap\n" in seen.opening
+
+
+# -- members
+
+
+def test_a_member_reads_until_it_is_removed(load: Load, reader: type[Reader]) -> None:
+    members = load("members")
+    client = members.app.test_client()
+    assert client.get("/rooms/tea/stream").status_code == 401
+    with client.session_transaction() as session:
+        session["user"] = "eve"
+    assert client.get("/rooms/tea/stream").status_code == 403
+    with client.session_transaction() as session:
+        session["user"] = "ann"
+    seen = reader(client.get("/rooms/tea/stream"))
+    with members.app.app_context():
+        members.remove("tea", "ann")
+    assert seen.rest().startswith(seen.opening + "retry: ")
+    assert client.get("/rooms/tea/stream").status_code == 403
+
+
+def test_a_sixth_connection_of_a_member_is_told_to_come_back(load: Load, reader: type[Reader]) -> None:
+    client = load("members").app.test_client()
+    with client.session_transaction() as session:
+        session["user"] = "ann"
+    stay = [reader(client.get("/rooms/tea/stream")) for _ in range(5)]
+    sixth = reader(client.get("/rooms/tea/stream"))
+    assert sixth.rest().startswith(stay[0].opening + "retry: ")
+
+
+# -- inbox
+
+
+def test_the_inbox_takes_events_from_those_who_may(
+    load: Load, reader: type[Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBLISH_TOKEN", "secret")
+    client = load("inbox").app.test_client()
+    seen = reader(client.get("/stream"))
+    assert client.post("/publish/orders", json={"order": 1}).status_code == 403
+    headers = {"Authorization": "Bearer secret", "Idempotency-Key": "order-1"}
+    first = client.post("/publish/orders", json={"order": 1}, headers=headers).text
+    assert client.post("/publish/orders", json={"order": 1}, headers=headers).text == first
+    assert f'id: {first}\ndata: {{"order":1}}\n\n' in seen.until("}\n\n").replace(": 1}", ":1}")
+
+
+# -- job
+
+
+@pytest.fixture
+def manager() -> StreamManager:
+    return StreamManager()
+
+
+def test_a_job_is_followed_to_its_end(load: Load, manager: StreamManager) -> None:
+    job = load("job")
+    job.run(manager, "7", ["a", "b"])
+    assert [json.loads(data) for data in job.follow(manager, "7")] == [
+        {"done": 1, "row": "a"},
+        {"done": 2, "row": "b"},
+    ]
+    with pytest.raises(StreamEnded):
+        job.run(manager, "7", ["c"])
+    manager.close()
+
+
+def test_a_job_in_another_process_is_followed_by_a_shared_broker(load: Load, tmp_path: Path) -> None:
+    job, make = load("job"), load("directory_broker").DirectoryBroker
+    worker, follower = (StreamManager(broker=make(tmp_path)) for _ in range(2))
+    job.run(worker, "7", ["a"])
+    assert [json.loads(data) for data in job.follow(follower, "7")] == [{"done": 1, "row": "a"}]
+    worker.close()
+    follower.close()
+
+
+# -- board
+
+
+def test_the_board_misses_nothing_between_page_and_stream(load: Load, reader: type[Reader]) -> None:
+    client = load("board").app.test_client()
+    page = client.get("/").text
+    assert "tea: 3.00" in page
+    cursor = page.partition("last_event_id=")[2].partition('"')[0]
+    client.put("/prices/tea", data={"price": "3.50"})
+    seen = reader(client.get(f"/stream?last_event_id={cursor}"))
+    assert '"price": "3.50"' in seen.opening
+    assert "tea: 3.50" in client.get("/").text
+
+
+# -- many
+
+
+def test_one_connection_reads_many_streams(load: Load, reader: type[Reader]) -> None:
+    many = load("many")
+    client = many.app.test_client()
+    with many.app.app_context():
+        seen = reader(client.get("/users/42/stream"))
+        many.publish_news("hello")
+        first = seen.until("\n\n") + seen.until("\n\n")
+        many.notify(42, text="yours")
+        many.notify(43, text="not yours")
+        assert "event: news" in first
+        cursor = first.rpartition("id: ")[2].partition("\n")[0]
+        again = reader(client.get("/users/42/stream", headers={"Last-Event-ID": cursor}))
+    assert "event: notice" in again.opening
+    assert "event: news" not in again.opening
+    assert "not yours" not in again.opening
+
+
+# -- strategies
+
+
+def test_the_strategies_are_taken(load: Load) -> None:
+    example = load("strategies")
+    settings = example.sse.binding.settings
+    assert settings.slow_clients == SkipToLatest(entries=50, seconds=10.0)
+    assert settings.keep_alive == Jittered(20.0, spread=0.3)
+    assert (settings.retry.retries, settings.max_connections) == (5, 8_000)
+    mine = StreamManager(slow_clients=example.OnlyIfStuck())
+    policy = mine.binding.settings.slow_clients
+    assert policy.decide(Lag(entries=None, bytes=1, stalled=59.0)) is Verdict.WAIT
+    assert policy.decide(Lag(entries=1, bytes=1, stalled=61.0)) is Verdict.DISCONNECT
+    mine.close()
+
+
+# -- watching
+
+
+def test_watching_tells_health_and_notes_clients(
+    load: Load, reader: type[Reader], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "shop.streams")
+    example = load("watching")
+    with example.app.test_request_context(headers={"Last-Event-ID": "nobody's"}):
+        response = example.sse.get_stream("news", key="ann")
+    body = iter(response.response)
+    assert b"streamy.gap" in next(body)
+    health = example.app.test_client().get("/health")
+    assert (health.status_code, health.json["failing"], health.json["streams"]) == (200, False, 1)
+    response.close()
+    noted = [record.getMessage() for record in caplog.records if record.name == "shop.streams"]
+    assert noted == ["ann connected (generator)", "ann disconnected: gone"]
+
+
+# -- directory_broker
+
+
+class TestDirectoryBroker(BrokerContract):
+    @pytest.fixture
+    def make_broker(self, load: Load, tmp_path: Path) -> MakeBroker:
+        make, numbers = load("directory_broker").DirectoryBroker, count()
+        return lambda *, history=10_000: make(tmp_path / str(next(numbers)), history)
+
+
+def test_the_directory_broker_is_found_and_opened(load: Load, tmp_path: Path) -> None:
+    load("directory_broker")
+    backends = find_backends([EntryPoint("directory", "directory_broker", "streamy")])
+    assert [(backend.scheme, backend.problem) for backend in backends] == [("directory", None)]
+    url = f"directory://{tmp_path}"
+    with open_broker(url, {"history": 3}, backends=backends) as broker:
+        sse = StreamManager(broker=broker)
+        sse.send_events("news", ["a", "b", "c", "d"])
+        with sse.subscribe("news", after=OLDEST) as entries:
+            assert [entry.event.data for entry in islice(entries, 3)] == ["b", "c", "d"]
+        sse.close()
+    with pytest.raises(ConfigError, match="it has history"):
+        open_broker(url, {"histroy": 3}, backends=backends)
+
+
+def test_the_directory_brokers_bell_wakes_another_manager(load: Load, tmp_path: Path) -> None:
+    make = load("directory_broker").DirectoryBroker
+    here, there = (StreamManager(broker=make(tmp_path)) for _ in range(2))
+    with here.subscribe("news") as entries:
+        there.send_event("news", "a")
+        entry = entries.next(timeout=10.0)
+    assert entry is not None
+    assert entry.event.data == "a"
+    here.close()
+    there.close()

@@ -1,0 +1,138 @@
+"""The reference says what the code says."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import streamy_core
+from streamy_core import END, GAP, Entry, Event, Page, StreamManager, StreamyError
+from streamy_core.cli import flask_commands, main
+from streamy_core.config import known_keys
+from streamy_core.ids import join_cursors, make_id
+from streamy_core.window import Frame, frames_of
+from streamy_core.wire import KEEP_ALIVE, encode_body, encode_event, encode_opening, encode_retry
+
+
+def blocks(page: Path) -> list[str]:
+    """The code blocks of a page."""
+    return re.findall(r"^```text\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_table_of_keys_is_complete_and_right(docs: Path) -> None:
+    page = (docs / "reference" / "configuration.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `STREAMY_")]
+    assert rows == [f"| `{key.name}` | `{key.default!r}` | {key.doc} |" for key in known_keys()]
+
+
+COMMANDS = [
+    (group, root, name)
+    for group, root in ((main, "streamy"), (flask_commands, "flask streamy"))
+    for name in ("", *group.commands)
+]
+
+
+@pytest.mark.parametrize(
+    ("group", "root", "name"), COMMANDS, ids=[f"{root} {name}" for _, root, name in COMMANDS]
+)
+def test_the_help_of_every_command_is_there(docs: Path, group: click.Command, root: str, name: str) -> None:
+    arguments = [name, "--help"] if name else ["--help"]
+    shown = CliRunner().invoke(group, arguments, prog_name=root, terminal_width=80).output
+    assert shown in blocks(docs / "reference" / "commands.md")
+
+
+def test_no_other_help_is_there(docs: Path) -> None:
+    helps = [block for block in blocks(docs / "reference" / "commands.md") if block.startswith("Usage: ")]
+    assert len(helps) == len(COMMANDS)
+
+
+def tree(error: type[BaseException], depth: int = 0) -> str:
+    others = [base.__name__ for base in error.__bases__ if not issubclass(base, StreamyError)]
+    also = f" (also a {', '.join(others)})" if depth and others else ""
+    line = f"{'    ' * depth}{error.__name__}{also}\n"
+    return line + "".join(tree(child, depth + 1) for child in sorted(error.__subclasses__(), key=line_of))
+
+
+def line_of(error: type) -> int:
+    return inspect.getsourcelines(error)[1]
+
+
+def test_the_tree_of_errors_is_the_real_one(docs: Path) -> None:
+    assert tree(StreamyError) in blocks(docs / "reference" / "errors.md")
+
+
+def test_every_error_is_explained(docs: Path) -> None:
+    page = (docs / "reference" / "errors.md").read_text("utf-8")
+    names = re.findall(r"\w+", tree(StreamyError))
+    assert {name for name in names if f"`{name}`" not in page} <= {"also", "a", "ValueError", "RuntimeError"}
+
+
+# -- wire
+
+
+def frame(docs: Path, name: str) -> bytes:
+    return (docs / "examples" / "frames" / f"{name}.txt").read_bytes()
+
+
+ID = make_id("k3Jx0", 5, "pQ7")
+CURSORS = {"news": ID, "user:42": make_id("k3Jx0", 2, "0aB")}
+
+
+def test_the_frames_are_what_is_sent(docs: Path) -> None:
+    event = Event("first line\r\nsecond line", "greeting", 5_000)
+    assert frame(docs, "opening") == encode_opening(make_id("k3Jx0", 4, "Zz1"), 3_000)
+    assert frame(docs, "event") == encode_event(event, id=ID)
+    assert frame(docs, "keep-alive") == KEEP_ALIVE
+    assert frame(docs, "farewell") == encode_retry(2_714)
+    joint = Frame(Entry(ID, "news", event), encode_body(Event("hello")))
+    assert frame(docs, "joint") == joint.encode(join_cursors(CURSORS), b"")
+
+
+def test_the_frame_of_a_gap_and_of_the_end_are_what_is_sent(docs: Path) -> None:
+    last = make_id("k3Jx0", 9, "d-1")
+    (lost,) = frames_of("news", ID, Page((), last, gap=True))
+    assert frame(docs, "gap") == lost.encode(last, b"")
+    end = make_id("k3Jx0", 10, "Nn0")
+    (ended,) = frames_of("news", last, Page((), end, ended=True))
+    assert frame(docs, "end") == ended.encode(end, b"")
+    assert (lost.entry.event.name, ended.entry.event.name) == (GAP, END)
+    assert json.loads(ended.entry.event.data) == {"stream": "news"}
+
+
+def test_the_headers_are_what_is_sent(docs: Path) -> None:
+    sse = StreamManager()
+    response = sse.get_stream("news")
+    shown = "".join(f"{name}: {value}\n" for name, value in response.get_wsgi_headers({}).items())
+    assert shown in blocks(docs / "reference" / "wire.md")
+    response.close()
+    sse.close()
+
+
+# -- api
+
+
+@pytest.mark.parametrize(
+    "module", ["streamy_core", "streamy_core.signals", "streamy_core.slow", "streamy_core.testing"]
+)
+def test_every_public_name_has_its_place(docs: Path, module: str) -> None:
+    page = (docs / "reference" / "api.md").read_text("utf-8")
+    if module == "streamy_core":
+        names = streamy_core.__all__
+    else:
+        loaded = __import__(module, fromlist=["x"])
+        own = {"emit", "logger"}
+        names = getattr(loaded, "__all__", None) or [
+            name
+            for name, value in vars(loaded).items()
+            if not name.startswith("_")
+            and name not in own
+            and (getattr(value, "__module__", None) == module or type(value).__name__ == "NamedSignal")
+        ]
+    places = set(re.findall(r"^\.\. (?:auto|py:)\w+:: (\S+)", page, re.MULTILINE))
+    assert {f"{module}.{name}" for name in names} <= places
