@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Hashable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 from ..keepalive import KeepAliveScheduler
 from .connection import Connection
+from .takeover import LAST_CHUNK, encode_chunk
+
+_DISCARD: Final = 65_536
 
 
 class AudienceKey(NamedTuple):
@@ -22,6 +26,7 @@ class AudienceKey(NamedTuple):
     streams: tuple[str, ...]
     default_name: str
     keep_alive: Hashable
+    chunked: bool
 
 
 class Client:
@@ -32,10 +37,13 @@ class Client:
     pending:    bytes that its socket hasn't taken.
     took_at:    when its socket last took some, while there are pending ones.
     key:        whom it belongs to: a user, an address; None if nobody said.
+    chunked:    whether its bytes go out as chunks (RFC 9112 section 7.1), as HTTP/1.1 allows. Some
+                clients read a body without chunks by blocks, and would wait until one is full.
     """
 
     __slots__ = (
         "audience",
+        "chunked",
         "closed",
         "connection",
         "keep_alive",
@@ -56,6 +64,7 @@ class Client:
         *,
         pending: bytes = b"",
         key: str | None = None,
+        chunked: bool = False,
     ) -> None:
         self.sock = sock
         self.connection: Connection | None = connection
@@ -64,6 +73,7 @@ class Client:
         self.pending: memoryview | bytes = pending
         self.took_at = 0.0
         self.key = key
+        self.chunked = chunked
         self.streams = tuple(connection.places)
         self.skips = False
         self.closed = False
@@ -73,7 +83,30 @@ class Client:
         """The audience that this client will join, by its own connection."""
         assert self.connection is not None
         rule = self.keep_alive if isinstance(self.keep_alive, Hashable) else id(self.keep_alive)
-        return AudienceKey(self.streams, self.connection.default_name, rule)
+        return AudienceKey(self.streams, self.connection.default_name, rule, self.chunked)
+
+    def framed(self, data: bytes) -> bytes:
+        """The data as it goes out to this client."""
+        return encode_chunk(data) if self.chunked else data
+
+    def is_there(self) -> bool:
+        """Whether it still listens. What it says, after its request, is not for us."""
+        try:
+            return bool(self.sock.recv(_DISCARD))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def say_goodbye(self, data: bytes) -> None:
+        """Send what is pending, and then this as the last, as far as the socket takes it."""
+        with suppress(OSError):
+            if self.pending:
+                self.pending = self.pending[self.send(self.pending) :]
+            if not self.pending:  # in the middle of a frame nothing can be said
+                self.send(self.framed(data) + LAST_CHUNK if self.chunked else data)
+            # Unread bytes would make the close a reset, and that throws away what is on its way.
+            self.sock.recv(_DISCARD)
 
     def send(self, data: bytes | memoryview) -> int:
         """Send what the socket takes without blocking; how many bytes. Raises OSError if it is gone."""
@@ -116,6 +149,10 @@ class Audience:
         self.busy = False
         self.rung = False
 
+    def framed(self, data: bytes) -> bytes:
+        """The data as it goes out to the members."""
+        return encode_chunk(data) if self.key.chunked else data
+
     def admit(self, client: Client) -> bool:
         """Make the client a member if it is level; else False."""
         connection = client.connection
@@ -146,3 +183,16 @@ class Audience:
     def empty(self) -> bool:
         """Whether nobody is there or about to be."""
         return not (self.members or self.waiting or self.astray)
+
+
+class Sending:
+    """Sending the same bytes to all members of an audience, a slice at a time."""
+
+    __slots__ = ("audience", "data", "left", "members")
+
+    def __init__(self, audience: Audience, data: bytes) -> None:
+        members = list(audience.members)
+        self.audience = audience
+        self.data = data
+        self.members = iter(members)
+        self.left = len(members)

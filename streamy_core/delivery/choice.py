@@ -29,7 +29,7 @@ from .leaving import Departure
 from .loop import Loop
 from .replayer import Replayer
 from .roster import Roster, threads_of
-from .takeover import client_socket, encode_head, notice_death, take_over
+from .takeover import client_socket, encode_head, notice_death, speaks_chunks, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -98,7 +98,9 @@ class Delivery:
             return None
         self._follow_orders()
         try:
-            return take_over(sock, encode_head(status, headers), partial(self._adopt, body))
+            chunked = speaks_chunks(environ)
+            head = encode_head(status, headers, chunked=chunked)
+            return take_over(sock, head, partial(self._adopt, body, chunked))
         except (OSError, Closed):
             self._roster.leave(body.key)
             return None
@@ -182,9 +184,9 @@ class Delivery:
                 "gunicorn's sync or gthread worker, plain TCP, HTTP/1): clients hold a thread each"
             )
 
-    def _adopt(self, body: EventStreamBody, sock: socket.socket, head: bytes) -> None:
+    def _adopt(self, body: EventStreamBody, chunked: bool, sock: socket.socket, head: bytes) -> None:
         notice_death(sock, self._settings.dead_after)
-        client = Client(sock, body.connection, body.keep_alive, pending=head, key=body.key)
+        client = Client(sock, body.connection, body.keep_alive, pending=head, key=body.key, chunked=chunked)
         self._say(client_connected, client, delivery="detached")
         self._in_charge().adopt(client, body.age)
 

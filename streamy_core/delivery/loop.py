@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import logging
 import selectors
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Final
 
 from ..errors import Closed
 from ..hub import Hub
-from ..slow import Lag, SlowClientPolicy, Verdict
+from ..slow import Lag, SlowClientPolicy
 from ..wire import KEEP_ALIVE
-from .audience import Audience, AudienceKey, Client
+from .audience import Audience, AudienceKey, Client, Sending
+from .bell import Bell
+from .keepalives import KeepAlives
+from .laggards import Laggards
 from .replayer import Replayer
 from .timers import Aging, Timers
 
@@ -32,8 +33,6 @@ SENDS: Final = 256
 """How many sends are made before everything else gets its turn."""
 
 _STEPS: Final = 4
-_LAG_CHECK: Final = 1.0
-_DISCARD: Final = 65_536
 
 logger = logging.getLogger("streamy")
 
@@ -62,25 +61,22 @@ class Loop:
     ) -> None:
         self._hub = hub
         self._replayer = replayer
-        self._policy = policy
         self._farewell = farewell
         self._gone = gone
-        self._slow = slow
         self._clock = clock
         self._clients: dict[Client, None] = {}
         self._audiences: dict[AudienceKey, Audience] = {}
-        self._behind: dict[Client, None] = {}
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[Sending] = deque()
         self._rung: deque[Audience] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(clock)
         self._aging = Aging(self._timers, self._too_old)
+        self._keep_alives = KeepAlives(
+            self._timers, lambda audience: self._start_sending(audience, KEEP_ALIVE)
+        )
+        self._laggards = Laggards(policy, self._timers, slow=slow, drop=self._drop)
         self._selector = selectors.DefaultSelector()
-        self._bell, self._ear = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ear.setblocking(False)
-        self._selector.register(self._ear, selectors.EVENT_READ)
-        self._ringing = False
+        self._bell = Bell(self._selector)
         self._leaving = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamy-loop", daemon=True)
@@ -110,22 +106,14 @@ class Loop:
 
     def _call(self, action: Callable[[], None]) -> None:
         self._calls.append(action)
-        self._ring()
-
-    def _ring(self) -> None:
-        if not self._ringing:
-            self._ringing = True
-            with suppress(OSError):  # so many unread already that it will wake, or closed
-                self._bell.send(b"\0")
+        self._bell.ring()
 
     def _ring_for(self, audience: Audience) -> None:
         """The hub's wake for an audience: any thread."""
         if not audience.rung:
             audience.rung = True
             self._rung.append(audience)
-            self._ring()
-
-    # -- the loop
+            self._bell.ring()
 
     def _run(self) -> None:
         try:
@@ -138,7 +126,6 @@ class Loop:
         finally:
             self._selector.close()
             self._bell.close()
-            self._ear.close()
             self._over.set()
 
     def _turn(self) -> None:
@@ -146,8 +133,7 @@ class Loop:
         for key, mask in self._selector.select(timeout):
             client: Client | None = key.data
             if client is None:
-                self._ear.recv(4096)
-                self._ringing = False  # before looking: what comes in between rings once more
+                self._bell.answer()
             elif mask & selectors.EVENT_READ and not self._listen(client):
                 continue
             elif mask & selectors.EVENT_WRITE:
@@ -168,8 +154,6 @@ class Loop:
                 self._jobs.append(job)
             else:
                 self._finish(job.audience)
-
-    # -- audiences
 
     def _advance(self, audience: Audience) -> None:
         """Give the audience what is due to it, if anything is."""
@@ -197,15 +181,15 @@ class Loop:
 
     def _start_sending(self, audience: Audience, data: bytes) -> None:
         audience.busy = True
-        self._schedule_keep_alive(audience)
-        job = _Job(audience, data)
+        self._keep_alives.reset(audience)
+        job = Sending(audience, audience.framed(data))
         if job.left > SENDS:
             self._jobs.append(job)
         else:
             self._send_some(job, SENDS)
             self._finish(audience)
 
-    def _send_some(self, job: _Job, most: int) -> int:
+    def _send_some(self, job: Sending, most: int) -> int:
         audience, data, size = job.audience, job.data, len(job.data)
         sends = min(most, job.left)
         job.left -= sends
@@ -250,26 +234,8 @@ class Loop:
     def _drop_if_empty(self, audience: Audience) -> None:
         if audience.empty and self._audiences.get(audience.key) is audience:
             del self._audiences[audience.key]
+            self._keep_alives.stop(audience)
             audience.connection.detach()
-
-    def _schedule_keep_alive(self, audience: Audience) -> None:
-        due = audience.keep_alive.due_in(0.0)
-        scheduled = audience.keep_alive_at is not None
-        audience.keep_alive_at = None if due is None else self._clock() + due
-        if due is not None and not scheduled:
-            self._timers.after(due, partial(self._keep_alive, audience))
-
-    def _keep_alive(self, audience: Audience) -> None:
-        due, audience.keep_alive_at = audience.keep_alive_at, None
-        if due is None or self._audiences.get(audience.key) is not audience:
-            return
-        if audience.busy or due > self._clock():
-            audience.keep_alive_at = max(due, self._clock() + 0.01)
-            self._timers.after(audience.keep_alive_at - self._clock(), partial(self._keep_alive, audience))
-        else:
-            self._start_sending(audience, KEEP_ALIVE)
-
-    # -- clients
 
     def _arrive(self, client: Client, age: float | None) -> None:
         self._clients[client] = None
@@ -279,7 +245,7 @@ class Loop:
         head, client.pending = client.pending, b""
         connection = client.connection
         assert connection is not None
-        if self._deliver(client, bytes(head) + connection.take()):
+        if self._deliver(client, bytes(head) + client.framed(connection.take())):
             self._go_on(client)
 
     def _go_on(self, client: Client) -> None:
@@ -296,7 +262,7 @@ class Loop:
             data = connection.take()
             if not data:
                 break
-            if not self._deliver(client, data):
+            if not self._deliver(client, client.framed(data)):
                 return
         else:
             self._watch_writable(client, True)  # there is more: when its turn comes again
@@ -314,13 +280,13 @@ class Loop:
             return
         if not data:
             self._join(client)
-        elif self._deliver(client, data):
+        elif self._deliver(client, client.framed(data)):
             self._watch_writable(client, True)
 
     def _join(self, client: Client) -> None:
         """Put a client that is level into its audience, or let it wait there until that is level."""
         self._watch_writable(client, False)
-        self._behind.pop(client, None)
+        self._laggards.discard(client)
         key = client.audience_key()
         audience = self._audiences.get(key)
         if audience is None:
@@ -329,7 +295,7 @@ class Loop:
             audience.admit(client)
             audience.connection.attach(partial(self._ring_for, audience))
             self._ring_for(audience)  # something may have come before the hub knew of it
-            self._schedule_keep_alive(audience)
+            self._keep_alives.reset(audience)
         elif not audience.admit(client):
             audience.astray.pop(client, None)
             audience.waiting[client] = None
@@ -351,11 +317,8 @@ class Loop:
 
     def _fall_behind(self, client: Client, rest: memoryview) -> None:
         client.pending = rest
-        client.took_at = self._clock()
         self._watch_writable(client, True)
-        if not self._behind:
-            self._timers.after(_LAG_CHECK, self._check_lags)
-        self._behind[client] = None
+        self._laggards.add(client)
 
     def _send_pending(self, client: Client) -> None:
         if client.pending:
@@ -372,29 +335,6 @@ class Loop:
             client.pending = b""
         self._go_on(client)
 
-    def _check_lags(self) -> None:
-        now = self._clock()
-        for client in list(self._behind):
-            connection = client.connection
-            if connection is None or not client.pending:
-                continue
-            lag = Lag(connection.entries_behind(), len(client.pending), now - client.took_at)
-            verdict = self._verdict(lag)
-            if verdict is not Verdict.WAIT:
-                self._slow(client, lag)
-            if verdict is Verdict.DISCONNECT:
-                self._drop(client, "slow")
-            client.skips = client.skips or verdict is Verdict.SKIP
-        if self._behind:
-            self._timers.after(_LAG_CHECK, self._check_lags)
-
-    def _verdict(self, lag: Lag) -> Verdict:
-        try:
-            return self._policy.decide(lag)
-        except Exception:
-            logger.exception("the slow-client policy failed, so a slow client may stay")
-            return Verdict.WAIT
-
     def _watch_writable(self, client: Client, wanted: bool) -> None:
         if client.watched is not wanted:
             client.watched = wanted
@@ -402,18 +342,11 @@ class Loop:
             self._selector.modify(client.sock, events, client)
 
     def _listen(self, client: Client) -> bool:
-        """See whether a client that has become readable is gone. What it says is not for us."""
-        try:
-            said = client.sock.recv(_DISCARD)
-        except BlockingIOError:
+        """See whether a client that has become readable is still there."""
+        if client.is_there():
             return True
-        except OSError:
-            said = b""
-        if not said:
-            self._drop(client, "gone")
-        return bool(said)
-
-    # -- leaving
+        self._drop(client, "gone")
+        return False
 
     def _disconnect(self, chosen: Callable[[Client], bool], reason: str) -> None:
         for client in [client for client in self._clients if chosen(client)]:
@@ -425,7 +358,7 @@ class Loop:
     def _leave(self) -> None:
         for audience in list(self._audiences.values()):
             if not audience.busy and (data := audience.connection.take()):
-                self._jobs.append(_Job(audience, data))
+                self._jobs.append(Sending(audience, audience.framed(data)))
         while self._jobs:
             job = self._jobs.popleft()
             self._send_some(job, job.left)
@@ -435,16 +368,7 @@ class Loop:
 
     def _part(self, client: Client, reason: str) -> None:
         """Send a client away: it is to come back after a while, unless its streams have ended."""
-        try:
-            if client.pending:
-                client.pending = client.pending[client.send(client.pending) :]
-            # In the middle of a frame there is no saying goodbye, and after the end no coming back.
-            if not client.pending and reason != "ended":
-                client.send(self._farewell())
-            # Unread bytes would make the close a reset, and that throws away what is on its way.
-            client.sock.recv(_DISCARD)
-        except OSError:
-            pass
+        client.say_goodbye(b"" if reason == "ended" else self._farewell())
         self._drop(client, reason)
 
     def _drop(self, client: Client, reason: str) -> None:
@@ -452,7 +376,7 @@ class Loop:
             return
         client.closed = True
         del self._clients[client]
-        self._behind.pop(client, None)
+        self._laggards.discard(client)
         self._aging.discard(client)
         self._selector.unregister(client.sock)
         client.sock.close()
@@ -469,16 +393,3 @@ class Loop:
     def _replay(self, action: Callable[[], bytes], done: Callable[[bytes], None]) -> None:
         """Have the replayer read the log; `done` is called on the loop's thread."""
         self._replayer.run(action, lambda data: self._call(partial(done, data)))
-
-
-class _Job:
-    """Sending the same bytes to all members of an audience, a slice at a time."""
-
-    __slots__ = ("audience", "data", "left", "members")
-
-    def __init__(self, audience: Audience, data: bytes) -> None:
-        members = list(audience.members)
-        self.audience = audience
-        self.data = data
-        self.members = iter(members)
-        self.left = len(members)

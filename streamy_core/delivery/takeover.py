@@ -5,8 +5,8 @@ with `dup2`. The server goes on with its own socket object and its own bookkeepi
 response into the pair, and closes that. `os.dup` alone would not do: a graceful close shuts the
 shared connection down. `socket.detach` would make servers count the connection down twice.
 
-The response is delimited by the close of the connection (RFC 9112 section 6.3, item 8), so all
-clients of a stream get the same bytes, without chunk headers.
+The body goes out in chunks over HTTP/1.1; over HTTP/1.0 the close of the connection is its end
+(RFC 9112 section 6.3). Either way all clients of an audience get the same bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _SOCKET: Final = "gunicorn.socket"
 _DEAD_AFTER: Final = 30.0
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 Adopt = Callable[[socket.socket, bytes], None]
 """Given the client's socket, which is the callee's from then on, and the head to send first."""
@@ -72,11 +74,23 @@ def notice_death(client: socket.socket, seconds: float = _DEAD_AFTER) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def encode_head(status: str, headers: Sequence[tuple[str, str]]) -> bytes:
-    """The head of an HTTP/1.1 response that lasts until its connection is closed."""
+def speaks_chunks(environ: WSGIEnvironment) -> bool:
+    """Whether the client understands chunks (RFC 9112 section 6.1)."""
+    return bool(environ["SERVER_PROTOCOL"] != "HTTP/1.0")
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """The data as one chunk (RFC 9112 section 7.1); nothing for nothing, which would be the last."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def encode_head(status: str, headers: Sequence[tuple[str, str]], *, chunked: bool) -> bytes:
+    """The head of a response after which its connection is closed."""
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
     if not any(name.lower() == "date" for name, _ in headers):
         lines.append(f"Date: {formatdate(time.time(), usegmt=True)}")
+    if chunked:
+        lines.append("Transfer-Encoding: chunked")
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
 

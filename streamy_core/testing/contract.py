@@ -51,8 +51,6 @@ class BrokerContract(WatchContract):
         with make_broker() as broker:
             yield broker
 
-    # -- appending and reading
-
     def test_entries_come_in_the_order_of_their_appends(self, broker: Broker) -> None:
         for n in range(20):
             broker.append("news", events(str(n)))
@@ -151,8 +149,6 @@ class BrokerContract(WatchContract):
             mine = [data for data in seen if data.startswith(f"{who} ")]
             assert mine == [f"{who} {n}" for n in range(50)]
 
-    # -- cursors
-
     def test_tail_is_the_place_from_now_on(self, broker: Broker) -> None:
         broker.append("news", events("old"))
         tail = broker.tail("news")
@@ -200,8 +196,6 @@ class BrokerContract(WatchContract):
         broker.append("news", events("x"))
         assert read(broker, "news", cursor).gap
 
-    # -- trimming
-
     def test_what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest(
         self, make_broker: MakeBroker
     ) -> None:
@@ -222,8 +216,6 @@ class BrokerContract(WatchContract):
             kept = read_all(broker, "news")
             last_trimmed = ids[100 - len(kept) - 1]
             assert read_all(broker, "news", last_trimmed) == kept
-
-    # -- ending
 
     def test_an_ended_stream_takes_no_more(self, broker: Broker) -> None:
         broker.append("news", events("a"))
@@ -271,8 +263,6 @@ class BrokerContract(WatchContract):
         with pytest.raises(StreamEnded):
             broker.append("news", events("a"))
 
-    # -- idempotency
-
     def test_a_repeated_key_stores_nothing_and_returns_the_same_ids(self, broker: Broker) -> None:
         first = broker.append("news", events("a", "b"), idempotency_key="k")
         assert broker.append("news", events("a", "b"), idempotency_key="k") == first
@@ -295,8 +285,6 @@ class BrokerContract(WatchContract):
             ]
         assert len({tuple(answer.result()) for answer in answers}) == 1
         assert data_of(read_all(broker, "news")) == ["a"]
-
-    # -- closing
 
     def test_a_closed_broker_says_so(self, broker: Broker) -> None:
         broker.close()

@@ -1,0 +1,71 @@
+"""Clients that are behind, and what the slow-client policy says of them once a second."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from ..slow import Lag, SlowClientPolicy, Verdict
+from .audience import Client
+from .timers import Timers
+
+_INTERVAL: Final = 1.0
+
+logger = logging.getLogger("streamy")
+
+
+class Laggards:
+    """For the loop's thread.
+
+    slow: told of a client that the policy has decided against.
+    drop: closes a client.
+    """
+
+    def __init__(
+        self,
+        policy: SlowClientPolicy,
+        timers: Timers,
+        *,
+        slow: Callable[[Client, Lag], None],
+        drop: Callable[[Client, str], None],
+    ) -> None:
+        self._policy = policy
+        self._timers = timers
+        self._slow = slow
+        self._drop = drop
+        self._clients: dict[Client, None] = {}
+
+    def add(self, client: Client) -> None:
+        """It has bytes pending, as of now."""
+        client.took_at = self._timers.now()
+        if not self._clients:
+            self._timers.after(_INTERVAL, self._check)
+        self._clients[client] = None
+
+    def discard(self, client: Client) -> None:
+        """It is level, or gone."""
+        self._clients.pop(client, None)
+
+    def _check(self) -> None:
+        now = self._timers.now()
+        for client in list(self._clients):
+            connection = client.connection
+            if connection is None or not client.pending:
+                continue
+            lag = Lag(connection.entries_behind(), len(client.pending), now - client.took_at)
+            verdict = self._ask(lag)
+            if verdict is not Verdict.WAIT:
+                self._slow(client, lag)
+            if verdict is Verdict.DISCONNECT:
+                self._drop(client, "slow")
+            client.skips = client.skips or verdict is Verdict.SKIP
+        if self._clients:
+            self._timers.after(_INTERVAL, self._check)
+
+    def _ask(self, lag: Lag) -> Verdict:
+        try:
+            return self._policy.decide(lag)
+        except Exception:
+            logger.exception("the slow-client policy failed, so a slow client may stay")
+            return Verdict.WAIT
