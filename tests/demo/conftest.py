@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -19,16 +17,6 @@ from streamy_core.demo.app import EXTENSION, Demo, create_app
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 # Notes what arrives by itself, so that the page's own counting is not the only witness.
 WITNESS = """
@@ -126,20 +114,6 @@ def served(serve: Callable[..., Served]) -> Served:
     return serve()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _without('playwright is missing: pip install "streamy-sse[dev]"')
-    if not CHROMIUM.exists():
-        _without(f"{CHROMIUM} is missing: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def visit(browser: Browser, serve: Any) -> Iterator[Callable[..., Page]]:
     """Opens a page in a fresh browser profile. In the end no script may have failed on it.
@@ -165,9 +139,3 @@ def visit(browser: Browser, serve: Any) -> Iterator[Callable[..., Page]]:
 
         yield start
     assert failures == []
-
-
-def _without(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 from werkzeug.test import TestResponse
@@ -19,11 +19,11 @@ from streamy_core import StreamManager
 from streamy_core.testing.reading import eventually
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from playwright.sync_api import Page as BrowserPage
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = DOCS / "examples"
-CHROMIUM = Path("/usr/bin/chromium")
 
 Load = Callable[[str], ModuleType]
 
@@ -113,23 +113,8 @@ def gunicorn(tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def browser_page() -> Iterator[BrowserPage]:
-    """A page of a real browser. Skips without one, but fails in CI, where nothing may go untested."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _without('playwright is missing: pip install "streamy-sse[dev]"')
-    if not CHROMIUM.exists():
-        _without("chromium is missing: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
-        yield browser.new_page()
-        browser.close()
-
-
-def _without(why: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
+def browser_page(browser: Browser) -> Iterator[BrowserPage]:
+    """A page of a real browser."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
