@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from .events import END, GAP, Entry, Event, Page
 from .wire import encode_body, encode_id, encode_name
 
-_CHUNKS: Final = 64
+_CHUNKS: Final = 16
 
 
 class Frame(NamedTuple):

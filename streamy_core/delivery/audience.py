@@ -34,6 +34,7 @@ class Client:
 
     connection: its own, unless it is in an audience.
     audience:   the one it is level with, or None.
+    home:       the audience that knows of it: as a member, waiting, or astray.
     pending:    bytes that its socket hasn't taken.
     took_at:    when its socket last took some, while there are pending ones.
     key:        whom it belongs to: a user, an address; None if nobody said.
@@ -46,6 +47,7 @@ class Client:
         "chunked",
         "closed",
         "connection",
+        "home",
         "keep_alive",
         "key",
         "pending",
@@ -69,6 +71,7 @@ class Client:
         self.sock = sock
         self.connection: Connection | None = connection
         self.audience: Audience | None = None
+        self.home: Audience | None = None
         self.keep_alive = keep_alive
         self.pending: memoryview | bytes = pending
         self.took_at = 0.0
@@ -161,9 +164,15 @@ class Audience:
             return False
         self.forget(client)
         self.members[client] = None
-        client.audience = self
+        client.audience = client.home = self
         client.connection = None
         return True
+
+    def let_wait(self, client: Client) -> None:
+        """The client isn't level, but will be once the audience has caught up."""
+        self.forget(client)
+        self.waiting[client] = None
+        client.home = self
 
     def dismiss(self, client: Client) -> None:
         """The client goes on by itself, from here."""
@@ -173,11 +182,11 @@ class Audience:
         client.connection = self.connection.fork()
 
     def forget(self, client: Client) -> None:
-        """The client is gone, or about to become a member."""
+        """The client is gone, or about to be something else here."""
         self.members.pop(client, None)
         self.waiting.pop(client, None)
         self.astray.pop(client, None)
-        client.audience = None
+        client.audience = client.home = None
 
     @property
     def empty(self) -> bool:

@@ -91,6 +91,8 @@ class Delivery:
         """
         if self._settings.delivery == "generator":
             return None
+        chunked = speaks_chunks(environ)
+        head = encode_head(status, headers, chunked=chunked)
         sock = client_socket(environ)
         if sock is None and self._settings.delivery == "detached":
             self._warn_not_detached()
@@ -98,10 +100,8 @@ class Delivery:
             return None
         self._follow_orders()
         try:
-            chunked = speaks_chunks(environ)
-            head = encode_head(status, headers, chunked=chunked)
             return take_over(sock, head, partial(self._adopt, body, chunked))
-        except (OSError, Closed):
+        except OSError:
             self._roster.leave(body.key)
             return None
 

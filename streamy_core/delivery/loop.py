@@ -14,11 +14,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Final
 
-from ..errors import Closed
 from ..hub import Hub
 from ..slow import Lag, SlowClientPolicy
 from ..wire import KEEP_ALIVE
@@ -68,9 +68,10 @@ class Loop:
         self._audiences: dict[AudienceKey, Audience] = {}
         self._jobs: deque[Sending] = deque()
         self._rung: deque[Audience] = deque()
+        self._arrivals: deque[tuple[Client, float | None]] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(clock)
-        self._aging = Aging(self._timers, self._too_old)
+        self._aging = Aging(self._timers, partial(self._part, reason="aged"))
         self._keep_alives = KeepAlives(
             self._timers, lambda audience: self._start_sending(audience, KEEP_ALIVE)
         )
@@ -83,13 +84,14 @@ class Loop:
         self._thread.start()
 
     def adopt(self, client: Client, age: float | None) -> None:
-        """Take care of this client from now on. Any thread. Raises Closed.
+        """Take care of this client from now on; just close it if the loop has ended. Any thread.
 
         age: seconds after which to send it away, or None.
         """
-        if self._leaving:
-            raise Closed("this process is about to stop")
-        self._call(partial(self._arrive, client, age))
+        self._arrivals.append((client, age))
+        self._bell.ring()
+        if self._over.is_set():
+            self._turn_away()
 
     def disconnect(self, chosen: Callable[[Client], bool], reason: str) -> None:
         """Send away all clients that are `chosen`. Any thread."""
@@ -127,9 +129,18 @@ class Loop:
             self._selector.close()
             self._bell.close()
             self._over.set()
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Close those who have come too late. They will be back."""
+        with suppress(IndexError):
+            while True:
+                client, _ = self._arrivals.popleft()
+                client.sock.close()
+                self._gone(client, "leaving")
 
     def _turn(self) -> None:
-        timeout = 0.0 if self._jobs or self._calls or self._rung else self._timers.due_in()
+        timeout = 0.0 if self._jobs or self._calls or self._arrivals or self._rung else self._timers.due_in()
         for key, mask in self._selector.select(timeout):
             client: Client | None = key.data
             if client is None:
@@ -138,6 +149,8 @@ class Loop:
                 continue
             elif mask & selectors.EVENT_WRITE:
                 self._send_pending(client)
+        for _ in range(min(len(self._arrivals), SENDS)):
+            self._arrive(*self._arrivals.popleft())
         for _ in range(min(len(self._calls), SENDS)):
             self._calls.popleft()()
         for _ in range(min(len(self._rung), SENDS)):
@@ -228,6 +241,7 @@ class Loop:
         """Let those in who waited for the audience to get where they are."""
         for client in list(audience.waiting):
             del audience.waiting[client]
+            audience.astray[client] = None
             self._go_on(client)
         self._drop_if_empty(audience)
 
@@ -297,8 +311,7 @@ class Loop:
             self._ring_for(audience)  # something may have come before the hub knew of it
             self._keep_alives.reset(audience)
         elif not audience.admit(client):
-            audience.astray.pop(client, None)
-            audience.waiting[client] = None
+            audience.let_wait(client)
             self._ring_for(audience)
 
     def _deliver(self, client: Client, data: bytes) -> bool:
@@ -352,9 +365,6 @@ class Loop:
         for client in [client for client in self._clients if chosen(client)]:
             self._part(client, reason)
 
-    def _too_old(self, client: Client) -> None:
-        self._part(client, "aged")
-
     def _leave(self) -> None:
         for audience in list(self._audiences.values()):
             if not audience.busy and (data := audience.connection.take()):
@@ -380,15 +390,10 @@ class Loop:
         self._aging.discard(client)
         self._selector.unregister(client.sock)
         client.sock.close()
-        for audience in (client.audience, self._audience_of(client)):
-            if audience is not None:
-                audience.forget(client)
-                self._drop_if_empty(audience)
+        if (home := client.home) is not None:
+            home.forget(client)
+            self._drop_if_empty(home)
         self._gone(client, reason)
-
-    def _audience_of(self, client: Client) -> Audience | None:
-        """The audience in which a client that goes by itself may be waiting."""
-        return None if client.connection is None else self._audiences.get(client.audience_key())
 
     def _replay(self, action: Callable[[], bytes], done: Callable[[bytes], None]) -> None:
         """Have the replayer read the log; `done` is called on the loop's thread."""

@@ -82,10 +82,8 @@ def threads_of(environ: WSGIEnvironment) -> int | None:
     """How many requests the server can serve at once in this process, if it says; None if any number."""
     worker = gunicorn_worker()
     if worker is not None and "gunicorn.socket" in environ:
-        cooperative = not environ["wsgi.multithread"] or type(worker).__name__ != "ThreadWorker"
-        if cooperative and type(worker).__name__ != "SyncWorker":
-            return None
-        return int(worker.cfg.threads) if environ["wsgi.multithread"] else 1
+        threads_by_kind = {"SyncWorker": 1, "ThreadWorker": int(worker.cfg.threads)}
+        return threads_by_kind.get(type(worker).__name__)
     waitress: Any = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     threads = getattr(getattr(getattr(waitress, "server", None), "adj", None), "threads", None)
     return threads if isinstance(threads, int) else None

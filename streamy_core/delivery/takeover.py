@@ -15,6 +15,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,9 +47,9 @@ def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
 
 
 def take_over(sock: socket.socket, head: bytes, adopt: Adopt) -> Iterator[bytes]:
-    """Give the client to `adopt`; returns the empty body for the server. Raises OSError.
+    """Give the client to `adopt`, which must not raise; returns the empty body for the server.
 
-    When it raises, nothing has changed.
+    Raises OSError if descriptors have run out; then nothing has changed.
     """
     ours, theirs = socket.socketpair()
     try:
@@ -70,8 +71,9 @@ def notice_death(client: socket.socket, seconds: float = _DEAD_AFTER) -> None:
     """Have the kernel give up on a peer that acknowledges nothing for so long (RFC 5482, tcp(7))."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None and client.family in (socket.AF_INET, socket.AF_INET6):
-        client.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # it may be dead already, which the loop will notice
+            client.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def speaks_chunks(environ: WSGIEnvironment) -> bool:

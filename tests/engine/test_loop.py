@@ -295,10 +295,12 @@ def test_an_error_in_the_loop_does_not_stop_it(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(Loop, "_too_old", lambda self, client: 1 / 0)
+    part = Loop._part
+    monkeypatch.setattr(Loop, "_part", lambda *args, **named: 1 / 0)
     house = make_house()
     house.visit(age=0.01)
     eventually(lambda: "goes on after an error" in caplog.text, "the error has been logged")
+    monkeypatch.setattr(Loop, "_part", part)
     visitor = house.visit()
     broker.append("news", events("a"))
     assert visitor.data(1) == ["a"]
