@@ -12,13 +12,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
+from .closeable import Closeable
 from .events import Event, Page
 
 
-class Broker(ABC):
+class Broker(Closeable, ABC):
     """The logs of one backend.
 
     A cursor is an id after which a reader goes on. Any text at all may be given as a cursor: one
@@ -74,14 +74,6 @@ class Broker(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free everything, watches too. Later calls raise Closed; closing twice does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Watch(ABC):

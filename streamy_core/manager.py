@@ -12,6 +12,7 @@ from flask import Flask, current_app, has_app_context, has_request_context, requ
 
 from .binding import Binding
 from .broker import Broker
+from .closeable import Closeable
 from .config import PREFIX, Settings, load_settings
 from .delivery.connection import Connection
 from .delivery.control import order
@@ -36,8 +37,10 @@ StreamIds = str | Iterable[str]
 logger = logging.getLogger("streamy")
 
 
-class StreamManager:
+class StreamManager(Closeable):
     """Publishes events to named streams and serves them to browsers. Any thread may use it.
+
+    A context manager that closes itself in the end, for scripts.
 
     app:        an app to start with; others, or a later one, by `init_app`.
     name:       tells several managers of one app apart.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Self
 
+from .closeable import Closeable
 from .errors import BrokerUnavailable
 from .events import Entry
 from .hub import Hub
@@ -16,7 +15,7 @@ from .retry import RetryPolicy
 from .window import Frame
 
 
-class Subscription(Iterator[Entry]):
+class Subscription(Closeable, Iterator[Entry]):
     """The entries of some streams as they come. Iterating blocks; it stops when all have ended.
 
     A gap appears as an entry named `streamy.gap`, as it does to a browser. One thread iterates;
@@ -83,11 +82,3 @@ class Subscription(Iterator[Entry]):
                     raise
                 self._closed.wait(pause)
         return frames
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from ..closeable import Closeable
 from ..errors import StreamyError
 
 CHUNK: Final = 64 * 1024
@@ -16,7 +16,7 @@ CHUNK: Final = 64 * 1024
 MAX_LINE: Final = 64 * 1024
 
 
-class Tail:
+class Tail(Closeable):
     """Follows a file by its name, as `tail -F` does. For one thread at a time.
 
     path:   the file. It may be missing, and is then read from its beginning once it appears.
@@ -108,14 +108,6 @@ class Tail:
     def _take_rest(self) -> list[str]:
         rest, self._rest = self._rest, b""
         return [_text(rest)] if rest else []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _check(path: Path) -> None:
