@@ -6,8 +6,8 @@ that a failover gave the same number. Readers treat the whole as opaque.
 
 The cursor of a connection that reads several streams is a *joint* cursor: `_`, and then for each
 stream, in the order of tags, a tag (a hash of the name), how many characters the id shares with the
-one before it, how long the rest is, and the rest. With `-` in front, tags are long: so it is if the
-short ones of two of its streams are the same. Leaving out what is shared keeps ten
+one before it, how long the rest is, and the rest. With `-` or `.` in front, tags are longer: so it is
+if the shorter ones of two of its streams are the same. Leaving out what is shared keeps ten
 streams of one epoch within 128 bytes, beyond which browsers preflight a cross-origin reconnect
 (Fetch standard, CORS-safelisted request-header).
 """
@@ -34,7 +34,7 @@ ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
-_TAGS: Final = {"_": 2, "-": 8}  # a joint cursor's first character, and the size of its tags
+_TAGS: Final = {"_": 2, "-": 3, ".": 8}  # a joint cursor's first character, and the size of its tags
 _LONGEST: Final = max(_TAGS.values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from secrets import token_hex
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -66,9 +66,9 @@ def gthread_server(request: pytest.FixtureRequest, running: Running) -> Server:
 
 
 @pytest.fixture
-def stream() -> str:
-    """The name of a stream that no other test uses."""
-    return f"news:{token_hex(6)}"
+def stream(request: pytest.FixtureRequest) -> str:
+    """The name of a stream that no other test uses, and that this one always uses."""
+    return f"news:{blake2b(request.node.nodeid.encode(), digest_size=6).hexdigest()}"
 
 
 @pytest.fixture
