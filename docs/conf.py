@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 project = "Streamy"
-author = "The Streamy authors"
+author = "the Streamy authors"
+project_copyright = author
 release = version = version_of("streamy-sse")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]

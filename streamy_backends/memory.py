@@ -60,6 +60,8 @@ class Limits:
 
 def from_url(url: str, options: Mapping[str, Any]) -> MemoryBroker:
     """The broker for `memory://?history=50&history_age=60`; `options` win over the query."""
+    if url.partition("?")[0].lower() != "memory://":
+        raise ConfigError("memory:// has no host and no path: memory://?history=50")
     given: dict[str, Any] = {**options_of(url), **options}
     kinds = {limit.name: float if limit.name == "history_age" else int for limit in fields(Limits)}
     for name, value in given.items():

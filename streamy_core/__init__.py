@@ -24,6 +24,7 @@ from .plugins import find_backends, open_broker
 from .response import EventStreamResponse
 from .retry import ExponentialBackoff, FixedDelay, NoRetry, RetryPolicy
 from .subscription import Subscription
+from .urls import options_of
 
 __all__ = [
     "END",
@@ -62,4 +63,5 @@ __all__ = [
     "find_backends",
     "hookimpl",
     "open_broker",
+    "options_of",
 ]

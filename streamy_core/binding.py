@@ -68,8 +68,7 @@ class Binding:
             logger.warning(
                 "EVENTS WILL BE LOST: several worker processes serve this app, but its broker keeps "
                 "streams in the memory of one process, so clients of the other workers see nothing. "
-                "Set STREAMY_BROKER_URL to a shared backend (see `streamy backends`), or run one "
-                "worker process with threads."
+                "Run one worker process with threads, or set STREAMY_BROKER_URL to a shared backend."
             )
 
     def cursor(self, stream_ids: Iterable[str]) -> str:

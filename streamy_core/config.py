@@ -265,6 +265,8 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _unknown(key: str, known: set[str]) -> str:
-    near = get_close_matches(str(key), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+    # Without the prefix that they all have, which makes anything look alike.
+    names = {name.removeprefix(PREFIX): name for name in known}
+    near = get_close_matches(str(key).removeprefix(PREFIX), names, n=1)
+    hint = f"did you mean {names[near[0]]}?" if near else f"known: {', '.join(sorted(known))}"
     return f"unknown key {key}; {hint}"

@@ -67,6 +67,8 @@ class StreamManager(Closeable):
         keep_alive: KeepAliveScheduler | float | None = None,
         **settings: Any,
     ) -> None:
+        if broker is not None and not isinstance(broker, Broker | str):
+            raise ConfigError(f"argument broker of StreamManager has to be a Broker or a URL, not {broker!r}")
         self.name = name
         self._broker = broker if isinstance(broker, Broker) else None
         self._given = dict(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import secrets
@@ -60,6 +61,8 @@ class Publisher:
         else:
             try:
                 text = self._dumps(data)
+                if "NaN" in text or "Infinity" in text:
+                    json.loads(text, parse_constant=_refuse_constant)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
         return self.check(Event(text, name, retry))
@@ -132,3 +135,8 @@ class Publisher:
             logger.info("stream %r: ended", stream_id)
         except StreamyError as error:
             logger.error("stream %r: could not be ended either: %s", stream_id, error)
+
+
+def _refuse_constant(name: str) -> None:
+    # Python writes them, but they are not JSON (RFC 8259 section 6), and no browser reads them.
+    raise ValueError(f"{name} is not JSON")

@@ -33,9 +33,8 @@ logger = logging.getLogger("streamy")
 
 def emit(signal: NamedSignal, *, sender: Any, **news: Any) -> None:
     """Send a signal; a receiver's error is logged. Any thread."""
-    if not signal.receivers:
-        return
-    try:
-        signal.send(sender, **news)
-    except Exception:
-        logger.exception("a receiver of %s failed", signal.name)
+    for receiver in signal.receivers_for(sender) if signal.receivers else ():
+        try:
+            receiver(sender, **news)
+        except Exception:
+            logger.exception("a receiver of %s failed", signal.name)

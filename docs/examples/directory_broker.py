@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
 from polling_watch import PollingWatch
@@ -25,6 +25,7 @@ from streamy_core import (
     StreamEnded,
     Watch,
     hookimpl,
+    options_of,
 )
 
 Log = dict[str, Any]  # "count" of all rows ever; "rows" that are left; the cursor "before" them; "end"
@@ -36,9 +37,16 @@ def streamy_brokers() -> Mapping[str, Callable[[str, Mapping[str, Any]], Broker]
 
 
 def from_url(url: str, options: Mapping[str, Any]) -> Broker:
-    if unknown := options.keys() - {"history"}:
+    given = {**options_of(url), **options}  # directory:///var/lib/streams?history=50; options win
+    if unknown := given.keys() - {"history"}:
         raise ConfigError(f"directory:// has no option {min(unknown)!r}; it has history")
-    return DirectoryBroker(Path(urlsplit(url).path), **options)
+    try:
+        history = int(given.get("history", 1_000))
+    except (TypeError, ValueError):
+        raise ConfigError("directory:// option history is a number") from None
+    if history < 1:
+        raise ConfigError("directory:// option history is above 0")
+    return DirectoryBroker(Path(unquote(urlsplit(url).path)), history)
 
 
 class DirectoryBroker(Broker):

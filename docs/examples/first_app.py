@@ -20,10 +20,10 @@ def stream() -> Response:
 
 @app.post("/send")
 def send() -> str:
-    return sse.send_event("news", {"text": request.form["text"]})
+    return sse.send_event("news", {"text": request.form["text"]}) + "\n"
 
 
 @app.post("/cut")
 def cut() -> str:
     sse.disconnect(stream_id="news")
-    return "cut"
+    return "cut\n"

@@ -23,6 +23,5 @@ def publish() -> str:
     given = request.headers.get("Authorization", "")
     if not compare_digest(given.encode(), AUTHORIZATION.encode()):
         abort(403)
-    return sse.send_event(
-        "orders", request.get_json(), idempotency_key=request.headers.get("Idempotency-Key")
-    )
+    key = request.headers.get("Idempotency-Key")
+    return sse.send_event("orders", request.get_json(), idempotency_key=key) + "\n"

@@ -47,8 +47,8 @@ def send(
 ) -> None:
     """Publish DATA to STREAM and print its entry's id.
 
-    With --stdin every line is an event of its own. What is no UTF-8, and NUL, which an event can't
-    hold, is replaced by U+FFFD.
+    With --stdin every line is an event of its own. Bytes that aren't UTF-8, and NUL, are
+    replaced by U+FFFD.
     """
     check_stream_id(stream_id)
     publisher = binding.publisher

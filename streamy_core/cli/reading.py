@@ -28,7 +28,7 @@ from .shell import one_line, say, say_table
 @click.option("--after", metavar="CURSOR", help="Begin after this id, and not from now on.")
 @click.option("--all", "from_oldest", is_flag=True, help="Begin with the oldest entry that is left.")
 @click.option("-n", "most", type=click.IntRange(min=1), metavar="N", help="Stop after so many entries.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line.")
 @with_binding
 def tail(
     binding: Binding,
@@ -43,7 +43,7 @@ def tail(
     Entries are written as they come, a line each: id, stream, name and data, with tabs in between.
     """
     if from_oldest and after is not None:
-        raise click.UsageError("give either --after or --all")
+        raise click.UsageError("give --after or --all, not both")
     with _subscribe(binding, stream_ids, OLDEST if from_oldest else after) as entries:
         abandoned = _close_when_nobody_reads(entries)
         for entry in islice(entries, most):

@@ -187,7 +187,6 @@ class Delivery:
     def _adopt(self, body: EventStreamBody, chunked: bool, sock: socket.socket, head: bytes) -> None:
         notice_death(sock, self._settings.dead_after)
         client = Client(sock, body.connection, body.keep_alive, pending=head, key=body.key, chunked=chunked)
-        self._say(client_connected, client, delivery="detached")
         self._in_charge().adopt(client, body.age)
 
     def _in_charge(self) -> Loop:
@@ -200,6 +199,7 @@ class Delivery:
                     self._replayer,
                     policy=self._settings.slow_clients,
                     farewell=self.farewell,
+                    came=partial(self._say, client_connected, delivery="detached"),
                     gone=self._gone,
                     slow=self._slow,
                 )

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-_INTERVAL: Final = 0.2
+_INTERVAL: Final = 0.05  # gunicorn gives a gevent worker 0.1 s after SIGINT
 
 
 def server_is_stopping() -> bool:
@@ -37,6 +37,7 @@ class Departure:
     def __init__(self, leave: Callable[[], None]) -> None:
         self._leave = leave
         self._over = threading.Event()
+        self._lock = threading.Lock()
         atexit.register(self._depart)
         self._thread: threading.Thread | None = None
         if gunicorn_worker() is not None:
@@ -56,6 +57,7 @@ class Departure:
                 self._depart()
 
     def _depart(self) -> None:
-        if not self._over.is_set():
-            self._over.set()
-            self._leave()
+        with self._lock:  # who comes second waits, or the process would exit in the middle
+            if not self._over.is_set():
+                self._over.set()
+                self._leave()

@@ -45,7 +45,7 @@ class Loop:
 
     policy:   what happens to slow clients.
     farewell: makes the last bytes for a client that is sent away.
-    gone, slow: told of clients that are gone, or that the policy has decided against.
+    came, gone, slow: told of clients that have come, are gone, or that the policy has decided against.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Loop:
         *,
         policy: SlowClientPolicy,
         farewell: Callable[[], bytes],
+        came: Callable[[Client], None],
         gone: Gone,
         slow: Callable[[Client, Lag], None],
         clock: Callable[[], float] = time.monotonic,
@@ -62,6 +63,7 @@ class Loop:
         self._hub = hub
         self._replayer = replayer
         self._farewell = farewell
+        self._came = came
         self._gone = gone
         self._clock = clock
         self._clients: dict[Client, None] = {}
@@ -253,6 +255,7 @@ class Loop:
 
     def _arrive(self, client: Client, age: float | None) -> None:
         self._clients[client] = None
+        self._came(client)
         if age is not None:
             self._aging.add(client, age)
         self._selector.register(client.sock, selectors.EVENT_READ, client)

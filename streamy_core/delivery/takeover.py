@@ -97,10 +97,11 @@ def encode_head(status: str, headers: Sequence[tuple[str, str]], *, chunked: boo
 
 
 def _has_more(sock: socket.socket, environ: WSGIEnvironment) -> bool:
-    """Whether a byte behind this request has been read already, or waits in the kernel."""
-    unreader: Any = getattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader", None)
-    buffered = getattr(unreader, "buf", None)
-    if buffered is None or buffered.getvalue():
+    """Whether a part of this request's body is unread, or a byte behind it has come already."""
+    body: Any = getattr(environ.get("wsgi.input"), "reader", None)
+    buffered = getattr(getattr(body, "unreader", None), "buf", None)
+    # Without a `length` the body is chunked, and nothing says whether it has been read to its end.
+    if getattr(body, "length", None) != 0 or buffered is None or buffered.getvalue():
         return True
     try:
         return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))

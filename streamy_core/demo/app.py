@@ -252,7 +252,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StreamyError(
-                f"port {port} is in use by another program: choose another, or 0 for any that is free"
+                f"port {port} is in use by another program: choose another with --port (0: any that is free)"
             ) from None
         raise StreamyError(f"can't listen on {host}, port {port}: {error.strerror}") from None
 

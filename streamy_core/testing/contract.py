@@ -42,8 +42,10 @@ class BrokerContract(WatchContract):
 
     @pytest.fixture
     def make_broker(self) -> MakeBroker:
-        """To be given by the subclass."""
-        raise NotImplementedError("give the fixture make_broker: it returns a MakeBroker")
+        """To be given by the subclass: a function that takes `history=` and returns a new broker."""
+        raise NotImplementedError(
+            "define the fixture make_broker: a function that takes history= and returns a new broker"
+        )
 
     @pytest.fixture
     def broker(self, make_broker: MakeBroker) -> Iterator[Broker]:
@@ -63,7 +65,9 @@ class BrokerContract(WatchContract):
     def test_ids_are_unlike_and_safe_to_send(self, broker: Broker) -> None:
         ids = broker.append("news", events(*"abcdefghij")) + broker.append("other", events(*"abc"))
         assert len(set(ids)) == len(ids)
-        assert all(map(ID.fullmatch, ids)), f"an id is [A-Za-z0-9._-], 1 to 128 bytes: {ids}"
+        assert all(map(ID.fullmatch, ids)), (
+            f"an id is [A-Za-z0-9._-], 1 to 128 bytes, and begins with a letter or digit: {ids}"
+        )
 
     def test_an_entry_names_its_stream_and_keeps_its_event_whole(self, broker: Broker) -> None:
         event = Event("data", "name", 1234)
@@ -164,7 +168,7 @@ class BrokerContract(WatchContract):
 
     def test_every_page_has_a_cursor_that_can_be_kept(self, broker: Broker) -> None:
         page = read(broker, "news", OLDEST)
-        assert ID.fullmatch(page.cursor), "also the page of a stream that doesn't exist yet"
+        assert ID.fullmatch(page.cursor), "also the cursor of a stream that doesn't exist is an id"
         broker.append("news", events("a"))
         assert data_of(read_all(broker, "news", page.cursor)) == ["a"]
 
@@ -243,8 +247,8 @@ class BrokerContract(WatchContract):
         broker.end("news")
         told = read(broker, "news", last)
         assert (told.entries, told.ended) == ((), True)
-        assert told.cursor != last
-        assert ID.fullmatch(told.cursor)
+        assert told.cursor != last, "whoever has the last entry hasn't seen the end yet"
+        assert ID.fullmatch(told.cursor), f"the end's cursor is an id like any other, not {told.cursor!r}"
         knows = read(broker, "news", told.cursor)
         assert (knows.entries, knows.ended, knows.cursor) == ((), True, told.cursor)
 
@@ -275,6 +279,7 @@ class BrokerContract(WatchContract):
 
     def test_a_key_is_answered_after_the_end_too(self, broker: Broker) -> None:
         first = broker.append("news", events("a"), idempotency_key="k")
+        assert len(first) == 1, "append returns the ids of the new entries"
         broker.end("news")
         assert broker.append("news", events("a"), idempotency_key="k") == first
 

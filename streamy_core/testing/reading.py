@@ -20,7 +20,9 @@ def events(*data: str) -> list[Event]:
 
 def read(broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 1_000) -> Page:
     """One page of one stream."""
-    return broker.read({stream_id: cursor}, limit)[stream_id]
+    pages = broker.read({stream_id: cursor}, limit)
+    assert stream_id in (pages or {}), "read returns a Page for every stream asked for"
+    return pages[stream_id]
 
 
 def read_all(broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 1_000) -> list[Entry]:

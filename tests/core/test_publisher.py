@@ -506,3 +506,15 @@ def test_a_retry_that_can_not_be_sent_is_refused(manager: StreamManager, broker:
     with pytest.raises(InvalidEvent, match="retry is a whole number"):
         manager.send_event("news", "x", retry=-1)
     assert broker.keys == []
+
+
+@pytest.mark.parametrize("data", [float("nan"), {"x": [float("inf")]}, -float("inf")])
+def test_numbers_that_json_does_not_have_are_refused(data: object) -> None:
+    publisher = Publisher(MemoryBroker(), retry=NoRetry(), dumps=json.dumps, max_bytes=100)
+    with pytest.raises(InvalidEvent, match="is not JSON"):
+        publisher.event(data)
+
+
+def test_words_like_them_are_text_like_any_other() -> None:
+    publisher = Publisher(MemoryBroker(), retry=NoRetry(), dumps=json.dumps, max_bytes=100)
+    assert publisher.event({"grandma": "NaNa to Infinity"}).data == '{"grandma": "NaNa to Infinity"}'

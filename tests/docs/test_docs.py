@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 from sphinx.util.inventory import InventoryFile
 
 import streamy_core
+
+DOCS = Path(__file__).parents[2] / "docs"
+SHOWN = (".py", ".html", ".toml", ".txt")
 
 
 @pytest.fixture(scope="module")
@@ -33,5 +37,45 @@ def test_it_builds_and_every_public_name_is_documented(built: Path) -> None:
 
 def test_every_example_is_shown_on_some_page(docs: Path) -> None:
     text = "".join(page.read_text("utf-8") for page in docs.rglob("*.md"))
-    examples = [path for path in (docs / "examples").rglob("*") if path.suffix in (".py", ".html", ".txt")]
+    examples = [path for path in (docs / "examples").rglob("*") if path.suffix in SHOWN]
     assert [path.name for path in examples if path.name not in text] == []
+
+
+# -- code that is in a page itself: `<!-- from: FILE; start: LINE; end: LINE -->` before a fence
+
+COPY = re.compile(
+    r"^<!-- from: (?P<file>[^;\n]+?)(?:; start: (?P<start>.+?))?(?:; end: (?P<end>.+?))? -->\n"
+    r"(?P<fence>`{3,})\w+\n(?P<code>.*?)^(?P=fence)$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def part_of(text: str, start: str | None, end: str | None) -> str:
+    """The lines from the one that begins with `start` to the one before that which begins with `end`."""
+    lines = text.splitlines(keepends=True)
+    first = next(n for n, line in enumerate(lines) if line.startswith(start)) if start else 0
+    after = (n for n, line in enumerate(lines) if n > first and line.startswith(end or ""))
+    last = next(after) if end else len(lines)
+    return "".join(lines[first:last]).strip("\n") + "\n"
+
+
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+COPIES = [(page, found) for page in PAGES for found in COPY.finditer(page.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize(
+    ("page", "found"), COPIES, ids=[f"{page.stem}-{Path(found['file']).name}" for page, found in COPIES]
+)
+def test_code_in_a_page_is_the_example_that_is_tested(page: Path, found: re.Match[str]) -> None:
+    example = (DOCS / found["file"]).read_text("utf-8")
+    assert found["code"] == part_of(example, found["start"], found["end"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_a_page_reads_well_without_sphinx(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert "[](" not in text
+    assert text.count("<!-- from: ") == len([True for copied, _ in COPIES if copied == page])
+    for found in re.finditer(r"(?P<before>.*)\n```\{literalinclude\} (?P<file>\S+)", text):
+        before = text[: found.start("file")].rpartition("\n\n")[0].rpartition("\n\n")[2]
+        assert f"]({found['file']})" in before, f"name and link {found['file']} before it is shown"

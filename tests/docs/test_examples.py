@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import subprocess
+import sys
+import tomllib
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from streamy_core import OLDEST, ConfigError, Jittered, StreamEnded, StreamManager, find_backends, open_broker
+from streamy_core import (
+    OLDEST,
+    ConfigError,
+    Event,
+    Jittered,
+    StreamEnded,
+    StreamManager,
+    find_backends,
+    open_broker,
+)
 from streamy_core.slow import Lag, SkipToLatest, Verdict
-from streamy_core.testing import BrokerContract
-from streamy_core.testing.contract import MakeBroker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page as BrowserPage
@@ -52,14 +63,14 @@ def test_the_first_app_shows_news_and_survives_a_cut(
 
 def test_the_first_app_resumes_any_client_that_gives_its_last_id(load: Load, reader: type[Reader]) -> None:
     client = load("first_app").app.test_client()
-    ids = [client.post("/send", data={"text": text}).text for text in ("one", "two")]
+    ids = [client.post("/send", data={"text": text}).text.strip() for text in ("one", "two")]
     again = reader(client.get("/stream", headers={"Last-Event-ID": ids[0]}))
     assert again.opening.endswith(f'id: {ids[1]}\ndata: {{"text": "two"}}\n\n')
     assert "one" not in again.opening
 
 
 def test_the_first_app_says_when_its_history_is_another(load: Load, reader: type[Reader]) -> None:
-    old = load("first_app").app.test_client().post("/send", data={"text": "one"}).text
+    old = load("first_app").app.test_client().post("/send", data={"text": "one"}).text.strip()
     client = load("first_app").app.test_client()
     seen = reader(client.get("/stream", headers={"Last-Event-ID": old}))
     assert "event: streamy.gap\n" in seen.opening
@@ -100,7 +111,7 @@ def test_the_inbox_takes_events_from_those_who_may(
     headers = {"Authorization": "Bearer secret", "Idempotency-Key": "order-1"}
     first = client.post("/publish/orders", json={"order": 1}, headers=headers).text
     assert client.post("/publish/orders", json={"order": 1}, headers=headers).text == first
-    assert f'id: {first}\ndata: {{"order":1}}\n\n' in seen.until("}\n\n").replace(": 1}", ":1}")
+    assert f'id: {first.strip()}\ndata: {{"order":1}}\n\n' in seen.until("}\n\n").replace(": 1}", ":1}")
 
 
 @pytest.fixture
@@ -187,11 +198,40 @@ def test_watching_tells_health_and_notes_clients(
     assert noted[1:] == ["ann connected (generator)", "ann disconnected: gone"]
 
 
-class TestDirectoryBroker(BrokerContract):
-    @pytest.fixture
-    def make_broker(self, load: Load, tmp_path: Path) -> MakeBroker:
-        make, numbers = load("directory_broker").DirectoryBroker, count()
-        return lambda *, history=10_000: make(tmp_path / str(next(numbers)), history)
+def test_the_directory_brokers_own_tests_pass_as_they_are(docs: Path, tmp_path: Path) -> None:
+    for name in ("directory_broker.py", "polling_watch.py", "test_directory_broker.py"):
+        (tmp_path / name).write_bytes((docs / "examples" / name).read_bytes())
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "--rootdir", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed
+    assert int(passed[1]) > 50
+
+
+def test_the_directory_brokers_plug_in_is_declared(docs: Path) -> None:
+    declared = tomllib.loads((docs / "examples" / "directory_broker.toml").read_text("utf-8"))
+    assert declared["project"]["version"]
+    assert declared["project"]["entry-points"]["streamy"] == {"directory": "directory_broker"}
+    modules = declared["tool"]["setuptools"]["py-modules"]
+    assert [name for name in modules if not (docs / "examples" / f"{name}.py").exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "options"), [("?history=2", {}), ("?history=9", {"history": 2}), ("", {"history": "2"})]
+)
+def test_the_directory_broker_takes_its_options_from_the_url_too(
+    load: Load, tmp_path: Path, query: str, options: dict[str, object]
+) -> None:
+    with load("directory_broker").from_url(f"directory://{tmp_path}{query}", options) as broker:
+        broker.append("news", [Event(data) for data in "abc"])
+        assert [entry.event.data for entry in broker.read({"news": OLDEST}, 9)["news"].entries] == ["b", "c"]
+
+
+@pytest.mark.parametrize("query", ["histroy=2", "history=x", "history=", "history=0"])
+def test_the_directory_broker_refuses_options_in_the_url(load: Load, tmp_path: Path, query: str) -> None:
+    with pytest.raises(ConfigError, match="history"):
+        load("directory_broker").from_url(f"directory://{tmp_path}?{query}", {})
 
 
 def test_the_directory_broker_is_found_and_opened(load: Load, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class House:
             self.replayer,
             policy=policy,
             farewell=lambda: b"retry: 99\n\n",
+            came=lambda client: None,
             gone=lambda client, reason: self.gone.append((client.key, reason)),
             slow=lambda client, lag: self.slow.append(lag),
         )
