@@ -29,7 +29,7 @@ from .leaving import Departure
 from .loop import Loop
 from .replayer import Replayer
 from .roster import Roster, threads_of
-from .takeover import client_socket, encode_head, notice_death, speaks_chunks, take_over
+from .takeover import client_socket, encode_head, notice_death, plain_socket, speaks_chunks, take_over
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -94,7 +94,7 @@ class Delivery:
         chunked = speaks_chunks(environ)
         head = encode_head(status, headers, chunked=chunked)
         sock = client_socket(environ)
-        if sock is None and self._settings.delivery == "detached":
+        if sock is None and self._settings.delivery == "detached" and plain_socket(environ) is None:
             self._warn_not_detached()
         if sock is None or not self._roster.enter(body.key):
             return None

@@ -1,9 +1,8 @@
 """One event loop per process that owns the sockets of all detached clients.
 
-One thread, started with the first client, and anew in a forked process. Everything here runs on it,
-but for what says "any thread". It never blocks: reading the log is the replayer's, on a thread of
-its own. It works in bounded slices, so that neither a large audience nor a long replay holds up
-the others.
+Everything here runs on one thread, but for what says "any thread". It never blocks: reading the log
+is the replayer's. It works in bounded slices, so that neither a large audience nor a long replay
+holds up the others.
 """
 
 from __future__ import annotations
@@ -36,9 +35,6 @@ _STEPS: Final = 4
 
 logger = logging.getLogger("streamy")
 
-Gone = Callable[[Client, str], None]
-"""Told, on the loop's thread, that a client is gone, and why."""
-
 
 class Loop:
     """See the module.
@@ -56,7 +52,7 @@ class Loop:
         policy: SlowClientPolicy,
         farewell: Callable[[], bytes],
         came: Callable[[Client], None],
-        gone: Gone,
+        gone: Callable[[Client, str], None],
         slow: Callable[[Client, Lag], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -32,10 +32,19 @@ Adopt = Callable[[socket.socket, bytes], None]
 
 
 def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """The client's socket, if it can be taken over; None if it has to be left to the server.
+    """The client's socket, if it can be taken over now; None if it has to be left to the server.
 
-    It can if it is a plain TCP or Unix socket (not TLS, not gevent's), carries HTTP/1 (HTTP/2 has
-    many streams on one), and no byte of a further request has arrived.
+    It can if its kind allows it, its request has been read whole, and no byte of a further one has
+    arrived.
+    """
+    sock = plain_socket(environ)
+    return None if sock is None or _has_more(sock, environ) else sock
+
+
+def plain_socket(environ: WSGIEnvironment) -> socket.socket | None:
+    """The client's socket, if it is of a kind that can be taken over, and the server shows it.
+
+    That is a TCP or Unix socket, not TLS and not gevent's, with HTTP/1 (HTTP/2 has many streams on one).
     """
     sock = environ.get(_SOCKET)
     # By module: under gevent, `socket.socket` itself is gevent's class.
@@ -43,7 +52,7 @@ def client_socket(environ: WSGIEnvironment) -> socket.socket | None:
         return None
     if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
         return None
-    return None if _has_more(sock, environ) else sock
+    return sock
 
 
 def take_over(sock: socket.socket, head: bytes, adopt: Adopt) -> Iterator[bytes]:

@@ -79,16 +79,19 @@ def house(request: pytest.FixtureRequest) -> Pair:
     return pair
 
 
-@pytest.fixture(scope="module", params=WAYS, ids=lambda way: way.__name__)
-def departure(
-    request: pytest.FixtureRequest, house: Pair, tmp_path_factory: pytest.TempPathFactory
-) -> Departure:
+# Without Ctrl-C on gthread: gunicorn's handler of SIGINT takes a lock there, for which that of SIGQUIT,
+# run in the midst of it, may wait for good, with any app.
+STOPS: Final = [
+    (pair, way) for pair in HOUSES for way in WAYS if not (way is ctrl_c and pair.server == "gthread")
+]
+
+
+@pytest.fixture(scope="module", params=STOPS, ids=lambda stop: f"{stop[0]}-{stop[1].__name__}")
+def departure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Departure:
     """One server stopped in one way, with clients that haven't read what was published last."""
-    way: Callable[[Gunicorn], None] = request.param
-    if way is ctrl_c and house.server == "gthread":
-        # Its handler of SIGINT takes a lock, for which that of SIGQUIT, run in the midst of it, waits
-        # for good: gunicorn 27.0.1, with any app.
-        pytest.skip("gunicorn's gthread worker may deadlock when SIGINT and SIGQUIT come together")
+    house: Pair
+    way: Callable[[Gunicorn], None]
+    house, way = request.param
     options = ("--max-requests", str(MAX_REQUESTS)) if way is max_requests else ()
     # gunicorn's gevent worker looks once a second whether it is to stop, and then whether all have gone.
     allowed = 3.0 if house.server == "gevent" else 2.0

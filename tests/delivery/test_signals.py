@@ -85,7 +85,7 @@ class DetachedGuest:
         environ = EnvironBuilder(path=path, base_url="http://localhost/").get_environ()
         environ["gunicorn.socket"] = servers
         environ["wsgi.input"] = SimpleNamespace(
-            reader=SimpleNamespace(unreader=SimpleNamespace(buf=io.BytesIO()))
+            reader=SimpleNamespace(length=0, unreader=SimpleNamespace(buf=io.BytesIO()))
         )
         with servers:
             body = app(environ, lambda *_: lambda _: None)
