@@ -131,6 +131,7 @@ class MemoryBroker(Broker):
             if log.end is not None:
                 return
             log.end = self._id_after(log)
+            self._tidy()
             watches = self._watches
         for watch in watches:
             watch.ring(stream_id)

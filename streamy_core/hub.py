@@ -22,7 +22,7 @@ from typing import Final
 from .broker import Broker, Watch
 from .errors import BrokerUnavailable, Closed
 from .events import CONTROL, END, GAP
-from .retry import RetryPolicy
+from .retry import RetryPolicy, pause_after
 from .window import Chunk, Frame, Window, WindowLimits, frames_of
 
 PAGE: Final = 100
@@ -92,6 +92,7 @@ class Hub:
         self._clock = clock
         self._closed = False
         self._looked_at = 0.0
+        self._fork_lock = threading.Lock()
         self._born()
 
     def attach(self, cursors: Mapping[str, str], wake: Wake) -> None:
@@ -100,7 +101,9 @@ class Hub:
         cursors: where the reader is. What lies behind them now, it looks for once by itself.
         """
         if self._pid != os.getpid():
-            self._born()
+            with self._fork_lock:
+                if self._pid != os.getpid():
+                    self._born()
         with self._lock:
             if self._closed:
                 raise Closed("this manager has been closed")
@@ -114,8 +117,9 @@ class Hub:
                 feed.readers.add(wake)
             news = bool(self._changed)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="streamy-hub", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="streamy-hub", daemon=True)
+                thread.start()
+                self._thread = thread
             watch = self._watch
         if news and watch is not None:
             watch.interrupt()
@@ -205,7 +209,6 @@ class Hub:
             thread.join(timeout=5)
 
     def _born(self) -> None:
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._feeds = {}
@@ -214,6 +217,7 @@ class Hub:
         self._watch = None
         self._thread = None
         self._health = Health()
+        self._pid = os.getpid()  # last: another thread takes the rest to be there then
 
     def _run(self) -> None:
         attempt = 0
@@ -224,7 +228,10 @@ class Hub:
                     while not self._stop.is_set():
                         self._look(watch)
                         attempt = 0
-            except Closed:
+            except Closed as error:
+                if not self._closed:
+                    logger.error("the broker was closed, so all clients are sent away: %s", error)
+                    self.stop()
                 return
             except Exception as error:  # noqa: BLE001 - a thread that dies makes a deaf process
                 attempt = self._failed(error, attempt + 1)
@@ -301,8 +308,15 @@ class Hub:
                     waiting.append(name)
             # Only now: a reader that wakes at the first would contend with the reading of the rest.
             for wake in wakes:
-                wake()
+                self._wake(wake)
         return grown
+
+    def _wake(self, wake: Wake) -> None:
+        try:
+            wake()
+        except Exception:
+            # The others are to hear of it all the same.
+            logger.exception("a reader could not be woken")
 
     def _hand_out(self, name: str, head: str, frames: list[Frame]) -> Iterable[Wake]:
         """Put the frames into the stream's window. Returns whom to wake."""
@@ -325,7 +339,7 @@ class Hub:
             last_failure=f"{type(error).__name__}: {error}",
             failing=True,
         )
-        pause = self._retry.delay(attempt)
+        pause = pause_after(self._retry, attempt)
         if pause is None:
             logger.error("reading failed %d times in a row, going on: %s", attempt, error, exc_info=not known)
             attempt, pause = 0, _PAUSE_AFTER_GIVING_UP

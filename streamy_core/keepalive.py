@@ -6,10 +6,18 @@ owns the connection asks it once after each write and remembers the time.
 
 from __future__ import annotations
 
+import logging
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+
+_SHORTEST: Final = 0.01
+_USUAL: Final = 30.0
+_LONGEST: Final = 86_400.0
+
+logger = logging.getLogger("streamy")
 
 
 @runtime_checkable
@@ -21,6 +29,22 @@ class KeepAliveScheduler(Protocol):
 
         0 or less: now; None: never. Any thread.
         """
+
+
+def due_after_write(scheduler: KeepAliveScheduler) -> float | None:
+    """Seconds until the next keep-alive of a connection that has just been written to; None: never.
+
+    Whatever the scheduler does: an error is logged and means the usual interval, too little or too
+    much is brought within bounds.
+    """
+    try:
+        due = scheduler.due_in(0.0)
+        if due is None or not math.isfinite(due):
+            return None
+        return min(max(float(due), _SHORTEST), _LONGEST)
+    except Exception:
+        logger.exception("the keep-alive scheduler failed")
+        return _USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +89,7 @@ class Never:
 
 
 def _check(seconds: float) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ValueError(f"a keep-alive interval is a number of seconds, not {seconds!r}")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"a keep-alive interval is more than 0 seconds, not {seconds!r}")

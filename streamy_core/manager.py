@@ -128,8 +128,8 @@ class StreamManager(Closeable):
         Raises InvalidStreamId, InvalidEvent (for event_name), ValueError (for the interval).
         """
         names = _stream_ids(stream_id)
-        Event("", event_name)
         binding = self.binding
+        binding.publisher.check(Event("", event_name))
         keep_alive = self._keep_alive(binding, keep_alive_interval)
         if has_request_context():
             binding.warn_if_split(request.environ.get("wsgi.multiprocess", False))
@@ -181,8 +181,9 @@ class StreamManager(Closeable):
 
         Raises as `send_event`.
         """
-        if isinstance(events, str):
-            raise InvalidEvent("events is an iterable of events, not one text: use send_event for that")
+        if isinstance(events, str | bytes | bytearray | Mapping):
+            kind = type(events).__name__
+            raise InvalidEvent(f"events is an iterable of events, not one {kind}: use send_event for that")
         publisher = self.binding.publisher
         checked = [
             publisher.check(event) if isinstance(event, Event) else publisher.event(event) for event in events
@@ -299,6 +300,8 @@ def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
 
 
 def _stream_ids(stream_id: StreamIds) -> list[str]:
+    if not isinstance(stream_id, Iterable):
+        raise InvalidStreamId(f"a stream id is a str, or several of them, not {type(stream_id).__name__}")
     names = [stream_id] if isinstance(stream_id, str) else list(dict.fromkeys(stream_id))
     if not 1 <= len(names) <= MAX_STREAMS:
         raise InvalidStreamId(f"one connection reads 1 to {MAX_STREAMS} streams, not {len(names)}")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from .broker import Broker
 from .errors import BrokerUnavailable, InvalidEvent, PublishFailed, StreamyError
 from .events import CONTROL, RESERVED_PREFIX, Event
-from .retry import RetryPolicy
+from .retry import RetryPolicy, pause_after
 
 logger = logging.getLogger("streamy")
 
@@ -115,7 +115,7 @@ class Publisher:
             try:
                 return action()
             except BrokerUnavailable as error:
-                pause = self._retry.delay(attempt)
+                pause = pause_after(self._retry, attempt)
                 if pause is None:
                     failure = PublishFailed(what, stream_id, attempt)
                     logger.error("%s: %s", failure, error)

@@ -101,7 +101,8 @@ class Reader:
         pages = self.hub.broker.read(given, PAGE) if given else {}
         for name, page in pages.items():
             frames = frames_of(name, given[name], page)
-            self.backlog += frames
+            # Gaps come first, so that nothing that follows says that they have been told.
+            self.backlog = frames + self.backlog if page.gap else self.backlog + frames
             if given[name] == OLDEST and not frames:
                 self.places[name] = page.cursor
             if page.gap:

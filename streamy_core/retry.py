@@ -5,10 +5,16 @@ Any object with `delay` is a retry policy.
 
 from __future__ import annotations
 
+import logging
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+
+_LONGEST: Final = 3_600.0
+
+logger = logging.getLogger("streamy")
 
 
 @runtime_checkable
@@ -17,6 +23,16 @@ class RetryPolicy(Protocol):
 
     def delay(self, attempt: int) -> float | None:
         """Seconds to wait after the `attempt`-th failure in a row (from 1); None: give up. Any thread."""
+
+
+def pause_after(policy: RetryPolicy, attempt: int) -> float | None:
+    """What the policy says, within bounds. A policy that fails gives up, which is logged."""
+    try:
+        delay = policy.delay(attempt)
+        return None if delay is None or math.isnan(delay) else min(max(float(delay), 0.0), _LONGEST)
+    except Exception:
+        logger.exception("the retry policy failed")
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from .errors import BrokerUnavailable
 from .events import Entry
 from .hub import Hub
 from .reader import Reader
-from .retry import RetryPolicy
+from .retry import RetryPolicy, pause_after
 from .window import Frame
 
 
@@ -76,7 +76,7 @@ class Subscription(Closeable, Iterator[Entry]):
                 return frames + self._reader.read_lagging()
             except BrokerUnavailable:
                 attempt += 1
-                pause = self._retry.delay(attempt)
+                pause = pause_after(self._retry, attempt)
                 if pause is None:
                     self._bell.set()
                     raise

@@ -8,10 +8,11 @@ is level.
 
 from __future__ import annotations
 
+import selectors
 import socket
 from collections.abc import Hashable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..keepalive import KeepAliveScheduler
 from .connection import Connection
@@ -55,6 +56,7 @@ class Client:
         "sock",
         "streams",
         "took_at",
+        "waits_since",
         "watched",
     )
 
@@ -80,17 +82,29 @@ class Client:
         self.streams = tuple(connection.places)
         self.skips = False
         self.closed = False
+        self.waits_since = 0  # the version of its audience
         self.watched = False  # for being writable
 
     def audience_key(self) -> AudienceKey:
         """The audience that this client will join, by its own connection."""
         assert self.connection is not None
-        rule = self.keep_alive if isinstance(self.keep_alive, Hashable) else id(self.keep_alive)
+        rule: Any = self.keep_alive
+        try:
+            hash(rule)
+        except TypeError:
+            rule = id(rule)
         return AudienceKey(self.streams, self.connection.default_name, rule, self.chunked)
 
     def framed(self, data: bytes) -> bytes:
         """The data as it goes out to this client."""
         return encode_chunk(data) if self.chunked else data
+
+    def watch_writable(self, selector: selectors.BaseSelector, wanted: bool) -> None:
+        """Have the selector tell, or no longer tell, when the socket takes more."""
+        if self.watched is not wanted:
+            self.watched = wanted
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+            selector.modify(self.sock, events, self)
 
     def is_there(self) -> bool:
         """Whether it still listens. What it says, after its request, is not for us."""
@@ -125,11 +139,14 @@ class Audience:
     keep_alive_at: when its members are due for a keep-alive.
     waiting:       clients that would be members but for being ahead of it, until it has caught up.
     astray:        members that fell behind. They keep it there, so that they find back.
-    busy:          whether bytes are being sent to members at the moment.
+    busy:          whether bytes are being sent to members, or read for them, at the moment.
+    replaying:     whether the replayer has the connection: it is ahead of its members then.
+    version:       how often it has been given something, so that who waits knows when to look again.
     rung:          whether there may be more to take.
     """
 
     __slots__ = (
+        "__weakref__",
         "astray",
         "busy",
         "connection",
@@ -137,7 +154,9 @@ class Audience:
         "keep_alive_at",
         "key",
         "members",
+        "replaying",
         "rung",
+        "version",
         "waiting",
     )
 
@@ -150,6 +169,8 @@ class Audience:
         self.waiting: dict[Client, None] = {}
         self.astray: dict[Client, None] = {}
         self.busy = False
+        self.replaying = False
+        self.version = 0
         self.rung = False
 
     def framed(self, data: bytes) -> bytes:
@@ -160,7 +181,7 @@ class Audience:
         """Make the client a member if it is level; else False."""
         connection = client.connection
         assert connection is not None
-        if not connection.is_level_with(self.connection):
+        if self.replaying or not connection.is_level_with(self.connection):
             return False
         self.forget(client)
         self.members[client] = None
@@ -173,6 +194,7 @@ class Audience:
         self.forget(client)
         self.waiting[client] = None
         client.home = self
+        client.waits_since = self.version
 
     def dismiss(self, client: Client) -> None:
         """The client goes on by itself, from here."""

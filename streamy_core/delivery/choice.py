@@ -59,6 +59,7 @@ class Delivery:
         self._hub = hub
         self._settings = settings
         self._emit = emit
+        self._fork_lock = threading.Lock()
         self._born()
 
     def body(
@@ -70,7 +71,9 @@ class Delivery:
     ) -> EventStreamBody:
         """The body for a client. It takes up nothing before it is read, or taken over."""
         if self._pid != os.getpid():
-            self._born()
+            with self._fork_lock:
+                if self._pid != os.getpid():
+                    self._born()
         age = self._settings.max_age
         return EventStreamBody(
             connection,
@@ -89,31 +92,34 @@ class Delivery:
 
         Returns what the server is to be given as the body; None if it has to deliver itself.
         """
-        if self._settings.delivery == "generator":
+        if self._settings.delivery == "generator" or self._hub.closed:
             return None
         chunked = speaks_chunks(environ)
         head = encode_head(status, headers, chunked=chunked)
         sock = client_socket(environ)
         if sock is None and self._settings.delivery == "detached" and plain_socket(environ) is None:
             self._warn_not_detached()
-        if sock is None or not self._roster.enter(body.key):
+        if sock is None:
             return None
         self._follow_orders()
+        loop = self._in_charge()
+        if not self._roster.enter(body.key):
+            return None
         try:
-            return take_over(sock, head, partial(self._adopt, body, chunked))
+            return take_over(sock, head, partial(self._adopt, loop, body, chunked))
         except OSError:
             self._roster.leave(body.key)
             return None
 
     def seat(self, body: EventStreamBody) -> bool:
         """Whether a body may stay and hold its thread. If not, it gives what was missed, and no more."""
+        self._follow_orders()
         admitted = self._roster.enter(body.key)
         if not admitted or not self._roster.seat(body):
             if admitted:
                 self._roster.leave(body.key)
             self._say(client_disconnected, body, delivery="generator", reason="busy")
             return False
-        self._follow_orders()
         self._say(client_connected, body, delivery="generator")
         return True
 
@@ -161,7 +167,6 @@ class Delivery:
         return len(self._roster)
 
     def _born(self) -> None:
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         settings = self._settings
         self._roster = Roster(
@@ -174,6 +179,7 @@ class Delivery:
         self._departure = None
         self._control = None
         self._warned = False
+        self._pid = os.getpid()  # last: another thread takes the rest to be there then
 
     def _warn_not_detached(self) -> None:
         with self._lock:
@@ -184,10 +190,12 @@ class Delivery:
                 "gunicorn's sync or gthread worker, plain TCP, HTTP/1): clients hold a thread each"
             )
 
-    def _adopt(self, body: EventStreamBody, chunked: bool, sock: socket.socket, head: bytes) -> None:
+    def _adopt(
+        self, loop: Loop, body: EventStreamBody, chunked: bool, sock: socket.socket, head: bytes
+    ) -> None:
         notice_death(sock, self._settings.dead_after)
         client = Client(sock, body.connection, body.keep_alive, pending=head, key=body.key, chunked=chunked)
-        self._in_charge().adopt(client, body.age)
+        loop.adopt(client, body.age)
 
     def _in_charge(self) -> Loop:
         """This process's loop, started when it is first needed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ..events import GAP
 from ..hub import Hub
 from ..ids import join_cursors
 from ..reader import SLICE, Reader
@@ -31,7 +32,11 @@ class Connection(Reader):
         self.more = False
         if self.reading:
             place = None if self.lost else join_cursors(self.places)
-            self._opening = encode_opening(place, retry) + self._encode(self.backlog)
+            gaps = sum(frame.entry.event.name == GAP for frame in self.backlog)
+            # Only the last gap has an id: it says that all of them have been told.
+            untold = b"".join([frame.body for frame in self.backlog[: max(0, gaps - 1)]])
+            rest = self._encode(self.backlog[max(0, gaps - 1) :])
+            self._opening = encode_opening(place, retry) + untold + rest
         self.backlog = []
 
     @property

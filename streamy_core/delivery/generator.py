@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from ..errors import BrokerUnavailable, Closed
-from ..keepalive import KeepAliveScheduler
-from ..retry import RetryPolicy
+from ..keepalive import KeepAliveScheduler, due_after_write
+from ..retry import RetryPolicy, pause_after
 from ..wire import KEEP_ALIVE
 from .connection import Connection
 
 _PAUSE_AFTER_GIVING_UP: Final = 1.0
+_SHORT_SERVICE: Final = 5.0
 
 logger = logging.getLogger("streamy")
 
@@ -72,6 +73,7 @@ class EventStreamBody(Iterator[bytes]):
         self._leaves_at: float | None = None
         self._keep_alive_at: float | None = None
         self._look_again_at: float | None = None
+        self._busy_until = 0.0
         self._failures = 0
 
     def __next__(self) -> bytes:
@@ -79,7 +81,9 @@ class EventStreamBody(Iterator[bytes]):
             raise StopIteration
         bell = self._bell or self._enter()
         while self._sent_away is None:
-            if bell.is_set():
+            if not self._seated and self._clock() >= self._busy_until:
+                self._sent_away = "busy"
+            elif bell.is_set():
                 # Cleared before looking: what comes in between rings once more.
                 bell.clear()
                 if data := self._look():
@@ -113,6 +117,7 @@ class EventStreamBody(Iterator[bytes]):
         self._bell = bell = threading.Event()
         bell.set()
         self._seated = self._host.seat(self)
+        self._busy_until = self._clock() + _SHORT_SERVICE
         if self._seated:
             if self.age is not None:
                 self._leaves_at = self._clock() + self.age
@@ -142,7 +147,7 @@ class EventStreamBody(Iterator[bytes]):
             data = self.connection.catch_up()
         except BrokerUnavailable as error:
             self._failures += 1
-            pause = self._retry.delay(self._failures)
+            pause = pause_after(self._retry, self._failures)
             if pause is None:
                 self._failures, pause = 0, _PAUSE_AFTER_GIVING_UP
             self._look_again_at = self._clock() + pause
@@ -172,5 +177,5 @@ class EventStreamBody(Iterator[bytes]):
         return self._keep_alive_at is not None and self._keep_alive_at <= now
 
     def _set_keep_alive(self) -> None:
-        due = self.keep_alive.due_in(0.0)
+        due = due_after_write(self.keep_alive)
         self._keep_alive_at = None if due is None else self._clock() + due

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Final
+from weakref import ref
 
+from ..keepalive import due_after_write
 from .audience import Audience
 from .timers import Timers
 
@@ -21,17 +23,20 @@ class KeepAlives:
 
     def reset(self, audience: Audience) -> None:
         """Its members have just been sent something: count from now."""
-        due = audience.keep_alive.due_in(0.0)
+        due = due_after_write(audience.keep_alive)
         scheduled = audience.keep_alive_at is not None
         audience.keep_alive_at = None if due is None else self._timers.now() + due
         if due is not None and not scheduled:
-            self._timers.after(due, partial(self._look, audience))
+            self._timers.after(due, partial(self._look, ref(audience)))
 
     def stop(self, audience: Audience) -> None:
         """It is gone."""
         audience.keep_alive_at = None
 
-    def _look(self, audience: Audience) -> None:
+    def _look(self, remembered: ref[Audience]) -> None:
+        audience = remembered()
+        if audience is None:
+            return
         due, audience.keep_alive_at = audience.keep_alive_at, None
         if due is None:
             return
@@ -40,4 +45,4 @@ class KeepAlives:
             self._send(audience)
         else:
             audience.keep_alive_at = due
-            self._timers.after(max(left, _BUSY_PAUSE), partial(self._look, audience))
+            self._timers.after(max(left, _BUSY_PAUSE), partial(self._look, remembered))

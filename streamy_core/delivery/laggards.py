@@ -35,19 +35,20 @@ class Laggards:
         self._slow = slow
         self._drop = drop
         self._clients: dict[Client, None] = {}
+        self._checking = False
 
     def add(self, client: Client) -> None:
         """It has bytes pending, as of now."""
         client.took_at = self._timers.now()
-        if not self._clients:
-            self._timers.after(_INTERVAL, self._check)
         self._clients[client] = None
+        self._check_later()
 
     def discard(self, client: Client) -> None:
         """It is level, or gone."""
         self._clients.pop(client, None)
 
     def _check(self) -> None:
+        self._checking = False
         now = self._timers.now()
         for client in list(self._clients):
             connection = client.connection
@@ -61,6 +62,11 @@ class Laggards:
                 self._drop(client, "slow")
             client.skips = client.skips or verdict is Verdict.SKIP
         if self._clients:
+            self._check_later()
+
+    def _check_later(self) -> None:
+        if not self._checking:
+            self._checking = True
             self._timers.after(_INTERVAL, self._check)
 
     def _ask(self, lag: Lag) -> Verdict:

@@ -176,13 +176,13 @@ class Loop:
         if data:
             self._start_sending(audience, data)
         elif connection.lagging and not audience.empty:
-            audience.busy = True
+            audience.busy = audience.replaying = True
             self._replay(connection.catch_up, partial(self._replayed_audience, audience))
         else:
             self._settle(audience)
 
     def _replayed_audience(self, audience: Audience, data: bytes) -> None:
-        audience.busy = False
+        audience.busy = audience.replaying = False
         if data:
             self._start_sending(audience, data)
         elif audience.rung:
@@ -191,7 +191,10 @@ class Loop:
             self._settle(audience)
 
     def _start_sending(self, audience: Audience, data: bytes) -> None:
+        if self._audiences.get(audience.key) is not audience:
+            return
         audience.busy = True
+        audience.version += 1
         self._keep_alives.reset(audience)
         job = Sending(audience, audience.framed(data))
         if job.left > SENDS:
@@ -225,10 +228,9 @@ class Loop:
         if audience.connection.finished:
             for client in list(audience.members):
                 self._part(client, "ended")
+        self._settle(audience)
         if audience.rung or audience.connection.more:
             self._ring_for_more(audience)
-        else:
-            self._settle(audience)
 
     def _ring_for_more(self, audience: Audience) -> None:
         """Have the audience looked after again, when the others have had their turn."""
@@ -238,9 +240,11 @@ class Loop:
     def _settle(self, audience: Audience) -> None:
         """Let those in who waited for the audience to get where they are."""
         for client in list(audience.waiting):
-            del audience.waiting[client]
-            audience.astray[client] = None
-            self._go_on(client)
+            # Not again before the audience has moved: nothing else would have changed.
+            if not audience.admit(client) and client.waits_since != audience.version:
+                del audience.waiting[client]
+                audience.astray[client] = None
+                self._go_on(client)
         self._drop_if_empty(audience)
 
     def _drop_if_empty(self, audience: Audience) -> None:
@@ -268,7 +272,7 @@ class Loop:
             return
         if client.skips:
             client.skips = False
-            self._watch_writable(client, False)
+            client.watch_writable(self._selector, False)
             self._replay(connection.fast_forward, partial(self._replayed, client))
             return
         for _ in range(_STEPS):
@@ -278,12 +282,12 @@ class Loop:
             if not self._deliver(client, client.framed(data)):
                 return
         else:
-            self._watch_writable(client, True)  # there is more: when its turn comes again
+            client.watch_writable(self._selector, True)  # there is more: when its turn comes again
             return
         if connection.finished:
             self._part(client, "ended")
         elif connection.lagging:
-            self._watch_writable(client, False)
+            client.watch_writable(self._selector, False)
             self._replay(connection.catch_up, partial(self._replayed, client))
         else:
             self._join(client)
@@ -294,11 +298,11 @@ class Loop:
         if not data:
             self._join(client)
         elif self._deliver(client, client.framed(data)):
-            self._watch_writable(client, True)
+            client.watch_writable(self._selector, True)
 
     def _join(self, client: Client) -> None:
         """Put a client that is level into its audience, or let it wait there until that is level."""
-        self._watch_writable(client, False)
+        client.watch_writable(self._selector, False)
         self._laggards.discard(client)
         key = client.audience_key()
         audience = self._audiences.get(key)
@@ -329,7 +333,7 @@ class Loop:
 
     def _fall_behind(self, client: Client, rest: memoryview) -> None:
         client.pending = rest
-        self._watch_writable(client, True)
+        client.watch_writable(self._selector, True)
         self._laggards.add(client)
 
     def _send_pending(self, client: Client) -> None:
@@ -346,12 +350,6 @@ class Loop:
                 return
             client.pending = b""
         self._go_on(client)
-
-    def _watch_writable(self, client: Client, wanted: bool) -> None:
-        if client.watched is not wanted:
-            client.watched = wanted
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-            self._selector.modify(client.sock, events, client)
 
     def _listen(self, client: Client) -> bool:
         """See whether a client that has become readable is still there."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import BrokerUnavailable, Closed
-from ..retry import RetryPolicy
+from ..retry import RetryPolicy, pause_after
 
 _PAUSE_AFTER_GIVING_UP: Final = 1.0
 
@@ -37,8 +37,9 @@ class Replayer:
         Both are called on the replayer's thread. One thread calls this.
         """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="streamy-replayer", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="streamy-replayer", daemon=True)
+            thread.start()
+            self._thread = thread
         self._work.put((action, done))
 
     def close(self) -> None:
@@ -60,7 +61,7 @@ class Replayer:
                 break
             except BrokerUnavailable as error:
                 attempt += 1
-                pause = self._retry.delay(attempt)
+                pause = pause_after(self._retry, attempt)
                 if pause is None:
                     attempt, pause = 0, _PAUSE_AFTER_GIVING_UP
                 logger.warning("catching up failed, again in %.2f s: %s", pause, error)

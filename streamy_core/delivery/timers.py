@@ -6,7 +6,9 @@ import heapq
 import itertools
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+_LONGEST_NAP: Final = 3_600.0  # a selector refuses what is longer than it can count
 
 T = TypeVar("T", bound=Hashable)
 
@@ -24,12 +26,13 @@ class Timers:
         heapq.heappush(self._heap, (self.now() + seconds, next(self._order), action))
 
     def due_in(self) -> float | None:
-        """Seconds until the first is due, 0 if one is; None if there is none."""
-        return max(0.0, self._heap[0][0] - self.now()) if self._heap else None
+        """Seconds to wait at most until the first is due, 0 if one is; None if there is none."""
+        return min(_LONGEST_NAP, max(0.0, self._heap[0][0] - self.now())) if self._heap else None
 
     def run(self) -> None:
-        """Run what is due."""
-        while self._heap and self._heap[0][0] <= self.now():
+        """Run what is due by now; what that adds waits for the next time."""
+        now = self.now()
+        while self._heap and self._heap[0][0] <= now:
             heapq.heappop(self._heap)[2]()
 
 
