@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from typing import Final
 
+from ..errors import BrokerUnavailable
 from ..events import CONTROL, Event
 from ..hub import Hub
 from ..reader import Reader
+
+_PAUSE: Final = 1.0
 
 Apply = Callable[[str | None, str | None], None]
 """Sends clients away, by stream id and key. Must not block."""
@@ -23,10 +28,20 @@ class Control:
 
     def __init__(self, hub: Hub, apply: Apply) -> None:
         self._apply = apply
+        self._lock = threading.Lock()
         self._reader = Reader(hub, {CONTROL: None})
         self._reader.attach(self._follow)
 
     def _follow(self) -> None:
+        with self._lock:
+            try:
+                self._apply_orders()
+            except BrokerUnavailable:
+                again = threading.Timer(_PAUSE, self._follow)
+                again.daemon = True
+                again.start()
+
+    def _apply_orders(self) -> None:
         frames = self._reader.due()
         if self._reader.lagging:
             frames = self._reader.read_lagging()
