@@ -197,7 +197,7 @@ class Hub:
             readers = {wake for feed in self._feeds.values() for wake in feed.readers}
             self._stop.set()
         for wake in readers:
-            wake()
+            self._wake(wake)
         if watch is not None:
             watch.interrupt()
 

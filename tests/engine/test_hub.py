@@ -174,3 +174,43 @@ def test_a_forked_process_reads_by_itself(broker: FaultyBroker, follow: Follow) 
         finally:
             os._exit(status)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_broker_that_is_closed_under_a_hub_sends_its_readers_away(
+    broker: FaultyBroker, hub: Hub, follow: Follow
+) -> None:
+    follow("news")
+    eventually(lambda: broker.reads, "the hub has begun")
+    broker.close()
+    eventually(lambda: hub.closed, "the hub has stopped")
+
+
+class OddPolicy:
+    def __init__(self, delay: object) -> None:
+        self._delay = delay
+
+    def delay(self, attempt: int) -> float | None:
+        if isinstance(self._delay, Exception):
+            raise self._delay
+        return self._delay  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("delay", [-1.0, float("nan"), "soon", ZeroDivisionError("a bug")], ids=repr)
+def test_an_odd_retry_policy_does_not_make_the_process_deaf(
+    broker: FaultyBroker, make_hub: Callable[..., Hub], delay: object
+) -> None:
+    follower = Follower(make_hub(retry=OddPolicy(delay)), "news")
+    broker.broken = ZeroDivisionError("a bug")
+    broker.append("news", events("a"))
+    follower.wait_for("a")
+
+
+def test_a_reader_that_can_not_be_woken_keeps_no_others_from_it(broker: FaultyBroker, hub: Hub) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    for _ in range(5):
+        hub.attach({"news": broker.tail("news")}, lambda: fail())
+    follower = Follower(hub, "news")
+    broker.append("news", events("a"))
+    follower.wait_for("a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from streamy_core import FixedDelay, FixedInterval, KeepAliveScheduler, Never
-from streamy_core.delivery.audience import Client
+from streamy_core.delivery.audience import Audience, Client
 from streamy_core.delivery.connection import Connection
 from streamy_core.delivery.loop import Loop
 from streamy_core.delivery.replayer import Replayer
@@ -98,6 +99,11 @@ class House:
         visitor = Visitor(near)
         assert visitor.read_until(b"\n\n") == b"HEAD\n\n"
         return visitor
+
+    def audience(self) -> Audience:
+        """The only one."""
+        (audience,) = list(self.loop._audiences.values())
+        return audience
 
     def close(self) -> None:
         self.loop.leave(DEADLINE)
@@ -305,3 +311,99 @@ def test_an_error_in_the_loop_does_not_stop_it(
     visitor = house.visit()
     broker.append("news", events("a"))
     assert visitor.data(1) == ["a"]
+
+
+def test_who_joins_while_an_audience_catches_up_gets_nothing_that_it_had(
+    make_house: Callable[..., House], broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(window=WindowLimits(entries=1))
+    caught_up, go_on = threading.Event(), threading.Event()
+    run = house.replayer.run
+
+    def run_and_hold(action: Callable[[], bytes], done: Callable[[bytes], None]) -> None:
+        def act() -> bytes:
+            data = action()
+            if b"data: 5" in data and not caught_up.is_set():
+                caught_up.set()
+                assert go_on.wait(DEADLINE)
+            return data
+
+        run(act, done)
+
+    monkeypatch.setattr(house.replayer, "run", run_and_hold)
+    early = house.visit()
+    early.read_until(b"\n\n")
+    broker.append("news", events("1", "2", "3", "4", "5"))
+    assert caught_up.wait(DEADLINE)
+    late = house.visit()  # from now on
+    late.read_until(b"\n\n")
+    go_on.set()
+    assert early.data(5) == ["1", "2", "3", "4", "5"]
+    broker.append("news", events("6"))
+    assert late.data(1) == ["6"]
+    assert early.data(1) == ["6"]
+
+
+def test_newcomers_are_let_in_while_an_audience_is_always_busy(house: House, broker: FaultyBroker) -> None:
+    members = [house.visit() for _ in range(300)]
+    stop = threading.Event()
+
+    def publish() -> None:
+        while not stop.is_set():
+            broker.append("news", events("x"))
+
+    with ThreadPoolExecutor(1) as pool:
+        publishing = pool.submit(publish)
+        try:
+            newcomer = house.visit()
+            assert newcomer.data(1) == ["x"]
+            eventually(lambda: len(house.audience().members) == 301, "the newcomer is a member")
+        finally:
+            stop.set()
+        publishing.result(DEADLINE)
+    assert members[0].data(1) == ["x"]
+
+
+class OddScheduler:
+    """Not hashable, and says what it is told to say; an error is raised."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, due: float | Exception) -> None:
+        self.due = due
+
+    def due_in(self, idle: float) -> float | None:
+        if isinstance(self.due, Exception):
+            raise self.due
+        return self.due
+
+
+@pytest.mark.parametrize(
+    "due", [0.0, -1.0, 1e-9, 1e300, float("inf"), float("nan"), ZeroDivisionError("a bug")], ids=repr
+)
+def test_an_odd_keep_alive_scheduler_harms_nobody(
+    house: House, broker: FaultyBroker, due: float | Exception
+) -> None:
+    odd, plain = house.visit(keep_alive=OddScheduler(due)), house.visit()
+    broker.append("news", events("a"))
+    assert odd.data(1) == plain.data(1) == ["a"]
+
+
+def test_a_policy_is_asked_once_a_second_however_often_clients_fall_behind(
+    make_house: Callable[..., House], broker: FaultyBroker
+) -> None:
+    asked: list[Lag] = []
+
+    class Counting:
+        def decide(self, lag: Lag) -> Verdict:
+            asked.append(lag)
+            return Verdict.WAIT
+
+    house = make_house(Counting())
+    slow = house.visit(buffers=4096)
+    for _ in range(10):  # falls behind, and gets level, again and again
+        broker.append("news", events("x" * 300_000))
+        slow.data(1)
+    broker.append("news", events(*["x" * 300_000] * 5))
+    eventually(lambda: len(asked) >= 2, "the policy has been asked twice")
+    assert asked[1].stalled - asked[0].stalled > 0.5
