@@ -196,6 +196,11 @@ class Audience:
         client.home = self
         client.waits_since = self.version
 
+    def send_astray(self, client: Client) -> None:
+        """The client waits no longer, and is on its own until it is level."""
+        del self.waiting[client]
+        self.astray[client] = None
+
     def dismiss(self, client: Client) -> None:
         """The client goes on by itself, from here."""
         del self.members[client]

@@ -32,6 +32,7 @@ SENDS: Final = 256
 """How many sends are made before everything else gets its turn."""
 
 _STEPS: Final = 4
+_PATIENCE: Final = 1.0
 
 logger = logging.getLogger("streamy")
 
@@ -96,10 +97,7 @@ class Loop:
         self._call(partial(self._disconnect, chosen, reason))
 
     def leave(self, timeout: float) -> None:
-        """Send all clients away, with what is at hand for them, and end. Any thread.
-
-        Waits for it up to `timeout` seconds. Leaving twice does nothing more.
-        """
+        """Send all clients away, with what is at hand, and end, in `timeout` seconds. Any thread."""
         self._call(self._leave)
         if threading.current_thread() is not self._thread:
             self._over.wait(timeout)
@@ -240,12 +238,16 @@ class Loop:
     def _settle(self, audience: Audience) -> None:
         """Let those in who waited for the audience to get where they are."""
         for client in list(audience.waiting):
-            # Not again before the audience has moved: nothing else would have changed.
+            # Not again before the audience has moved: little else would have changed.
             if not audience.admit(client) and client.waits_since != audience.version:
-                del audience.waiting[client]
-                audience.astray[client] = None
-                self._go_on(client)
+                self._look_again(client)
         self._drop_if_empty(audience)
+
+    def _look_again(self, client: Client) -> None:
+        """Have a client that still waits go on by itself."""
+        if client.home is not None and client in client.home.waiting:
+            client.home.send_astray(client)
+            self._go_on(client)
 
     def _drop_if_empty(self, audience: Audience) -> None:
         if audience.empty and self._audiences.get(audience.key) is audience:
@@ -315,6 +317,7 @@ class Loop:
             self._keep_alives.reset(audience)
         elif not audience.admit(client):
             audience.let_wait(client)
+            self._timers.after(_PATIENCE, partial(self._look_again, client))
             self._ring_for(audience)
 
     def _deliver(self, client: Client, data: bytes) -> bool:
