@@ -8,26 +8,37 @@ from contextlib import suppress
 
 
 class Bell:
-    """A socket pair that a selector waits for; its key has no data. `ring`: any thread."""
+    """A socket pair that a selector waits for; its key has no data. `ring`: any thread.
+
+    Whoever waits says when it is about to, then looks whether it has something to do, and only then
+    waits: so what comes while it is awake costs no system call, and nothing is missed.
+    """
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
-        self._ringing = False
+        self._asleep = False
         selector.register(self._ear, selectors.EVENT_READ)
 
     def ring(self) -> None:
-        """Wake the selector, unless it is being woken already."""
-        if not self._ringing:
-            self._ringing = True
+        """Wake the selector, unless it is awake or being woken."""
+        if self._asleep:
+            self._asleep = False
             with suppress(OSError):  # so many unread already that it will wake, or closed
                 self._bell.send(b"\0")
 
+    def about_to_sleep(self) -> None:
+        """From now on ringing is needed."""
+        self._asleep = True
+
+    def awake(self) -> None:
+        """From now on it isn't."""
+        self._asleep = False
+
     def answer(self) -> None:
-        """Stop the ringing. To be called before looking for what it was about."""
+        """Stop the ringing."""
         self._ear.recv(4096)
-        self._ringing = False
 
     def close(self) -> None:
         """Free the sockets. Ringing does nothing more."""

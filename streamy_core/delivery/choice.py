@@ -203,7 +203,6 @@ class Delivery:
             if self._loop is None:
                 self._replayer = Replayer(self._settings.retry)
                 self._loop = Loop(
-                    self._hub,
                     self._replayer,
                     policy=self._settings.slow_clients,
                     farewell=self.farewell,

@@ -1,8 +1,7 @@
 """One event loop per process that owns the sockets of all detached clients.
 
-Everything here runs on one thread, but for what says "any thread". It never blocks: reading the log
-is the replayer's. It works in bounded slices, so that neither a large audience nor a long replay
-holds up the others.
+All runs on one thread, but for what says "any thread". It never blocks: reading the log is the
+replayer's. It works in bounded slices, so that no large audience or long replay holds up others.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from ..hub import Hub
 from ..slow import Lag, SlowClientPolicy
 from ..wire import KEEP_ALIVE
 from .audience import Audience, AudienceKey, Client, Sending
@@ -47,7 +45,6 @@ class Loop:
 
     def __init__(
         self,
-        hub: Hub,
         replayer: Replayer,
         *,
         policy: SlowClientPolicy,
@@ -55,21 +52,18 @@ class Loop:
         came: Callable[[Client], None],
         gone: Callable[[Client, str], None],
         slow: Callable[[Client, Lag], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._hub = hub
         self._replayer = replayer
         self._farewell = farewell
         self._came = came
         self._gone = gone
-        self._clock = clock
         self._clients: dict[Client, None] = {}
         self._audiences: dict[AudienceKey, Audience] = {}
         self._jobs: deque[Sending] = deque()
         self._rung: deque[Audience] = deque()
         self._arrivals: deque[tuple[Client, float | None]] = deque()
         self._calls: deque[Callable[[], None]] = deque()
-        self._timers = Timers(clock)
+        self._timers = Timers(time.monotonic)
         self._aging = Aging(self._timers, partial(self._part, reason="aged"))
         self._keep_alives = KeepAlives(
             self._timers, lambda audience: self._start_sending(audience, KEEP_ALIVE)
@@ -136,8 +130,11 @@ class Loop:
                 self._gone(client, "leaving")
 
     def _turn(self) -> None:
+        self._bell.about_to_sleep()
         timeout = 0.0 if self._jobs or self._calls or self._arrivals or self._rung else self._timers.due_in()
-        for key, mask in self._selector.select(timeout):
+        ready = self._selector.select(timeout)
+        self._bell.awake()
+        for key, mask in ready:
             client: Client | None = key.data
             if client is None:
                 self._bell.answer()
@@ -347,7 +344,7 @@ class Loop:
                 self._drop(client, "gone")
                 return
             if sent:
-                client.took_at = self._clock()
+                client.took_at = self._timers.now()
             client.pending = client.pending[sent:]
             if client.pending:
                 return

@@ -64,7 +64,6 @@ class House:
         self.slow: list[Lag] = []
         self.replayer = Replayer(FixedDelay(0.01, retries=1000))
         self.loop = Loop(
-            hub,
             self.replayer,
             policy=policy,
             farewell=lambda: b"retry: 99\n\n",
