@@ -155,7 +155,7 @@ class Settings:
     slow_clients: SlowClientPolicy = _key(
         Disconnect,
         _strategy(SlowClientPolicy, "a SlowClientPolicy"),
-        doc="What happens to a client that can't keep up.",
+        doc="What happens to a client that can't keep up (detached).",
     )
     dead_after: float = _key(
         30.0,
