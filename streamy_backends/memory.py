@@ -102,15 +102,16 @@ class MemoryBroker(Broker):
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         with self._lock():
-            log = self._log_for_writing(stream_id)
+            now = self._clock()
+            log = self._log_for_writing(stream_id, now)
             if idempotency_key is not None and (known := log.keys.get(idempotency_key)):
                 return list(known)
             if log.end is not None:
                 raise StreamEnded(stream_id)
-            ids = self._store(log, stream_id, events)
+            ids = self._store(log, stream_id, events, now)
             if idempotency_key is not None:
                 log.remember(idempotency_key, ids, self._limits.keys)
-            self._tidy()
+            self._tidy(now)
             watches = self._watches
         for watch in watches:
             watch.ring(stream_id)
@@ -118,7 +119,8 @@ class MemoryBroker(Broker):
 
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
         with self._lock():
-            return {name: self._page(name, cursor, limit) for name, cursor in cursors.items()}
+            now = self._clock()
+            return {name: self._page(name, cursor, limit, now) for name, cursor in cursors.items()}
 
     def tail(self, stream_id: str) -> str:
         with self._lock():
@@ -127,11 +129,12 @@ class MemoryBroker(Broker):
 
     def end(self, stream_id: str) -> None:
         with self._lock():
-            log = self._log_for_writing(stream_id)
+            now = self._clock()
+            log = self._log_for_writing(stream_id, now)
             if log.end is not None:
                 return
             log.end = self._id_after(log)
-            self._tidy()
+            self._tidy(now)
             watches = self._watches
         for watch in watches:
             watch.ring(stream_id)
@@ -144,8 +147,9 @@ class MemoryBroker(Broker):
 
     def streams(self) -> Iterable[StreamInfo]:
         with self._lock():
+            now = self._clock()
             for log in self._logs.values():
-                self._expire(log)
+                self._expire(log, now)
             logs = {name: (len(log.entries), log.last, log.end) for name, log in self._logs.items()}
             dead = {name: (0, stone.last, stone.end) for name, stone in self._tombstones.items()}
         rows = sorted({**dead, **logs}.items())
@@ -182,15 +186,15 @@ class MemoryBroker(Broker):
         with self._mutex:
             self._watches = tuple(other for other in self._watches if other is not watch)
 
-    def _log_for_writing(self, stream_id: str) -> _Log:
+    def _log_for_writing(self, stream_id: str, now: float) -> _Log:
         log = self._logs.get(stream_id)
         if log is None:
             stone = self._remembered(stream_id)
             self._tombstones.pop(stream_id, None)
-            log = self._logs[stream_id] = _Log(stone.last, stone.end)
+            log = self._logs[stream_id] = _Log(stone.last, stone.end, new_nonce())
         else:
             self._logs.move_to_end(stream_id)
-        log.written_at = self._clock()
+        log.written_at = now
         return log
 
     def _remembered(self, stream_id: str) -> _Tombstone:
@@ -199,20 +203,18 @@ class MemoryBroker(Broker):
         return self._tombstones.get(stream_id, nobody)
 
     def _id_after(self, log: _Log) -> str:
-        return make_id(self._epoch, log.sequence + 1, new_nonce())
+        return make_id(self._epoch, log.sequence + 1, log.nonce)
 
-    def _store(self, log: _Log, stream_id: str, events: Sequence[Event]) -> list[str]:
+    def _store(self, log: _Log, stream_id: str, events: Sequence[Event], now: float) -> list[str]:
         ids = []
-        now = self._clock()
         for event in events:
             entry_id = self._id_after(log)
-            log.append(_Stored(Entry(entry_id, stream_id, event), now, event.size))
-            self._bytes += event.size
+            self._bytes += log.append(Entry(entry_id, stream_id, event), now)
             ids.append(entry_id)
-        self._trim(log)
+        self._trim(log, now)
         return ids
 
-    def _page(self, stream_id: str, cursor: str, limit: int) -> Page:
+    def _page(self, stream_id: str, cursor: str, limit: int, now: float) -> Page:
         log = self._logs.get(stream_id)
         if log is None:
             stone = self._remembered(stream_id)
@@ -221,7 +223,7 @@ class MemoryBroker(Broker):
             if cursor == stone.end:
                 return Page((), cursor, ended=True)
             return Page((), stone.last, gap=True)
-        self._expire(log)
+        self._expire(log, now)
         if cursor == log.end:
             return Page((), cursor, ended=True)
         place = 0 if cursor in (OLDEST, log.before) else log.place_after(cursor)
@@ -233,23 +235,23 @@ class MemoryBroker(Broker):
         after = entries[-1].id if entries else log.before if place == 0 else cursor
         return Page(entries, after)
 
-    def _trim(self, log: _Log) -> None:
+    def _trim(self, log: _Log, now: float) -> None:
         limits = self._limits
         while len(log.entries) > limits.history or (
             log.bytes > limits.history_bytes and len(log.entries) > 1
         ):
             self._bytes -= log.drop_oldest()
-        self._expire(log)
+        self._expire(log, now)
 
-    def _expire(self, log: _Log) -> None:
-        oldest_kept = self._clock() - self._limits.history_age
-        while log.entries and log.entries[0].at < oldest_kept:
+    def _expire(self, log: _Log, now: float) -> None:
+        oldest_kept = now - self._limits.history_age
+        while log.times and log.times[0] < oldest_kept:
             self._bytes -= log.drop_oldest()
 
-    def _tidy(self) -> None:
+    def _tidy(self, now: float) -> None:
         """Drop streams that are idle beyond age, or are too many, and then tombstones likewise."""
         limits = self._limits
-        oldest_kept = self._clock() - limits.history_age
+        oldest_kept = now - limits.history_age
         while len(self._logs) > 1:
             name, log = next(iter(self._logs.items()))
             crowded = len(self._logs) > limits.streams or self._bytes > limits.total_bytes
@@ -268,54 +270,68 @@ class _Tombstone(NamedTuple):
     end: str | None
 
 
-class _Stored(NamedTuple):
-    entry: Entry
-    at: float
-    bytes: int
-
-
 class _Log:
     """One stream's entries, and what is known of those already dropped."""
 
-    __slots__ = ("before", "bytes", "end", "entries", "keys", "last", "sequence", "written_at")
+    __slots__ = (
+        "before",
+        "bytes",
+        "end",
+        "entries",
+        "keys",
+        "last",
+        "nonce",
+        "sequence",
+        "times",
+        "written_at",
+    )
 
-    def __init__(self, last: str, end: str | None) -> None:
-        self.entries: deque[_Stored] = deque()
+    def __init__(self, last: str, end: str | None, nonce: str) -> None:
+        self.entries: deque[Entry] = deque()
+        self.times: deque[float] = deque()  # when each was appended
         self.before = last  # the cursor before the oldest entry
         self.last = last  # the newest entry's id
         self.sequence = sequence_of(last) or 0  # the newest entry's
         self.end = end  # the end's own id, once the stream has ended
+        self.nonce = nonce  # tells its entries from those of a log of this name that was forgotten
         self.bytes = 0
         self.keys: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self.written_at = 0.0
 
-    def append(self, stored: _Stored) -> None:
-        self.entries.append(stored)
-        self.bytes += stored.bytes
-        self.last = stored.entry.id
+    def append(self, entry: Entry, now: float) -> int:
+        """Add an entry and return its bytes."""
+        size = entry.event.size
+        self.entries.append(entry)
+        self.times.append(now)
+        self.bytes += size
+        self.last = entry.id
         self.sequence += 1
+        return size
 
     def drop_oldest(self) -> int:
         """Drop one entry and return its bytes."""
         dropped = self.entries.popleft()
-        self.before = dropped.entry.id
-        self.bytes -= dropped.bytes
-        return dropped.bytes
+        self.times.popleft()
+        self.before = dropped.id
+        self.bytes -= dropped.event.size
+        return dropped.event.size
 
     def place_after(self, cursor: str) -> int | None:
         """How many entries lie at or before `cursor`, or None if it isn't one of theirs."""
         if cursor == self.last:
             return len(self.entries)
+        if len(self.entries) > 1 and cursor == self.entries[-2].id:
+            return len(self.entries) - 1  # whoever keeps up asks from here
         sequence = sequence_of(cursor)
         if sequence is None or not 0 < (place := sequence - self.sequence + len(self.entries)) < len(
             self.entries
         ):
             return None
-        return place if self.entries[place - 1].entry.id == cursor else None
+        return place if self.entries[place - 1].id == cursor else None
 
     def entries_from(self, place: int, limit: int) -> tuple[Entry, ...]:
         stop = min(place + limit, len(self.entries))
-        return tuple([self.entries[i].entry for i in range(place, stop)])
+        return tuple([self.entries[i] for i in range(place, stop)])
 
     def remember(self, key: str, ids: list[str], most: int) -> None:
         self.keys[key] = tuple(ids)
@@ -344,8 +360,9 @@ class _MemoryWatch(Watch):
     def ring(self, stream_id: str) -> None:
         with self._bell:
             if stream_id in self._names:
+                if not self._rung:  # else whoever waits has been woken already
+                    self._bell.notify()
                 self._rung.add(stream_id)
-                self._bell.notify()
 
     def wait(self, timeout: float | None) -> Collection[str]:
         with self._bell:

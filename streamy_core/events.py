@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from unicodedata import category
 
 from .errors import InvalidEvent, InvalidStreamId
@@ -74,8 +74,7 @@ class Event:
         return len(self.data) if self.data.isascii() else len(self.data.encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An event in a log, with the id that its broker gave it."""
 
     id: str
@@ -83,8 +82,7 @@ class Entry:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What one read of one stream gives back.
 
     entries: in order, right behind the cursor that was given.

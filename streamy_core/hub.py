@@ -145,23 +145,19 @@ class Hub:
         """The joined bytes behind `cursor`, up to about `most`; None if the window doesn't hold it."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            if feed is None or cursor not in feed.window:
-                return None
-            return feed.window.chunk(cursor, default_name, most)
+            return feed.window.chunk(cursor, default_name, most) if feed else None
 
     def frames(self, stream_id: str, cursor: str, most: int) -> list[Frame] | None:
         """The frames behind `cursor`, likewise."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            if feed is None or cursor not in feed.window:
-                return None
-            return feed.window.after(cursor, most)
+            return feed.window.after(cursor, most) if feed else None
 
     def distance(self, stream_id: str, cursor: str) -> int | None:
         """How many frames lie behind `cursor`; None if the window doesn't hold it."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            return feed.window.distance(cursor) if feed and cursor in feed.window else None
+            return feed.window.distance(cursor) if feed else None
 
     def notice(self, frame: Frame) -> None:
         """Tell whoever wants to know of a gap or an end that clients are told of."""
@@ -301,10 +297,12 @@ class Hub:
                 continue
             wakes: dict[Wake, None] = {}
             for name, frames in self.read(heads).items():
-                if frames:
-                    grown.add(name)
-                    wakes.update(dict.fromkeys(self._hand_out(name, heads[name], frames)))
-                if len(frames) >= PAGE or (frames and frames[0].entry.event.name == GAP):
+                if not frames:
+                    continue
+                grown.add(name)
+                for wake in self._hand_out(name, heads[name], frames):
+                    wakes[wake] = None
+                if len(frames) >= PAGE or frames[0].entry.event.name == GAP:
                     waiting.append(name)
             # Only now: a reader that wakes at the first would contend with the reading of the rest.
             for wake in wakes:

@@ -84,21 +84,22 @@ class Window:
 
     def __init__(self, cursor: str, limits: WindowLimits) -> None:
         self._limits = limits
+        self._start = cursor  # the cursor before the oldest frame
         self._frames: deque[Frame] = deque()
         self._first = 0  # how many frames have ever been dropped
         self._places = {cursor: 0}  # cursor -> how many frames, of all there ever were, precede it
-        self._before: deque[str] = deque([cursor])  # the cursor before each frame, and the head
         self._bytes = 0
         self._chunks: dict[tuple[str, str, int], Chunk] = {}
 
     @property
     def head(self) -> str:
         """The cursor behind the newest frame."""
-        return self._before[-1]
+        return self._frames[-1].entry.id if self._frames else self._start
 
-    def distance(self, cursor: str) -> int:
-        """How many frames lie behind `cursor`, which has to be in the window."""
-        return self._first + len(self._frames) - self._places[cursor]
+    def distance(self, cursor: str) -> int | None:
+        """How many frames lie behind `cursor`; None if the window doesn't hold it."""
+        place = self._places.get(cursor)
+        return None if place is None else self._first + len(self._frames) - place
 
     def append(self, frames: list[Frame]) -> None:
         """Add frames at the head, and drop the oldest beyond the limits."""
@@ -106,46 +107,51 @@ class Window:
         for frame in frames:
             self._frames.append(frame)
             self._bytes += len(frame.body)
-            self._before.append(frame.entry.id)
             self._places[frame.entry.id] = self._first + len(self._frames)
         while len(self._frames) > self._limits.entries or self._bytes > self._limits.bytes:
-            self._bytes -= len(self._frames.popleft().body)
-            # After a gap an id may come again, further on: that place stays.
-            if self._places.get(self._before[0]) == self._first:
-                del self._places[self._before[0]]
-            self._before.popleft()
-            self._first += 1
+            self._drop_oldest()
 
-    def __contains__(self, cursor: str) -> bool:
-        return cursor in self._places
-
-    def after(self, cursor: str, most: int) -> list[Frame]:
-        """The frames behind `cursor`, which has to be in the window, up to about `most` bytes."""
+    def after(self, cursor: str, most: int) -> list[Frame] | None:
+        """The frames behind `cursor`, up to about `most` bytes; None if the window doesn't hold it."""
+        start = self._places.get(cursor)
+        if start is None:
+            return None
         frames: list[Frame] = []
         size = 0
-        for place in range(self._places[cursor] - self._first, len(self._frames)):
+        for place in range(start - self._first, len(self._frames)):
             frame = self._frames[place]
-            if frames and size + len(frame.body) > most:
+            size += len(frame.body)
+            if frames and size > most:
                 break
             frames.append(frame)
-            size += len(frame.body)
         return frames
 
-    def chunk(self, cursor: str, default_name: str, most: int) -> Chunk:
+    def chunk(self, cursor: str, default_name: str, most: int) -> Chunk | None:
         """What `after` gives, joined; made once for all readers that are at the same cursor."""
         key = (cursor, default_name, most)
         chunk = self._chunks.get(key)
         if chunk is None:
+            frames = self.after(cursor, most)
+            if frames is None:
+                return None
             if len(self._chunks) >= _CHUNKS:
                 self._chunks.clear()
-            chunk = self._chunks[key] = self._join(cursor, default_name, most)
+            chunk = self._chunks[key] = self._join(frames, cursor, default_name)
         return chunk
 
-    def _join(self, cursor: str, default_name: str, most: int) -> Chunk:
-        frames = self.after(cursor, most)
+    def _join(self, frames: list[Frame], cursor: str, default_name: str) -> Chunk:
         if not frames:
             return Chunk(b"", cursor, False, False)
         name = encode_name(default_name) if default_name else b""
         data = b"".join([frame.encode(frame.entry.id, name) for frame in frames])
         last = frames[-1]
-        return Chunk(data, last.entry.id, last.ends, last.entry.id != self.head)
+        return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1])
+
+    def _drop_oldest(self) -> None:
+        dropped = self._frames.popleft()
+        self._bytes -= len(dropped.body)
+        # After a gap an id may come again, further on: that place stays.
+        if self._places.get(self._start) == self._first:
+            del self._places[self._start]
+        self._start = dropped.entry.id
+        self._first += 1

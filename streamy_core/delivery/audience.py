@@ -136,13 +136,15 @@ class Client:
 class Audience:
     """See the module. Only the loop's thread touches it.
 
-    keep_alive_at: when its members are due for a keep-alive.
+    wrote_at:      when its members were last sent something.
+    watched:       whether a timer looks after its keep-alives.
     waiting:       clients that would be members but for being ahead of it, until it has caught up.
     astray:        members that fell behind. They keep it there, so that they find back.
     busy:          whether bytes are being sent to members, or read for them, at the moment.
     replaying:     whether the replayer has the connection: it is ahead of its members then.
     version:       how often it has been given something, so that who waits knows when to look again.
     rung:          whether there may be more to take.
+    over:          whether the last one has left, and the loop knows it no more.
     """
 
     __slots__ = (
@@ -151,20 +153,23 @@ class Audience:
         "busy",
         "connection",
         "keep_alive",
-        "keep_alive_at",
         "key",
         "members",
+        "over",
         "replaying",
         "rung",
         "version",
         "waiting",
+        "watched",
+        "wrote_at",
     )
 
     def __init__(self, key: AudienceKey, connection: Connection, keep_alive: KeepAliveScheduler) -> None:
         self.key = key
         self.connection = connection
         self.keep_alive = keep_alive
-        self.keep_alive_at: float | None = None
+        self.wrote_at = 0.0
+        self.watched = False
         self.members: dict[Client, None] = {}
         self.waiting: dict[Client, None] = {}
         self.astray: dict[Client, None] = {}
@@ -172,6 +177,7 @@ class Audience:
         self.replaying = False
         self.version = 0
         self.rung = False
+        self.over = False
 
     def framed(self, data: bytes) -> bytes:
         """The data as it goes out to the members."""

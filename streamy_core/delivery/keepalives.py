@@ -15,34 +15,36 @@ _BUSY_PAUSE: Final = 0.01
 
 
 class KeepAlives:
-    """For the loop's thread. send: sends a keep-alive to an audience that isn't busy."""
+    """For the loop's thread. send: sends a keep-alive to an audience that isn't busy.
+
+    A write only leaves its time behind: the scheduler is asked when a timer is over, not every time.
+    """
 
     def __init__(self, timers: Timers, send: Callable[[Audience], None]) -> None:
         self._timers = timers
         self._send = send
 
-    def reset(self, audience: Audience) -> None:
+    def wrote(self, audience: Audience) -> None:
         """Its members have just been sent something: count from now."""
+        audience.wrote_at = self._timers.now()
+        if not audience.watched:
+            self._watch(audience)
+
+    def _watch(self, audience: Audience) -> None:
         due = due_after_write(audience.keep_alive)
-        scheduled = audience.keep_alive_at is not None
-        audience.keep_alive_at = None if due is None else self._timers.now() + due
-        if due is not None and not scheduled:
-            self._timers.after(due, partial(self._look, ref(audience)))
+        audience.watched = due is not None
+        if due is not None:
+            left = audience.wrote_at + due - self._timers.now()
+            self._timers.after(max(left, 0.0), partial(self._look, ref(audience), audience.wrote_at))
 
-    def stop(self, audience: Audience) -> None:
-        """It is gone."""
-        audience.keep_alive_at = None
-
-    def _look(self, remembered: ref[Audience]) -> None:
+    def _look(self, remembered: ref[Audience], wrote_at: float) -> None:
         audience = remembered()
-        if audience is None:
+        if audience is None or audience.over:
             return
-        due, audience.keep_alive_at = audience.keep_alive_at, None
-        if due is None:
-            return
-        left = due - self._timers.now()
-        if left <= 0 and not audience.busy:
-            self._send(audience)
+        if audience.busy:
+            self._timers.after(_BUSY_PAUSE, partial(self._look, remembered, wrote_at))
+        elif audience.wrote_at > wrote_at:
+            self._watch(audience)
         else:
-            audience.keep_alive_at = due
-            self._timers.after(max(left, _BUSY_PAUSE), partial(self._look, remembered))
+            audience.watched = False
+            self._send(audience)

@@ -186,17 +186,13 @@ class Loop:
             self._settle(audience)
 
     def _start_sending(self, audience: Audience, data: bytes) -> None:
-        if self._audiences.get(audience.key) is not audience:
+        if audience.over:
             return
         audience.busy = True
         audience.version += 1
-        self._keep_alives.reset(audience)
+        self._keep_alives.wrote(audience)
         job = Sending(audience, audience.framed(data))
-        if job.left > SENDS:
-            self._jobs.append(job)
-        else:
-            self._send_some(job, SENDS)
-            self._finish(audience)
+        self._jobs.append(job)
 
     def _send_some(self, job: Sending, most: int) -> int:
         audience, data, size = job.audience, job.data, len(job.data)
@@ -234,11 +230,12 @@ class Loop:
 
     def _settle(self, audience: Audience) -> None:
         """Let those in who waited for the audience to get where they are."""
-        for client in list(audience.waiting):
+        for client in list(audience.waiting) if audience.waiting else ():
             # Not again before the audience has moved: little else would have changed.
             if not audience.admit(client) and client.waits_since != audience.version:
                 self._look_again(client)
-        self._drop_if_empty(audience)
+        if not audience.members:
+            self._drop_if_empty(audience)
 
     def _look_again(self, client: Client) -> None:
         """Have a client that still waits go on by itself."""
@@ -247,9 +244,9 @@ class Loop:
             self._go_on(client)
 
     def _drop_if_empty(self, audience: Audience) -> None:
-        if audience.empty and self._audiences.get(audience.key) is audience:
+        if audience.empty and not audience.over:
+            audience.over = True
             del self._audiences[audience.key]
-            self._keep_alives.stop(audience)
             audience.connection.detach()
 
     def _arrive(self, client: Client, age: float | None) -> None:
@@ -311,7 +308,7 @@ class Loop:
             audience.admit(client)
             audience.connection.attach(partial(self._ring_for, audience))
             self._ring_for(audience)  # something may have come before the hub knew of it
-            self._keep_alives.reset(audience)
+            self._keep_alives.wrote(audience)
         elif not audience.admit(client):
             audience.let_wait(client)
             self._timers.after(_PATIENCE, partial(self._look_again, client))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -134,7 +133,7 @@ def test_any_other_retry_is_refused(retry: Any) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_a_value_never_changes(value: Any, field: str) -> None:
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         setattr(value, field, "other")
 
 

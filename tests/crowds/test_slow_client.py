@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 from streamy_core.testing.reading import DEADLINE
 
 from .conftest import Serving
-from .crowd import Crowd, Frame, Source
+from .crowd import Crowd, Frame, Heard, Source
 from .serving import Gunicorn
 
 CLIENTS: Final = 1_000
@@ -57,6 +57,7 @@ class NeverReader:
     """
 
     def __init__(self, gunicorn: Gunicorn, stream: str) -> None:
+        self.data: list[str] = []
         self._socket = socket.socket()
         self._socket.settimeout(DEADLINE)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -64,16 +65,13 @@ class NeverReader:
         self._socket.connect(gunicorn.address)
         self._socket.sendall(f"GET {gunicorn.path(stream)} HTTP/1.1\r\nHost: slow\r\n\r\n".encode())
 
-    def sees_the_end(self) -> bool:
-        """Whether, behind what has arrived, there is the end or a reset."""
-        try:
-            while self._socket.recv(65_536):
-                pass
-        except ConnectionResetError:
-            pass
-        except TimeoutError:
-            return False
-        return True
+    def reads_at_last(self) -> Source:
+        """Read all that has arrived, up to the end or a reset."""
+        source = Source()
+        with suppress(ConnectionResetError):
+            while data := self._socket.recv(65_536):
+                self.data += [frame.data for frame in source.feed(data) if frame.data is not None]
+        return source
 
     def close(self) -> None:
         self._socket.close()
@@ -131,6 +129,16 @@ class Room:
         self._crowd.run_until(lambda: self._gunicorn.stats().clients == everybody, f"{everybody} clients")
 
 
+def kept_in(data: list[str], heard: Latencies) -> Heard:
+    """Keeps what every source hears."""
+
+    def keep(source: Source, frame: Frame, at: float) -> None:
+        heard.heard(source, frame, at)
+        data.append(str(frame.data))
+
+    return keep
+
+
 def test_a_client_that_never_reads_makes_nobody_else_wait(serving: Serving, stream: str) -> None:
     gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=600), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), CLIENTS, heard.heard) as crowd:
@@ -178,13 +186,23 @@ def test_a_client_that_never_reads_is_closed_when_the_policy_says_so(serving: Se
             assert time.monotonic() - since < PATIENCE + LATE
 
 
-def test_a_client_that_is_closed_for_not_reading_sees_the_end(serving: Serving, stream: str) -> None:
+def test_a_client_that_is_closed_for_not_reading_comes_back_and_has_missed_nothing(
+    serving: Serving, stream: str
+) -> None:
     gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=PATIENCE), Latencies()
-    with Crowd(gunicorn.address, gunicorn.path(stream), FEW, heard.heard) as crowd:
+    published: list[str] = []
+    with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(published, heard)) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         with closing(room.joined()) as slow:
             room.run_until_there(0)
-            assert slow.sees_the_end()
+            source = slow.reads_at_last()
+        room.publish(ROUND, rate=100)
+    got = slow.data
+    assert 0 < len(got) < len(published) - ROUND
+    with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(got, heard)) as back:
+        back.sources[0].last_id = source.last_id
+        back.run_until(lambda: len(got) >= len(published), "all that it had missed")
+    assert got == published
 
 
 def test_those_who_read_are_not_closed_with_one_that_does_not(serving: Serving, stream: str) -> None:

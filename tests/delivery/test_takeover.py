@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
@@ -13,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from streamy_core import END
+from streamy_core.delivery.takeover import plain_socket
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..servers.parsing import StreamParser
@@ -373,3 +375,15 @@ def _publish_by_tls(server: Gunicorn, stream: str, text: str) -> None:
     headers = {"Content-Length": str(len(text)), "Connection": "close"}
     with server.visit(f"/send/{stream}", method="POST", headers=headers, behind=text.encode()) as visitor:
         assert b"200 OK" in visitor.read_all()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "taken"), [("HTTP/1.0", True), ("HTTP/1.1", True), ("HTTP/2.0", False), ("HTTP/2", False)]
+)
+def test_a_connection_of_many_streams_is_left_to_the_server(protocol: str, taken: bool) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sock,
+    ):
+        found = plain_socket({"gunicorn.socket": sock, "SERVER_PROTOCOL": protocol})
+    assert (found is sock) is taken
