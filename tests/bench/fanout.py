@@ -137,7 +137,7 @@ def main() -> None:
     prepare()
     steps: dict[str, Callable[[], None]] = {
         "fan_out": lambda: fan_out(1 if args.quick else 3),
-        "spread": lambda: spread(1 if args.quick else 3),
+        "spread": lambda: spread(1 if args.quick else 9),
         "connects": connects,
         "ten_thousand": lambda: ten_thousand(5 if args.quick else 60),
     }
