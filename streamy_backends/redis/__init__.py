@@ -1,0 +1,45 @@
+"""`redis://`, `rediss://`, `unix://`, and with `+sentinel` or `+cluster` behind: streams in Redis or Valkey.
+
+Needs the extra `redis`. Each stream is a Redis stream whose ids are Streamy's own sequence, and a
+small hash that says where it begins, where it is, and whether it has ended. Everything that changes
+a stream is one script on the server, so that it happens whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from streamy_core.hookspecs import BrokerFactory, hookimpl
+
+if TYPE_CHECKING:
+    from .broker import RedisBroker
+
+SCHEMES = (
+    "redis", "rediss", "unix",
+    "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
+)  # fmt: skip
+
+
+@hookimpl
+def streamy_brokers() -> Mapping[str, BrokerFactory]:
+    return dict.fromkeys(SCHEMES, from_url)
+
+
+def from_url(url: str, options: Mapping[str, Any]) -> RedisBroker:
+    """The broker for `redis://localhost:6379/0?history=5000`; `options` win over the query.
+
+    Raises ConfigError for a URL or an option that can't be, and for a server that lacks what is
+    needed or refuses the login. One that can't be reached may come later: that is logged.
+    """
+    # Here, because whoever uses another backend has no driver for this one.
+    from .broker import RedisBroker
+    from .options import parse
+
+    broker = RedisBroker(*parse(url, options))
+    try:
+        broker.check()
+    except BaseException:
+        broker.close()
+        raise
+    return broker

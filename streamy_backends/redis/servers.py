@@ -1,0 +1,144 @@
+"""Where a key lives: on the one server (or the primary that sentinels name), or on a cluster's node."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from .options import Options, Place
+
+Node = Any
+"""A redis.Redis for one server. Its type has parameters that say nothing here."""
+
+
+class Servers(ABC):
+    """Any thread. All of it may raise RedisError, but for `close`."""
+
+    sharded = False
+    """Whether bells are rung on the channel's own node."""
+
+    @abstractmethod
+    def node_of(self, key: str) -> Node:
+        """The server that holds this key, or this channel."""
+
+    @abstractmethod
+    def nodes(self) -> Iterable[Node]:
+        """All servers that hold keys."""
+
+    @abstractmethod
+    def look_again(self) -> None:
+        """Something was not where it was looked for: learn where it is now, if it may move."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections, unless they are somebody else's."""
+
+
+def open_servers(place: Place, options: Options) -> Servers:
+    """What the options' `client` or the URL says. Connects to nothing yet."""
+    if options.client is not None:
+        return _shared(options.client)
+    # redis-py repeats a command whose answer was lost: whether to is for the caller's policy to say.
+    driver = {
+        **place.driver,
+        "socket_timeout": options.timeout,
+        "socket_connect_timeout": options.timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    if place.tls:
+        driver["ssl"] = True
+    if place.kind == "cluster":
+        return Cluster(lambda: _cluster(place, driver))
+    if place.kind == "sentinel":
+        timeouts = {name: driver[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
+        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+            place.hosts, sentinel_kwargs={**timeouts, **place.sentinel_driver}, **driver
+        )
+        return OneServer(sentinel.master_for(place.service))
+    if place.path:
+        return OneServer(redis.Redis(unix_socket_path=place.path, **driver))
+    ((host, port),) = place.hosts
+    return OneServer(redis.Redis(host=host, port=port, **driver))
+
+
+def _cluster(place: Place, driver: dict[str, Any]) -> Any:
+    nodes = [ClusterNode(host, port) for host, port in place.hosts]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **driver)
+
+
+def _shared(client: Any) -> Servers:
+    if isinstance(client, RedisCluster):
+        return Cluster(lambda: client, owned=False)
+    return OneServer(client, owned=False)
+
+
+class OneServer(Servers):
+    """All keys on one server."""
+
+    def __init__(self, client: Node, *, owned: bool = True) -> None:
+        self._client = client
+        self._owned = owned
+
+    def node_of(self, key: str) -> Node:
+        return self._client
+
+    def nodes(self) -> Iterable[Node]:
+        return [self._client]
+
+    def look_again(self) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._owned:
+            self._client.close()
+
+
+_SHARDED_SINCE: Final = 7
+
+
+class Cluster(Servers):
+    """Keys by their slots. The client is made when it is first needed, because that connects."""
+
+    def __init__(self, connect: Any, *, owned: bool = True) -> None:
+        self._connect = connect
+        self._owned = owned
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def node_of(self, key: str) -> Node:
+        client = self._connected()
+        return client.get_redis_connection(client.get_node_from_key(key))
+
+    def nodes(self) -> Iterable[Node]:
+        client = self._connected()
+        return [client.get_redis_connection(node) for node in client.get_primaries()]
+
+    def look_again(self) -> None:
+        if self._client is not None:
+            self._client.nodes_manager.initialize()
+
+    def close(self) -> None:
+        if self._owned and self._client is not None:
+            self._client.close()
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+                try:
+                    found = self._client.get_default_node().redis_connection.info("server")
+                    version = str(found.get("valkey_version") or found["redis_version"])
+                    self.sharded = int(version.split(".")[0]) >= _SHARDED_SINCE
+                except (RedisError, KeyError, ValueError):
+                    self.sharded = True
+            return self._client

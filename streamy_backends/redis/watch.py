@@ -1,0 +1,212 @@
+"""The bells: one connection for all streams, or one to each node of a cluster.
+
+Nothing is tried again here. When a connection is lost, so may be bells: `wait` raises, and whoever
+waits makes a new watch and reads everything again.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from streamy_core.broker import Watch
+from streamy_core.errors import Closed
+
+from .names import Names
+from .scripts import passing_faults
+from .servers import Node, Servers
+
+_RINGS: Final = {b"message", b"smessage", b"subscribe", b"ssubscribe"}
+"""A stream is named when its subscription is confirmed, too: a bell may have rung before."""
+
+_LEAVES: Final = {b"unsubscribe", b"sunsubscribe"}
+
+
+class RedisWatch(Watch):
+    """See the module. Making one connects; raises RedisError.
+
+    patience: seconds of silence after which the server is asked whether it is still there, and the
+              seconds that it has for an answer.
+    """
+
+    def __init__(
+        self, servers: Servers, names: Names, *, patience: float, on_close: Callable[[RedisWatch], None]
+    ) -> None:
+        self._servers = servers
+        self._names = names
+        self._patience = patience
+        self._on_close = on_close
+        self._lock = threading.RLock()
+        self._waiting = threading.Lock()
+        self._streams: dict[bytes, str] = {}  # by channel
+        self._rung: set[str] = set()
+        self._interrupted = False
+        self._closed = False
+        self._selector = selectors.DefaultSelector()
+        self._nudge, self._nudged = socket.socketpair()
+        self._nudge.setblocking(False)
+        self._selector.register(self._nudged, selectors.EVENT_READ)
+        self._ears: dict[int, _Ear] = {}
+        try:
+            for node in servers.nodes() if servers.sharded else [next(iter(servers.nodes()))]:
+                self._hear(node)
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, stream_id: str) -> None:
+        channel = self._names.bell(stream_id)
+        with self._lock, passing_faults("listen to Redis"):
+            if not self._closed and channel.encode() not in self._streams:
+                self._ear_for(channel).subscribe(channel)
+                self._streams[channel.encode()] = stream_id
+
+    def discard(self, stream_id: str) -> None:
+        channel = self._names.bell(stream_id)
+        with self._lock, passing_faults("listen to Redis"):
+            if not self._closed and self._streams.pop(channel.encode(), None) is not None:
+                self._ear_for(channel).unsubscribe(channel)
+                self._rung.discard(stream_id)
+
+    def wait(self, timeout: float | None) -> Collection[str]:
+        end = None if timeout is None else time.monotonic() + timeout
+        with self._waiting:
+            while True:
+                with self._lock:
+                    if self._closed:
+                        raise Closed("this watch has been closed")
+                    left = None if end is None else end - time.monotonic()
+                    if self._rung or self._interrupted or (left is not None and left <= 0):
+                        self._interrupted = False
+                        rung, self._rung = self._rung, set()
+                        return rung
+                with passing_faults("listen to Redis"):
+                    self._listen(left)
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        with suppress(OSError):  # so much unread already that it will wake, or closed
+            self._nudge.send(b"\0")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for ear in self._ears.values():
+                ear.close()
+        self._on_close(self)
+        self.interrupt()
+        with self._waiting:
+            self._selector.close()
+            self._nudge.close()
+            self._nudged.close()
+
+    def _listen(self, timeout: float | None) -> None:
+        """Wait until something can be heard, or it is time to ask. Raises RedisError."""
+        nap = min(self._patience if timeout is None else timeout, self._patience)
+        for key, _ in self._selector.select(nap):
+            if key.data is None:
+                self._nudged.recv(4096)
+            else:
+                self._note(key.data.messages())
+        now = time.monotonic()
+        for ear in list(self._ears.values()):
+            ear.check(now)
+
+    def _note(self, messages: Iterable[list[Any]]) -> None:
+        with self._lock:
+            for kind, channel, *_ in messages:
+                if kind in _RINGS and (stream_id := self._streams.get(channel)) is not None:
+                    self._rung.add(stream_id)
+
+    def _ear_for(self, channel: str) -> _Ear:
+        if not self._servers.sharded:
+            return next(iter(self._ears.values()))
+        node = self._servers.node_of(channel)
+        return self._ears.get(id(node)) or self._hear(node)
+
+    def _hear(self, node: Node) -> _Ear:
+        ear = self._ears[id(node)] = _Ear(node, sharded=self._servers.sharded, patience=self._patience)
+        self._selector.register(ear.socket, selectors.EVENT_READ, ear)
+        return ear
+
+
+class _Ear:
+    """One connection that hears the bells of one server. Its methods raise RedisError."""
+
+    def __init__(self, node: Node, *, sharded: bool, patience: float) -> None:
+        pool = node.connection_pool
+        options = {name: value for name, value in pool.connection_kwargs.items() if "maint_" not in name}
+        options |= {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0)}
+        self._node = node  # while it lives, no other has its id
+        self._connection = pool.connection_class(**options)
+        self._connection.connect()
+        self._sharded = sharded
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._heard_at = time.monotonic()
+        self._asked = False
+        self._leaving: Counter[bytes] = Counter()  # channels, until the server confirms
+
+    @property
+    def socket(self) -> socket.socket:
+        """For a selector: redis-py has no public way to wait for several connections, or for one and more."""
+        found: socket.socket = self._connection._sock
+        return found
+
+    def subscribe(self, channel: str) -> None:
+        self._send("SSUBSCRIBE" if self._sharded else "SUBSCRIBE", channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._leaving[channel.encode()] += 1
+        self._send("SUNSUBSCRIBE" if self._sharded else "UNSUBSCRIBE", channel)
+
+    def messages(self) -> list[list[Any]]:
+        """What has come, each as its kind and what it is about."""
+        found = []
+        with self._lock:
+            while self._connection.can_read(timeout=0):
+                message = self._connection.read_response()
+                self._heard_at, self._asked = time.monotonic(), False
+                if isinstance(message, list):
+                    found.append(message)
+                    if message[0] in _LEAVES:
+                        self._has_left(message[1])
+        return found
+
+    def _has_left(self, channel: bytes) -> None:
+        if not self._leaving[channel]:
+            # Unasked: the channel's slot is another node's now (Redis documentation, SSUBSCRIBE).
+            raise NoConnection(f"the channel {channel!r} has moved to another node")
+        self._leaving[channel] -= 1
+        if not self._leaving[channel]:
+            del self._leaving[channel]
+
+    def check(self, now: float) -> None:
+        """After long silence, ask whether the server is there; after more, it isn't."""
+        silent = now - self._heard_at
+        if silent >= 2 * self._patience:
+            raise NoConnection(f"nothing has been heard for {silent:.0f} s")
+        if silent >= self._patience and not self._asked:
+            self._asked = True
+            self._send("PING")
+
+    def close(self) -> None:
+        with suppress(RedisError, OSError):
+            self._connection.disconnect()
+
+    def _send(self, *command: str) -> None:
+        with self._lock:
+            self._connection.send_command(*command, check_health=False)

@@ -1,0 +1,1 @@
+"""The Redis broker against real servers, which these tests start."""

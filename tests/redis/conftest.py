@@ -1,0 +1,73 @@
+"""One server of each kind for a whole run of the tests; each test has a prefix of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from streamy_backends.redis import from_url
+from streamy_core import Broker
+
+from ..conftest import go_without
+from .servers import HOW_TO_GET, Cluster, SentinelGroup, Server, binary
+
+KINDS: Final = ("redis", "valkey")
+
+_prefixes = itertools.count()
+
+NewBroker = Callable[..., Broker]
+
+
+def program(kind: str) -> str:
+    return binary(kind) or go_without(f"{kind}-server is missing: {HOW_TO_GET}")
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"test-{os.getpid()}-{next(_prefixes)}"
+
+
+@pytest.fixture(scope="session")
+def shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What has been started so far, by kind."""
+    started: dict[str, Any] = {}
+    yield started
+    for server in started.values():
+        server.stop()
+
+
+@pytest.fixture
+def shared(shared_servers: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """A server of this kind that other tests use, too: "redis", "valkey", "sentinel", "cluster"."""
+    makers: dict[str, Callable[[Any], Any]] = {
+        "redis": lambda folder: Server(program("redis"), folder).start(),
+        "valkey": lambda folder: Server(program("valkey"), folder).start(),
+        "sentinel": lambda folder: SentinelGroup(program("valkey"), folder),
+        "cluster": lambda folder: Cluster(program("valkey"), folder),
+        "old cluster": lambda folder: Cluster(program("redis"), folder),
+    }
+
+    def give(kind: str) -> Any:
+        if kind not in shared_servers:
+            shared_servers[kind] = makers[kind](tmp_path_factory.mktemp(kind.replace(" ", "-")))
+        return shared_servers[kind]
+
+    return give
+
+
+@pytest.fixture
+def new_broker(prefix: str) -> Iterator[NewBroker]:
+    """Makes brokers that share a log, by URL and options; closed in the end."""
+    made: list[Broker] = []
+
+    def make(url: str, **options: Any) -> Broker:
+        made.append(from_url(url, {"prefix": prefix, **options}))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.close()

