@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
@@ -17,6 +17,7 @@ from streamy_core.events import Entry, Event, Page
 from streamy_core.ids import OLDEST, make_id, new_epoch, new_nonce, sequence_of
 from streamy_core.urls import redact
 
+from .lines import Lines
 from .names import Names
 from .options import Options, Place
 from .scripts import Call, Runner, Script, passing_faults
@@ -36,6 +37,7 @@ class RedisBroker(Broker):
     """
 
     _servers: Servers
+    _lines: Lines
     _runner: Runner
     _watches: set[RedisWatch]
     _lock: threading.Lock
@@ -48,6 +50,8 @@ class RedisBroker(Broker):
         self._append = Script("append")
         self._read = Script("read")
         self._end = Script("end")
+        ages = (options.history_age, options.stream_age, options.key_age)
+        self._settings = f"{options.history} {' '.join([str(round(age * 1_000)) for age in ages])} "
         self._checked = False
         self._closed = False
         self._fork_lock = threading.Lock()
@@ -68,43 +72,41 @@ class RedisBroker(Broker):
     ) -> list[str]:
         if not events:
             return []
-        options, names = self._options, self._names
         # Without a key, one of ours: somebody else's client may try again by itself.
         key = secrets.token_hex(8) if idempotency_key is None else idempotency_key
-        args: list[Any] = [
-            new_nonce(),
-            options.history,
-            *map(_ms, (options.history_age, options.stream_age, options.key_age)),
-            *self._bell(stream_id),
-        ]
+        names, nonce = self._names, new_nonce()
+        args: list[str] = []
         for event in events:
-            args += (event.data, event.name or "", "" if event.retry is None else event.retry)
-        keys = (names.state(stream_id), names.log(stream_id), names.key(stream_id, key))
-        kind, *stored = self._write(self._append, keys, args)
-        if kind == "ended":
+            retry = "" if event.retry is None else event.retry
+            args += (f"{nonce}\n{retry}\n{event.name or ''}", event.data)
+        reply = self._write(self._append, names.for_append(stream_id, key), args)
+        if reply == "ended":
             raise StreamEnded(stream_id)
-        epoch, place, nonce, count = stored
-        return [make_id(_text(epoch), place + n, _text(nonce)) for n in range(1, count + 1)]
+        epoch, place, nonce, count = reply.split(" ")
+        before = int(place)
+        return [make_id(epoch, before + n, nonce) for n in range(1, int(count) + 1)]
 
     def end(self, stream_id: str) -> None:
-        args = [new_nonce(), _ms(self._options.stream_age), *self._bell(stream_id)]
-        self._write(self._end, (self._names.state(stream_id),), args)
+        self._write(self._end, (self._names.state(stream_id),), [new_nonce()])
 
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
         runner = self._open()
         replies = runner.read([self._reading(name, cursor, limit) for name, cursor in cursors.items()])
         # What isn't there is the same to all, and rare: streams appear, and are seldom forgotten.
-        origin = self._origin() if any(len(reply) == 1 for reply in replies) else ""
-        return {
-            name: _page(name, cursor, reply, origin)
-            for (name, cursor), reply in zip(cursors.items(), replies, strict=True)
-        }
+        origin = ""
+        pages = {}
+        for (name, cursor), reply in zip(cursors.items(), replies, strict=True):
+            if found := _Found.of(reply[0]):
+                pages[name] = found.page(name, cursor, reply)
+            else:
+                origin = origin or self._origin()
+                pages[name] = Page((), origin, gap=cursor not in (origin, OLDEST))
+        return pages
 
     def tail(self, stream_id: str) -> str:
         (reply,) = self._open().read([self._reading(stream_id, OLDEST, 0)])
-        if len(reply) == 1:
-            return self._origin()
-        return make_id(_text(reply[1]), reply[2], _text(reply[3]))
+        found = _Found.of(reply[0])
+        return found.id_at_head if found else self._origin()
 
     def watch(self) -> Watch:
         self._open()
@@ -133,6 +135,7 @@ class RedisBroker(Broker):
                 watches = list(self._watches)
             for watch in watches:
                 watch.close()
+            self._lines.drop()
             self._servers.close()
 
     @property
@@ -144,11 +147,11 @@ class RedisBroker(Broker):
         self._lock = threading.Lock()
         self._watches = set()
         self._servers = open_servers(self._place, options)
+        self._lines = Lines(
+            most=options.max_connections, timeout=options.timeout, keep=options.client is None
+        )
         self._runner = Runner(
-            self._servers,
-            connections=options.max_connections,
-            wait_replicas=options.wait_replicas,
-            timeout=options.timeout,
+            self._servers, self._lines, wait_replicas=options.wait_replicas, timeout=options.timeout
         )
         self._pid = os.getpid()  # last: another thread takes the rest to be there then
 
@@ -177,28 +180,24 @@ class RedisBroker(Broker):
         except RedisError as error:
             raise BrokerUnavailable(f"could not reach Redis: {type(error).__name__}: {error}") from error
 
-    def _bell(self, stream_id: str) -> tuple[str, str]:
-        self._open()
-        command = "SPUBLISH" if self._servers.sharded else "PUBLISH"
-        return command, self._names.bell(stream_id)
-
-    def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[Any]) -> list[Any]:
+    def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> str:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
-        reply = runner.write(Call(script, keys, ("", *args)))
-        if _text(reply[0]) == "unknown":
-            reply = runner.write(Call(script, keys, (self._epoch(), *args)))
-        return [_text(reply[0]), *reply[1:]]
+        settings = self._settings + ("SPUBLISH" if self._servers.sharded else "PUBLISH")
+        reply = _text(runner.write(script.call(keys, settings, "", *args)))
+        if reply == "unknown":
+            reply = _text(runner.write(script.call(keys, settings, self._epoch(), *args)))
+        return reply
 
     def _reading(self, stream_id: str, cursor: str, limit: int) -> Call:
-        keys = (self._names.state(stream_id), self._names.log(stream_id))
+        keys = self._names.for_read(stream_id)
         if cursor == OLDEST:
-            return Call(self._read, keys, ("", 0, "", limit))
+            return self._read.call(keys, "", 0, "", limit)
         place = sequence_of(cursor) if cursor.isascii() else None
         if place is None:
-            return Call(self._read, keys, ("?", -1, "", limit))
+            return self._read.call(keys, "?", -1, "", limit)
         epoch, _, nonce = cursor.split(".")
-        return Call(self._read, keys, (epoch or "?", place, nonce, limit))
+        return self._read.call(keys, epoch or "?", place, nonce, limit)
 
     def _origin(self) -> str:
         """The place before the first entry of a stream that isn't there."""
@@ -218,9 +217,8 @@ class RedisBroker(Broker):
         names = [self._names.stream_of(key) for key in keys]
         calls = [self._reading(name, OLDEST, 0) for name in names]
         for name, reply in zip(names, self._runner.read(calls) if calls else (), strict=True):
-            if len(reply) > 1:
-                _, epoch, head, nonce, before, _, end, *_ = reply
-                yield StreamInfo(name, head - before, make_id(_text(epoch), head, _text(nonce)), bool(end))
+            if found := _Found.of(reply[0]):
+                yield StreamInfo(name, found.head - found.before, found.id_at_head, found.end != "-")
 
 
 def _check_server(info: Mapping[str, Any], url: str, *, clustered: bool) -> None:
@@ -232,35 +230,58 @@ def _check_server(info: Mapping[str, Any], url: str, *, clustered: bool) -> None
         raise ConfigError(f"{url} is a node of a cluster: its URL begins with redis+cluster://")
 
 
-def _page(name: str, cursor: str, reply: Sequence[Any], origin: str) -> Page:
-    """The page that an answer of the script's means."""
-    if len(reply) == 1:
-        return Page((), origin, gap=cursor not in (origin, OLDEST))
-    kind, epoch, before, end = _text(reply[0]), _text(reply[1]), reply[4], _text(reply[6])
-    if kind == "over":
-        return Page((), cursor, ended=True)
-    if kind == "gap":
-        return Page((), make_id(epoch, before, _text(reply[5])), gap=True)
-    head, place = reply[2], reply[7]
-    entries = tuple(_entries(name, epoch, place, reply[8:]))
-    if end and place + len(entries) == head:
-        return Page(entries, make_id(epoch, head + 1, end), ended=True)
-    if entries:
-        return Page(entries, entries[-1].id)
-    return Page((), make_id(epoch, before, _text(reply[5])) if cursor == OLDEST else cursor)
+class _Found(NamedTuple):
+    """What a reading says of a stream: see read.lua."""
 
+    kind: str
+    epoch: str
+    head: int
+    head_nonce: str
+    before: int
+    before_nonce: str
+    end: str
+    place: int
 
-def _entries(name: str, epoch: str, place: int, flat: Sequence[Any]) -> Iterable[Entry]:
-    for at in range(0, len(flat), 4):
-        nonce, data, event_name, retry = map(_text, flat[at : at + 4])
+    @classmethod
+    def of(cls, header: str | bytes) -> _Found | None:
+        """None if there is no such stream."""
+        text = _text(header)
+        if text == "unknown":
+            return None
+        kind, epoch, head, head_nonce, before, before_nonce, end, place = text.split(" ")
+        return cls(kind, epoch, int(head), head_nonce, int(before), before_nonce, end, int(place))
+
+    @property
+    def id_at_head(self) -> str:
+        return make_id(self.epoch, self.head, self.head_nonce)
+
+    @property
+    def id_before(self) -> str:
+        """The cursor before the oldest entry that is left."""
+        return make_id(self.epoch, self.before, self.before_nonce)
+
+    def page(self, name: str, cursor: str, reply: Sequence[str | bytes]) -> Page:
+        """The page that was read behind `cursor`."""
+        if self.kind == "gap":
+            return Page((), self.id_before, gap=True)
+        if self.kind == "over":
+            return Page((), cursor, ended=True)
+        entries = tuple(
+            [self._entry(name, place, _text(reply[2 * place - 1]), _text(reply[2 * place]))
+             for place in range(1, (len(reply) + 1) // 2)]
+        )  # fmt: skip
+        if self.end != "-" and self.place + len(entries) == self.head:
+            return Page(entries, make_id(self.epoch, self.head + 1, self.end), ended=True)
+        if entries:
+            return Page(entries, entries[-1].id)
+        return Page((), self.id_before if cursor == OLDEST else cursor)
+
+    def _entry(self, name: str, place: int, meta: str, data: str) -> Entry:
+        nonce, retry, event_name = meta.split("\n")
         event = Event(data, event_name or None, int(retry) if retry else None)
-        yield Entry(make_id(epoch, place + at // 4 + 1, nonce), name, event)
+        return Entry(make_id(self.epoch, self.place + place, nonce), name, event)
 
 
-def _text(value: Any) -> str:
+def _text(value: str | bytes) -> str:
     # A client that is shared with others may decode by itself.
-    return value if isinstance(value, str) else bytes(value).decode()
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1_000)
+    return value if isinstance(value, str) else value.decode()

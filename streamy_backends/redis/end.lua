@@ -1,20 +1,21 @@
--- Ends a stream for good, and rings its bell.
+-- Ends a stream for good, and rings its bell. A state is described in append.lua.
 -- KEYS  state
--- ARGV  new epoch or '', nonce, stream age (ms), bell command, bell channel
--- Gives {'stored'}, or {'known'} if it had ended, or {'unknown'} as append does.
+-- ARGV  settings, as for append; the epoch of a new stream, or ''; nonce
+-- Gives "ended"; or "unknown", as append does.
 local state = KEYS[1]
-local epoch, ended = unpack(redis.call('HMGET', state, 'epoch', 'end'))
-if ended then
-  redis.call('PEXPIRE', state, ARGV[3])
-  return {'known'}
-end
-if not epoch then
-  if ARGV[1] == '' then
-    return {'unknown'}
+local stream_age, publish = string.match(ARGV[1], '%d+ %d+ (%d+) %d+ (%u+)')
+local found = redis.call('GET', state)
+if not found then
+  if ARGV[2] == '' then
+    return 'unknown'
   end
-  redis.call('HSET', state, 'epoch', ARGV[1], 'head', 0, 'head_nonce', '000', 'before', 0, 'before_nonce', '000')
+  found = ARGV[2] .. ' 0 000 0 000 0 -'
 end
-redis.call('HSET', state, 'end', ARGV[2])
-redis.call('PEXPIRE', state, ARGV[3])
-redis.call(ARGV[4], ARGV[5], '')
-return {'stored'}
+local begin, ended = string.match(found, '^(.+) (%S+)$')
+if ended ~= '-' then
+  redis.call('PEXPIRE', state, stream_age) -- a write, so that WAIT has something to wait for
+  return 'ended'
+end
+redis.call('SET', state, begin .. ' ' .. ARGV[3], 'PX', stream_age)
+redis.call(publish, string.gsub(state, 'state$', 'bell'), '')
+return 'ended'

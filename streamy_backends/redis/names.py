@@ -23,16 +23,18 @@ class Names(NamedTuple):
         return f"{self.prefix}:epoch"
 
     def state(self, stream_id: str) -> str:
-        """The key of a stream's hash."""
+        """The key of a stream's state."""
         return f"{self._base(stream_id)}:state"
 
-    def log(self, stream_id: str) -> str:
-        """The key of a stream's entries."""
-        return f"{self._base(stream_id)}:log"
+    def for_read(self, stream_id: str) -> tuple[str, str]:
+        """The keys of a stream's state and of its log."""
+        base = self._base(stream_id)
+        return f"{base}:state", f"{base}:log"
 
-    def key(self, stream_id: str, idempotency_key: str) -> str:
-        """The key that remembers what an append with this idempotency key has stored."""
-        return f"{self._base(stream_id)}:key:{idempotency_key}"
+    def for_append(self, stream_id: str, idempotency_key: str) -> tuple[str, str, str]:
+        """The same, and the key that remembers what was stored under this idempotency key."""
+        base = self._base(stream_id)
+        return f"{base}:state", f"{base}:log", f"{base}:key:{idempotency_key}"
 
     def bell(self, stream_id: str) -> str:
         """The channel of a stream's bell."""
@@ -40,12 +42,12 @@ class Names(NamedTuple):
 
     @property
     def all_states(self) -> str:
-        """The pattern of all streams' hashes (SCAN, glob-style)."""
+        """The pattern of all streams' states (SCAN, glob-style)."""
         prefix = "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in self.prefix)
         return f"{prefix}:{{*}}:state"
 
     def stream_of(self, state: str) -> str:
-        """The stream whose hash has this key."""
+        """The stream whose state has this key."""
         name = state[len(self.prefix) + 2 : -len("}:state")]
         for char, code in reversed(_CODES.items()):
             name = name.replace(code, char)

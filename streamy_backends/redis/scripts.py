@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -15,6 +14,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from streamy_core.errors import BrokerUnavailable
 
+from .lines import Command, Lines
 from .servers import Node, Servers
 
 
@@ -25,18 +25,17 @@ class Script:
         self.text: Final = files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
         self.sha: Final = hashlib.sha1(self.text.encode()).hexdigest()
 
+    def call(self, keys: tuple[str, ...], *args: str | int) -> Call:
+        """One run of it. The first key says where."""
+        return Call(self, keys[0], ("EVALSHA", self.sha, len(keys), *keys, *args))
+
 
 class Call(NamedTuple):
-    """One run of a script. The first key says where."""
+    """One run of a script, on the node that holds the key."""
 
     script: Script
-    keys: tuple[str, ...]
-    args: tuple[Any, ...]
-
-    @property
-    def command(self) -> tuple[Any, ...]:
-        """As a command for the server (EVALSHA)."""
-        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
+    key: str
+    command: Command
 
 
 @contextmanager
@@ -45,83 +44,64 @@ def passing_faults(doing: str) -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise BrokerUnavailable(f"could not {doing}: {type(error).__name__}: {error}") from error
+        raise _unavailable(doing, error) from error
+
+
+def _unavailable(doing: str, error: RedisError) -> BrokerUnavailable:
+    return BrokerUnavailable(f"could not {doing}: {type(error).__name__}: {error}")
 
 
 class Runner:
-    """Runs calls. Any thread; no more at once than there may be connections.
+    """Runs calls. Any thread.
 
     wait_replicas, timeout: as in Options.
     """
 
-    def __init__(self, servers: Servers, *, connections: int, wait_replicas: int, timeout: float) -> None:
+    def __init__(self, servers: Servers, lines: Lines, *, wait_replicas: int, timeout: float) -> None:
         self._servers = servers
-        self._slots = threading.BoundedSemaphore(connections)
+        self._lines = lines
         self._wait_replicas = wait_replicas
-        self._timeout = timeout
+        self._wait = [("WAIT", wait_replicas, round(timeout * 500))] if wait_replicas else []
 
     def write(self, call: Call) -> Any:
         """The answer, once as many replicas as demanded have it too. Raises BrokerUnavailable."""
-        with self._slot(), passing_faults("write to Redis"):
-            if not self._wait_replicas:
-                return self._run(self._servers.node_of(call.keys[0]), [call])[0]
-            wait = ("WAIT", self._wait_replicas, round(self._timeout * 500))
-            reply, replicas = self._run(self._servers.node_of(call.keys[0]), [call], wait)
-        if replicas < self._wait_replicas:
+        try:
+            reply, *replicas = self._run(self._servers.node_of(call.key), [call], self._wait)
+        except RedisError as error:
+            raise _unavailable("write to Redis", error) from error
+        if replicas and replicas[0] < self._wait_replicas:
             raise BrokerUnavailable(
-                f"written, but {replicas} replicas have it, and not the {self._wait_replicas} "
+                f"written, but {replicas[0]} replicas have it, and not the {self._wait_replicas} "
                 "that wait_replicas demands"
             )
         return reply
 
     def read(self, calls: Sequence[Call]) -> list[Any]:
         """The answers, in one round trip to each server. Raises BrokerUnavailable."""
-        with self._slot(), passing_faults("read from Redis"):
-            by_node: dict[int, tuple[Node, list[int]]] = {}
+        try:
+            by_node: dict[Node, list[int]] = {}
             for place, call in enumerate(calls):
-                node = self._servers.node_of(call.keys[0])
-                by_node.setdefault(id(node), (node, []))[1].append(place)
+                by_node.setdefault(self._servers.node_of(call.key), []).append(place)
             replies: list[Any] = [None] * len(calls)
-            for node, places in by_node.values():
+            for node, places in by_node.items():
                 found = self._run(node, [calls[place] for place in places])
                 for place, reply in zip(places, found, strict=True):
                     replies[place] = reply
             return replies
+        except RedisError as error:
+            raise _unavailable("read from Redis", error) from error
 
-    def _run(self, node: Node, calls: Sequence[Call], *more: tuple[Any, ...]) -> list[Any]:
-        commands = [*(call.command for call in calls), *more]
+    def _run(self, node: Node, calls: Sequence[Call], more: Sequence[Command] = ()) -> list[Any]:
+        commands = [*[call.command for call in calls], *more]
         try:
             try:
-                return _send(node, commands)
+                return self._lines.ask(node, commands)
             except NoScriptError:
-                # The server is new, or has forgotten them. None of those that it lacks has run.
-                for script in {call.script for call in calls}:
-                    node.script_load(script.text)
-                return _send(node, commands)
+                # The server is new, or has forgotten them: then none of these calls has been run.
+                texts = {call.script.text for call in calls}
+                self._lines.ask(node, [("SCRIPT", "LOAD", text) for text in texts])
+                return self._lines.ask(node, commands)
         except (MovedError, AskError, NoConnection, NoAnswer):
+            self._lines.drop()
             self._servers.look_again()
             raise
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=self._timeout):
-            raise BrokerUnavailable(
-                f"all connections to Redis have been busy for {self._timeout:g} s: raise max_connections"
-            )
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-
-def _send(node: Node, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if len(commands) == 1:
-        return [node.execute_command(*commands[0])]
-    pipeline = node.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    replies: list[Any] = pipeline.execute(raise_on_error=False)
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies

@@ -57,7 +57,7 @@ class RedisWatch(Watch):
         self._nudge, self._nudged = socket.socketpair()
         self._nudge.setblocking(False)
         self._selector.register(self._nudged, selectors.EVENT_READ)
-        self._ears: dict[int, _Ear] = {}
+        self._ears: dict[Node, _Ear] = {}
         try:
             for node in servers.nodes() if servers.sharded else [next(iter(servers.nodes()))]:
                 self._hear(node)
@@ -135,10 +135,10 @@ class RedisWatch(Watch):
         if not self._servers.sharded:
             return next(iter(self._ears.values()))
         node = self._servers.node_of(channel)
-        return self._ears.get(id(node)) or self._hear(node)
+        return self._ears.get(node) or self._hear(node)
 
     def _hear(self, node: Node) -> _Ear:
-        ear = self._ears[id(node)] = _Ear(node, sharded=self._servers.sharded, patience=self._patience)
+        ear = self._ears[node] = _Ear(node, sharded=self._servers.sharded, patience=self._patience)
         self._selector.register(ear.socket, selectors.EVENT_READ, ear)
         return ear
 
@@ -150,7 +150,6 @@ class _Ear:
         pool = node.connection_pool
         options = {name: value for name, value in pool.connection_kwargs.items() if "maint_" not in name}
         options |= {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0)}
-        self._node = node  # while it lives, no other has its id
         self._connection = pool.connection_class(**options)
         self._connection.connect()
         self._sharded = sharded

@@ -1,0 +1,97 @@
+"""Connections for commands, which are asked and answered one after another."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError, ResponseError
+
+from .servers import Node
+
+Command = tuple[Any, ...]
+
+_FRESH: Final = 1.0
+
+
+class Lines:
+    """Any thread; no more threads at once than there may be connections.
+
+    By the connection itself: redis-py's client above it would try again by itself, and it and its pool
+    cost as much again as the exchange.
+
+    most:    connections to one server.
+    timeout: seconds to wait for one that is free.
+    keep:    whether connections are kept between exchanges, or given back to the client's pool.
+    """
+
+    def __init__(self, *, most: int, timeout: float, keep: bool) -> None:
+        self._timeout = timeout
+        self._keep = keep
+        self._free: SimpleQueue[None] = SimpleQueue()  # as a semaphore, at a tenth of its price
+        for _ in range(most):
+            self._free.put(None)
+        self._idle: defaultdict[Node, deque[tuple[Any, float]]] = defaultdict(deque)
+
+    def ask(self, node: Node, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands at once and read all answers. Raises the first error among them: RedisError."""
+        try:
+            self._free.get(timeout=self._timeout)
+        except Empty:
+            raise NoConnection(
+                f"all connections have been busy for {self._timeout:g} s: raise max_connections"
+            ) from None
+        try:
+            connection = self._take(node)
+            try:
+                connection.send_packed_command(connection.pack_commands(commands))
+                replies = [_reply(connection) for _ in commands]
+            except BaseException:
+                connection.disconnect()  # what is still to come must not answer anything else
+                raise
+            finally:
+                self._give_back(node, connection)
+        finally:
+            self._free.put(None)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply
+        return replies
+
+    def drop(self) -> None:
+        """Give all idle connections back to their pools."""
+        for node in list(self._idle):
+            for connection, _ in self._idle.pop(node, ()):
+                node.connection_pool.release(connection)
+
+    def _take(self, node: Node) -> Any:
+        try:
+            connection, since = self._idle[node].pop()
+        except IndexError:
+            return node.connection_pool.get_connection()
+        if time.monotonic() - since > _FRESH:
+            # A server that was restarted has closed it, or it has been cut meanwhile.
+            try:
+                is_sound = not connection.can_read()
+            except (RedisError, OSError):
+                is_sound = False
+            if not is_sound:
+                connection.disconnect()  # it connects again when something is sent
+        return connection
+
+    def _give_back(self, node: Node, connection: Any) -> None:
+        if self._keep:
+            self._idle[node].append((connection, time.monotonic()))
+        else:
+            node.connection_pool.release(connection)
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
