@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -12,6 +13,7 @@ from streamy_core import StreamManager
 from .floor import payload
 
 app = Flask(__name__)
+app.config["STREAMY_BROKER_URL"] = os.environ.get("BROKER_URL", "memory://")
 app.config["STREAMY_BROKER_OPTIONS"] = {"history": 5_000}
 sse = StreamManager(app)
 

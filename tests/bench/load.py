@@ -52,15 +52,15 @@ class Crowd:
             if self._until in self._clients[fd].recv(65536):
                 waiting.discard(fd)
 
-    def watch(self, expected: int, limit: float, sample: int = 20) -> Seen:
-        """Spin until so many deliveries have come, or `limit` seconds are over."""
+    def watch(self, expected: int, limit: float, sample: int = 20, spin: bool = True) -> Seen:
+        """Spin, or sleep, until so many deliveries have come, or `limit` seconds are over."""
         sampled = set(list(self._clients)[:: max(1, len(self._clients) // sample)])
         latencies: list[float] = []
         buffer = bytearray(1 << 20)
         view = memoryview(buffer)
         seen, first, last, end = 0, 0.0, 0.0, time.monotonic() + limit
         while seen < expected and time.monotonic() < end:
-            for fd, _ in self._poll.poll(0):
+            for fd, _ in self._poll.poll(0 if spin else 0.1):
                 size = self._clients[fd].recv_into(view)
                 assert size, "a client was closed"
                 now = time.monotonic()

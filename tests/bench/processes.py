@@ -21,13 +21,14 @@ class Server:
 
     took = 0.0
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, **environment: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self._process = subprocess.Popen(
             [part.format(port=self.port) for part in command],
             preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
             stderr=subprocess.DEVNULL,
+            env=os.environ | environment,
         )
         deadline = time.monotonic() + 20
         while True:
@@ -82,16 +83,22 @@ def floor() -> Server:
     return Server(sys.executable, "-m", "tests.bench.floor", "{port}")
 
 
-def streamy() -> Server:
+def streamy(**environment: str) -> Server:
     """An ordinary Flask app on one gunicorn worker with four threads."""
     return Server(
         *(sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "4", "--backlog", "4096"),
         *("-b", "0.0.0.0:{port}", "tests.bench.app:app"),
+        **environment,
     )
 
 
 def prepare() -> None:
     """Keep the load off the server's core, and allow many descriptors."""
     os.sched_setaffinity(0, {LOAD_CORE})
+    allow_many_files()
+
+
+def allow_many_files() -> None:
+    """As many descriptors as there may be, here and in what is started."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

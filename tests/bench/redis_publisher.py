@@ -1,0 +1,36 @@
+"""Publishes from a process of its own: `python -m tests.bench.redis_publisher URL KIND COUNT RATE`.
+
+KIND is "bare", for PUBLISH by redis-py to the channel "bench", or "streamy", for `send_event` to the
+stream "s0". What is sent is the time at which it is.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import redis
+
+from streamy_core import StreamManager
+
+from .floor import payload
+
+
+def main(url: str, kind: str, count: int, rate: float) -> None:
+    """Publish so many, so many a second."""
+    publish: Callable[[str], object]
+    if kind == "bare":
+        client = redis.Redis.from_url(url)
+        publish = lambda text: client.publish("bench", text)  # noqa: E731
+    else:
+        sse = StreamManager(broker=url)
+        publish = lambda text: sse.send_event("s0", text)  # noqa: E731
+    start = time.monotonic()
+    for number in range(count):
+        time.sleep(max(0.0, start + number / rate - time.monotonic()))
+        publish(payload())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
