@@ -113,6 +113,18 @@ class Watch(ABC):
         """
 
 
+@runtime_checkable
+class BringsEntries(Protocol):
+    """A capability of a watch: its bells bring the entries along, so that they needn't be read."""
+
+    def brought(self, stream_id: str, cursor: str) -> Page | None:
+        """What the bells that `wait` has named brought for this stream, once; for the waiting thread.
+
+        A page as `Broker.read` gives for this cursor, but it may end before the log does. None if
+        the bells don't tell all, without a hole, that lies behind the cursor: then it is to be read.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
     """A line in a list of streams. `last` is the newest entry's id; `entries` how many are left."""

@@ -19,9 +19,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .broker import Broker, Watch
+from .broker import BringsEntries, Broker, Watch
 from .errors import BrokerUnavailable, Closed
-from .events import CONTROL, END, GAP
+from .events import CONTROL, END, GAP, Page
 from .retry import RetryPolicy, pause_after
 from .window import Chunk, Frame, Window, WindowLimits, frames_of
 
@@ -71,6 +71,7 @@ class Hub:
     _changed: set[str]  # streams whose feed has come or gone
     _watched: set[str]  # what the watch knows; the hub's thread's own
     _watch: Watch | None
+    _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
     _health: Health
 
@@ -211,6 +212,7 @@ class Hub:
         self._changed = set()
         self._watched = set()
         self._watch = None
+        self._brought = None
         self._thread = None
         self._health = Health()
         self._pid = os.getpid()  # last: another thread takes the rest to be there then
@@ -236,6 +238,7 @@ class Hub:
 
     def _start_watching(self, watch: Watch) -> None:
         self._watched.clear()
+        self._brought = watch.brought if isinstance(watch, BringsEntries) else None
         with self._lock:
             self._watch = watch
             self._changed.update(self._feeds)
@@ -296,7 +299,7 @@ class Hub:
             if not heads:
                 continue
             wakes: dict[Wake, None] = {}
-            for name, frames in self.read(heads).items():
+            for name, frames in self._frames_behind(heads).items():
                 if not frames:
                     continue
                 grown.add(name)
@@ -308,6 +311,17 @@ class Hub:
             for wake in wakes:
                 self._wake(wake)
         return grown
+
+    def _frames_behind(self, heads: dict[str, str]) -> dict[str, list[Frame]]:
+        """A page of each stream's frames: those that bells brought, and the others from the log."""
+        if self._brought is None:
+            return self.read(heads)
+        brought: dict[str, list[Frame]] = {}
+        for name, head in heads.items():
+            if (page := self._brought(name, head)) is not None:
+                brought[name] = frames_of(name, head, page)
+        missing = {name: head for name, head in heads.items() if name not in brought}
+        return {**brought, **self.read(missing)} if missing else brought
 
     def _wake(self, wake: Wake) -> None:
         try:

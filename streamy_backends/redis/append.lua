@@ -43,6 +43,7 @@ for i = 3, #ARGV, 2 do
   head = head + 1
   redis.call('XADD', log, string.format('%d-%d', head, now), 'm', ARGV[i], 'd', ARGV[i + 1])
 end
+local nonce_before = head_nonce
 head_nonce = string.match(ARGV[3], '^[^\n]+')
 if is_new then
   redis.call('PEXPIRE', log, history_age)
@@ -79,5 +80,7 @@ local stored = string.format('%s %d %s %d', epoch, place, head_nonce, head - pla
 redis.call('SET', state, string.format('%s %d %s %d %s %d -',
   epoch, head, head_nonce, before, before_nonce, oldest), 'PX', stream_age)
 redis.call('SET', key, stored, 'PX', key_age)
-redis.call(publish, string.gsub(state, 'state$', 'bell'), '')
+-- The bell brings the entries along: 'epoch place nonce', what they lie behind, and then theirs. NUL is in none.
+local brought = epoch .. ' ' .. place .. ' ' .. nonce_before .. '\0' .. table.concat(ARGV, '\0', 3)
+redis.call(publish, string.gsub(state, 'state$', 'bell'), #brought <= 8192 and brought or '')
 return stored

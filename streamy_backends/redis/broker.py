@@ -13,10 +13,11 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from streamy_core.broker import Broker, StreamInfo, Watch
 from streamy_core.errors import BrokerUnavailable, Closed, ConfigError, StreamEnded
-from streamy_core.events import Entry, Event, Page
+from streamy_core.events import Event, Page
 from streamy_core.ids import OLDEST, make_id, new_epoch, new_nonce, sequence_of
 from streamy_core.urls import redact
 
+from .entries import decode, encode, text_of
 from .lines import Lines
 from .names import Names
 from .options import Options, Place
@@ -77,8 +78,7 @@ class RedisBroker(Broker):
         names, nonce = self._names, new_nonce()
         args: list[str] = []
         for event in events:
-            retry = "" if event.retry is None else event.retry
-            args += (f"{nonce}\n{retry}\n{event.name or ''}", event.data)
+            args += encode(event, nonce)
         reply = self._write(self._append, names.for_append(stream_id, key), args)
         if reply == "ended":
             raise StreamEnded(stream_id)
@@ -184,9 +184,9 @@ class RedisBroker(Broker):
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
         settings = self._settings + ("SPUBLISH" if self._servers.sharded else "PUBLISH")
-        reply = _text(runner.write(script.call(keys, settings, "", *args)))
+        reply = text_of(runner.write(script.call(keys, settings, "", *args)))
         if reply == "unknown":
-            reply = _text(runner.write(script.call(keys, settings, self._epoch(), *args)))
+            reply = text_of(runner.write(script.call(keys, settings, self._epoch(), *args)))
         return reply
 
     def _reading(self, stream_id: str, cursor: str, limit: int) -> Call:
@@ -210,10 +210,10 @@ class RedisBroker(Broker):
             pipeline = node.pipeline(transaction=False)
             pipeline.set(self._names.epoch, new_epoch(), nx=True)
             pipeline.get(self._names.epoch)
-            return _text(pipeline.execute()[1])
+            return text_of(pipeline.execute()[1])
 
     def _streams_of(self, node: Node) -> Iterable[StreamInfo]:
-        keys = [_text(key) for key in node.scan_iter(match=self._names.all_states, count=1_000)]
+        keys = [text_of(key) for key in node.scan_iter(match=self._names.all_states, count=1_000)]
         names = [self._names.stream_of(key) for key in keys]
         calls = [self._reading(name, OLDEST, 0) for name in names]
         for name, reply in zip(names, self._runner.read(calls) if calls else (), strict=True):
@@ -245,7 +245,7 @@ class _Found(NamedTuple):
     @classmethod
     def of(cls, header: str | bytes) -> _Found | None:
         """None if there is no such stream."""
-        text = _text(header)
+        text = text_of(header)
         if text == "unknown":
             return None
         kind, epoch, head, head_nonce, before, before_nonce, end, place = text.split(" ")
@@ -266,22 +266,9 @@ class _Found(NamedTuple):
             return Page((), self.id_before, gap=True)
         if self.kind == "over":
             return Page((), cursor, ended=True)
-        entries = tuple(
-            [self._entry(name, place, _text(reply[2 * place - 1]), _text(reply[2 * place]))
-             for place in range(1, (len(reply) + 1) // 2)]
-        )  # fmt: skip
+        entries = decode(name, self.epoch, self.place, reply[1:])
         if self.end != "-" and self.place + len(entries) == self.head:
             return Page(entries, make_id(self.epoch, self.head + 1, self.end), ended=True)
         if entries:
             return Page(entries, entries[-1].id)
         return Page((), self.id_before if cursor == OLDEST else cursor)
-
-    def _entry(self, name: str, place: int, meta: str, data: str) -> Entry:
-        nonce, retry, event_name = meta.split("\n")
-        event = Event(data, event_name or None, int(retry) if retry else None)
-        return Entry(make_id(self.epoch, self.place + place, nonce), name, event)
-
-
-def _text(value: str | bytes) -> str:
-    # A client that is shared with others may decode by itself.
-    return value if isinstance(value, str) else value.decode()

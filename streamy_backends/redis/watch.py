@@ -22,15 +22,21 @@ from redis.retry import Retry
 
 from streamy_core.broker import Watch
 from streamy_core.errors import Closed
+from streamy_core.events import Entry, Page
+from streamy_core.ids import make_id
 
+from .entries import decode, text_of
 from .names import Names
 from .scripts import passing_faults
 from .servers import Node, Servers
 
-_RINGS: Final = {b"message", b"smessage", b"subscribe", b"ssubscribe"}
+_RINGS: Final = {b"message", b"smessage"}
+_CONFIRMS: Final = {b"subscribe", b"ssubscribe"}
 """A stream is named when its subscription is confirmed, too: a bell may have rung before."""
 
 _LEAVES: Final = {b"unsubscribe", b"sunsubscribe"}
+_MOST_LETTERS: Final = 100
+_MOST_AT_ONCE: Final = 1_000
 
 
 class RedisWatch(Watch):
@@ -51,6 +57,7 @@ class RedisWatch(Watch):
         self._waiting = threading.Lock()
         self._streams: dict[bytes, str] = {}  # by channel
         self._rung: set[str] = set()
+        self._brought: dict[str, list[bytes] | None] = {}  # None: not all of it
         self._interrupted = False
         self._closed = False
         self._selector = selectors.DefaultSelector()
@@ -78,6 +85,7 @@ class RedisWatch(Watch):
             if not self._closed and self._streams.pop(channel.encode(), None) is not None:
                 self._ear_for(channel).unsubscribe(channel)
                 self._rung.discard(stream_id)
+                self._brought.pop(stream_id, None)
 
     def wait(self, timeout: float | None) -> Collection[str]:
         end = None if timeout is None else time.monotonic() + timeout
@@ -93,6 +101,15 @@ class RedisWatch(Watch):
                         return rung
                 with passing_faults("listen to Redis"):
                     self._listen(left)
+
+    def brought(self, stream_id: str, cursor: str) -> Page | None:
+        """See BringsEntries."""
+        with self._lock:
+            letters = self._brought.pop(stream_id, None)
+        try:
+            return _page(stream_id, cursor, letters) if letters else None
+        except (ValueError, IndexError):  # somebody else's words
+            return None
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -115,21 +132,37 @@ class RedisWatch(Watch):
 
     def _listen(self, timeout: float | None) -> None:
         """Wait until something can be heard, or it is time to ask. Raises RedisError."""
+        ears = list(self._ears.values())
         nap = min(self._patience if timeout is None else timeout, self._patience)
-        for key, _ in self._selector.select(nap):
-            if key.data is None:
-                self._nudged.recv(4096)
-            else:
-                self._note(key.data.messages())
+        ready = {
+            key.data for key, _ in self._selector.select(0 if any(ear.has_more for ear in ears) else nap)
+        }
+        if None in ready:
+            self._nudged.recv(4096)
         now = time.monotonic()
-        for ear in list(self._ears.values()):
+        for ear in ears:
+            if ear in ready or ear.has_more:
+                self._note(ear.messages())
             ear.check(now)
 
     def _note(self, messages: Iterable[list[Any]]) -> None:
         with self._lock:
-            for kind, channel, *_ in messages:
-                if kind in _RINGS and (stream_id := self._streams.get(channel)) is not None:
+            for kind, channel, content in messages:
+                stream_id = self._streams.get(channel)
+                if stream_id is None:
+                    continue
+                if kind in _CONFIRMS:
                     self._rung.add(stream_id)
+                elif kind in _RINGS:
+                    self._rung.add(stream_id)
+                    self._keep(stream_id, content)
+
+    def _keep(self, stream_id: str, content: bytes) -> None:
+        letters = self._brought.setdefault(stream_id, [])
+        if letters is None or not content or len(letters) >= _MOST_LETTERS:
+            self._brought[stream_id] = None
+        else:
+            letters.append(content)
 
     def _ear_for(self, channel: str) -> _Ear:
         if not self._servers.sharded:
@@ -157,6 +190,7 @@ class _Ear:
         self._lock = threading.Lock()
         self._heard_at = time.monotonic()
         self._asked = False
+        self.has_more = False  # read from the socket, which no selector tells
         self._leaving: Counter[bytes] = Counter()  # channels, until the server confirms
 
     @property
@@ -174,15 +208,17 @@ class _Ear:
 
     def messages(self) -> list[list[Any]]:
         """What has come, each as its kind and what it is about."""
-        found = []
+        found: list[list[Any]] = []
         with self._lock:
-            while self._connection.can_read(timeout=0):
+            while len(found) < _MOST_AT_ONCE and self._connection.can_read(timeout=0):
                 message = self._connection.read_response()
                 self._heard_at, self._asked = time.monotonic(), False
-                if isinstance(message, list):
-                    found.append(message)
-                    if message[0] in _LEAVES:
-                        self._has_left(message[1])
+                if not isinstance(message, list) or len(message) != 3:
+                    continue  # a PONG
+                found.append(message)
+                if message[0] in _LEAVES:
+                    self._has_left(message[1])
+        self.has_more = len(found) == _MOST_AT_ONCE
         return found
 
     def _has_left(self, channel: bytes) -> None:
@@ -209,3 +245,21 @@ class _Ear:
     def _send(self, *command: str) -> None:
         with self._lock:
             self._connection.send_command(*command, check_health=False)
+
+
+def _page(stream_id: str, cursor: str, letters: Iterable[bytes]) -> Page | None:
+    """What these say, one behind the other, of what lies behind the cursor; None if they don't meet it."""
+    entries: list[Entry] = []
+    meets = False
+    for letter in letters:
+        begin, *texts = letter.split(b"\0")
+        epoch, place, nonce = text_of(begin).split(" ")
+        more = decode(stream_id, epoch, int(place), texts)
+        if make_id(epoch, int(place), nonce) == cursor:
+            entries += more
+            meets, cursor = True, more[-1].id
+        elif more[-1].id == cursor:
+            meets = True  # it has been read already
+        elif meets:
+            return None
+    return Page(tuple(entries), cursor) if meets else None

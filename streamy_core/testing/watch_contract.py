@@ -9,9 +9,10 @@ from contextlib import suppress
 
 import pytest
 
-from ..broker import Broker, Watch
+from ..broker import BringsEntries, Broker, Watch
 from ..errors import Closed
-from .reading import DEADLINE, events, wait_for_bell
+from ..events import Page
+from .reading import DEADLINE, events, read, wait_for_bell
 
 
 class WatchContract:
@@ -54,6 +55,24 @@ class WatchContract:
         watch.add("news")
         broker.append("news", events("a"))
         wait_for_bell(watch, "news")
+
+    def test_what_bells_bring_along_is_what_the_log_holds(self, broker: Broker) -> None:
+        (cursor,) = broker.append("news", events("before"))
+        watch = broker.watch()
+        watch.add("news")
+        broker.append("news", events("a", "b"))
+        if not isinstance(watch, BringsEntries):
+            return
+        page: Page | None = None
+        end = time.monotonic() + DEADLINE
+        while not (page and page.entries) and (left := end - time.monotonic()) > 0:
+            watch.wait(left)
+            page = watch.brought("news", cursor)
+            assert page is None or page == read(broker, "news", cursor, len(page.entries) or 1), (
+                "what a bell brought is not what the log holds behind the cursor"
+            )
+            broker.append("news", events("more"))
+        assert watch.brought("news", cursor) is None, "what has been given once is given no more"
 
     def test_wait_returns_after_its_timeout(self, broker: Broker) -> None:
         watch = broker.watch()
