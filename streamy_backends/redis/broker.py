@@ -109,11 +109,15 @@ class RedisBroker(Broker):
         return found.id_at_head if found else self._origin()
 
     def watch(self) -> Watch:
-        self._open()
+        runner = self._open()
         with passing_faults("listen to Redis"):
-            watch = RedisWatch(
-                self._servers, self._names, patience=self._options.timeout, on_close=self._watches.discard
-            )
+            try:
+                watch = RedisWatch(
+                    self._servers, self._names, patience=self._options.timeout, on_close=self._watches.discard
+                )
+            except RedisError:
+                runner.look_again()
+                raise
         with self._lock:
             self._watches.add(watch)
         if self._closed:

@@ -91,6 +91,11 @@ class Runner:
         except RedisError as error:
             raise _unavailable("read from Redis", error) from error
 
+    def look_again(self) -> None:
+        """Something was not where it was looked for. Raises RedisError."""
+        self._lines.drop()
+        self._servers.look_again()
+
     def _run(self, node: Node, calls: Sequence[Call], more: Sequence[Command] = ()) -> list[Any]:
         commands = [*[call.command for call in calls], *more]
         try:
@@ -102,6 +107,7 @@ class Runner:
                 self._lines.ask(node, [("SCRIPT", "LOAD", text) for text in texts])
                 return self._lines.ask(node, commands)
         except (MovedError, AskError, NoConnection, NoAnswer):
-            self._lines.drop()
-            self._servers.look_again()
+            # ASK isn't followed: on the node that a slot is moving to, a script may not use keys that
+            # aren't there yet (Redis cluster specification, TRYAGAIN). It is a matter of moments.
+            self.look_again()
             raise

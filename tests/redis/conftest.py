@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -20,6 +21,7 @@ KINDS: Final = ("redis", "valkey")
 _prefixes = itertools.count()
 
 NewBroker = Callable[..., Broker]
+OwnServer = Callable[..., Server]
 
 
 def program(kind: str) -> str:
@@ -71,3 +73,17 @@ def new_broker(prefix: str) -> Iterator[NewBroker]:
     yield make
     for broker in made:
         broker.close()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[OwnServer]:
+    """Makes servers of the test's own, with these settings; not started yet, and stopped in the end."""
+    made: list[Server] = []
+
+    def make(*settings: str, kind: str = "valkey") -> Server:
+        made.append(Server(program(kind), tmp_path / f"server-{len(made)}", *settings))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import select
 import shutil
 import socket
+import ssl
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -136,11 +139,11 @@ class SentinelGroup:
 
 
 class Cluster:
-    """Three primaries that share the slots."""
+    """Three primaries that share the slots. more: settings."""
 
-    def __init__(self, program: str, folder: Path) -> None:
-        settings = ("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000")
-        self.nodes = [Server(program, folder / str(n), *settings) for n in range(3)]
+    def __init__(self, program: str, folder: Path, *more: str) -> None:
+        own = ("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000")
+        self.nodes = [Server(program, folder / str(n), *own, *more) for n in range(3)]
         try:
             self._unite()
         except BaseException:
@@ -168,3 +171,59 @@ class Cluster:
 def _is_whole(node: Server) -> bool:
     info = node.client.execute_command("CLUSTER", "INFO")
     return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
+
+
+class TlsFront:
+    """TLS before a server that has none of its own: decrypts what comes, and passes it on.
+
+    certificate: a PEM file with a certificate and its key.
+    handshakes:  how many connections have come by TLS so far.
+    """
+
+    def __init__(self, server: Server, certificate: Path) -> None:
+        self.handshakes = 0
+        self._target = ("127.0.0.1", server.port)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def stop(self) -> None:
+        """Take no more, and wait until all who came have gone."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(DEADLINE)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._serve, args=(client,)))
+            self._threads[-1].start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        try:
+            with (
+                plain,
+                self._context.wrap_socket(plain, server_side=True) as client,
+                socket.create_connection(self._target, DEADLINE) as server,
+            ):
+                self.handshakes += 1
+                _pass_on(client, server)
+        except OSError:  # it was no TLS, or one side is gone
+            pass
+
+
+def _pass_on(client: ssl.SSLSocket, server: socket.socket) -> None:
+    while True:
+        ready = [client] if client.pending() else select.select([client, server], [], [])[0]
+        for source in ready:
+            data = source.recv(65_536)
+            if not data:
+                return
+            (server if source is client else client).sendall(data)
