@@ -53,7 +53,6 @@ class RedisBroker(Broker):
         self._end = Script("end")
         ages = (options.history_age, options.stream_age, options.key_age)
         self._settings = f"{options.history} {' '.join([str(round(age * 1_000)) for age in ages])} "
-        self._checked = False
         self._closed = False
         self._fork_lock = threading.Lock()
         self._start()
@@ -148,6 +147,7 @@ class RedisBroker(Broker):
 
     def _start(self) -> None:
         options = self._options
+        self._checked = False
         self._lock = threading.Lock()
         self._watches = set()
         self._servers = open_servers(self._place, options)

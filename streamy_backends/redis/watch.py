@@ -89,18 +89,25 @@ class RedisWatch(Watch):
 
     def wait(self, timeout: float | None) -> Collection[str]:
         end = None if timeout is None else time.monotonic() + timeout
+        is_last = False
         with self._waiting:
-            while True:
-                with self._lock:
-                    if self._closed:
-                        raise Closed("this watch has been closed")
-                    left = None if end is None else end - time.monotonic()
-                    if self._rung or self._interrupted or (left is not None and left <= 0):
-                        self._interrupted = False
-                        rung, self._rung = self._rung, set()
-                        return rung
+            while (rung := self._rung_by_now()) is None and not is_last:
+                left = None if end is None else max(0.0, end - time.monotonic())
+                is_last = left == 0
                 with passing_faults("listen to Redis"):
                     self._listen(left)
+        return rung or ()
+
+    def _rung_by_now(self) -> set[str] | None:
+        """None if there is nothing to return for."""
+        with self._lock:
+            if self._closed:
+                raise Closed("this watch has been closed")
+            if not (self._rung or self._interrupted):
+                return None
+            self._interrupted = False
+            rung, self._rung = self._rung, set()
+            return rung
 
     def brought(self, stream_id: str, cursor: str) -> Page | None:
         """See BringsEntries."""
