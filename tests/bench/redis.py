@@ -93,20 +93,25 @@ def bare_latency(server: Server, count: int) -> list[float]:
 
 
 def our_latency(server: Server, count: int) -> list[float]:
-    with streamy(BROKER_URL=server.url) as worker, Crowd(worker.port, ["/stream?id=s0"]) as crowd:
-        with publisher(server, "streamy", count, 200):
-            return crowd.watch(count, limit=60, spin=False).latencies
+    with (
+        streamy(BROKER_URL=server.url) as worker,
+        Crowd(worker.port, ["/stream?id=s0"]) as crowd,
+        publisher(server, "streamy", count, 200),
+    ):
+        return crowd.watch(count, limit=60, spin=False).latencies
 
 
 def commands(server: Server, clients: int, events: int) -> float:
     """Commands that the server is sent for one event, to so many clients of one worker."""
-    with streamy(BROKER_URL=server.url) as worker:
-        with Crowd(worker.port, ["/stream?id=s0"] * clients, hosts=4) as crowd:
-            before = calls(server)
-            worker.get(f"/publish?streams=1&n={events}&rate=50")
-            seen = crowd.watch(clients * events, limit=60)
-            assert seen.deliveries == clients * events
-            return (calls(server) - before) / events
+    with (
+        streamy(BROKER_URL=server.url) as worker,
+        Crowd(worker.port, ["/stream?id=s0"] * clients, hosts=4) as crowd,
+    ):
+        before = calls(server)
+        worker.get(f"/publish?streams=1&n={events}&rate=50")
+        seen = crowd.watch(clients * events, limit=60)
+        assert seen.deliveries == clients * events
+        return (calls(server) - before) / events
 
 
 def calls(server: Server) -> int:
