@@ -1,6 +1,6 @@
 """Server-Sent Events for Flask, with the backend chosen by one config line."""
 
-from .broker import Broker, ListsStreams, StreamInfo, Watch
+from .broker import BringsEntries, Broker, ListsStreams, StreamInfo, Watch
 from .errors import (
     BackendConflict,
     BackendUnusable,
@@ -32,6 +32,7 @@ __all__ = [
     "OLDEST",
     "BackendConflict",
     "BackendUnusable",
+    "BringsEntries",
     "Broker",
     "BrokerUnavailable",
     "Closed",

@@ -1,6 +1,7 @@
 """The one interface a backend implements: an append-only log per stream, plus a doorbell.
 
-The log is the truth; the bell only says "look again". A lost bell costs a delay, never an event.
+The log is the truth; the bell says "look again", and may bring along what there is to see. A lost
+bell costs a delay, never an event.
 
 Every method may be called from any thread. For a passing fault (the backend is away, slow, or
 restarting) a method raises BrokerUnavailable and nothing else; whether to try again is decided by

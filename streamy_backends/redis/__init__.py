@@ -1,7 +1,7 @@
 """`redis://`, `rediss://`, `unix://`, and with `+sentinel` or `+cluster` behind: streams in Redis or Valkey.
 
 Needs the extra `redis`. Each stream is a Redis stream whose ids are Streamy's own sequence, and a
-small hash that says where it begins, where it is, and whether it has ended. Everything that changes
+small text that says where it begins, where it is, and whether it has ended. Everything that changes
 a stream is one script on the server, so that it happens whole or not at all.
 """
 

@@ -176,7 +176,8 @@ class RedisBroker(Broker):
     def _check_servers(self) -> None:
         try:
             for node in self._servers.nodes():
-                _check_server(node.info("server"), self._url, clustered=self._place.kind == "cluster")
+                _check_server(node.info("server"), self._url, clustered=self._servers.clustered)
+                _warn_of_eviction(node.info("memory"), self._url)
         except AuthenticationError as error:
             raise ConfigError(f"{self._url} refuses the login: {error}") from error
         except NoPermissionError:
@@ -230,8 +231,20 @@ def _check_server(info: Mapping[str, Any], url: str, *, clustered: bool) -> None
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if "valkey_version" not in info and numbers < _OLDEST_VERSION:
         raise ConfigError(f"{url} is Redis {version}, and 6.2 or newer is needed, or Valkey")
-    if info.get("redis_mode") == "cluster" and not clustered:
+    mode = info.get("redis_mode") or info.get("server_mode")  # Valkey's word
+    if mode == "cluster" and not clustered:
         raise ConfigError(f"{url} is a node of a cluster: its URL begins with redis+cluster://")
+
+
+def _warn_of_eviction(info: Mapping[str, Any], url: str) -> None:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if info.get("maxmemory", 0) and policy != "noeviction":
+        logger.warning(
+            "%s has maxmemory-policy %s: when memory is short it drops streams, and their ends, which "
+            "clients are told of by a gap at best; set it to noeviction",
+            url,
+            policy,
+        )
 
 
 class _Found(NamedTuple):

@@ -24,7 +24,7 @@ class Lines:
     By the connection itself: redis-py's client above it would try again by itself, and it and its pool
     cost as much again as the exchange.
 
-    most:    connections to one server.
+    most:    connections in use at once.
     timeout: seconds to wait for one that is free.
     keep:    whether connections are kept between exchanges, or given back to the client's pool.
     """

@@ -33,7 +33,7 @@ class Options:
     key_age:         seconds for which an idempotency key is remembered.
     wait_replicas:   publishing succeeds only when so many replicas have the entry.
     timeout:         seconds to wait for a connection or an answer.
-    max_connections: the most connections to one server, beside the one for bells.
+    max_connections: the most connections that are in use at once, beside those for bells.
     client:          a redis.Redis or redis.RedisCluster to share; it is left open when the broker closes.
     """
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 from redis.sentinel import Sentinel
+
+from streamy_core.errors import ConfigError
 
 from .options import Options, Place
 
@@ -23,8 +27,9 @@ Node = Any
 class Servers(ABC):
     """Any thread. All of it may raise RedisError, but for `close`."""
 
+    clustered = False
     sharded = False
-    """Whether bells are rung on the channel's own node."""
+    """Whether bells are rung on the channel's own node. Known when `nodes` has been asked for."""
 
     @abstractmethod
     def node_of(self, key: str) -> Node:
@@ -60,9 +65,11 @@ def open_servers(place: Place, options: Options) -> Servers:
     if place.kind == "cluster":
         return Cluster(lambda: _cluster(place, driver))
     if place.kind == "sentinel":
-        timeouts = {name: driver[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
+        login = ("username", "password", "db")
+        to_sentinels = {name: value for name, value in driver.items() if name not in login}
+        to_sentinels |= place.sentinel_driver
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-            place.hosts, sentinel_kwargs={**timeouts, **place.sentinel_driver}, **driver
+            place.hosts, sentinel_kwargs=to_sentinels, **driver
         )
         return OneServer(sentinel.master_for(place.service))
     if place.path:
@@ -79,7 +86,10 @@ def _cluster(place: Place, driver: dict[str, Any]) -> Any:
 def _shared(client: Any) -> Servers:
     if isinstance(client, RedisCluster):
         return Cluster(lambda: client, owned=False)
-    return OneServer(client, owned=False)
+    if isinstance(client, redis.Redis):
+        return OneServer(client, owned=False)
+    kind = type(client).__name__
+    raise ConfigError(f"redis option 'client' is a redis.Redis or a redis.RedisCluster, not {kind}")
 
 
 class OneServer(Servers):
@@ -109,23 +119,28 @@ _SHARDED_SINCE: Final = 7
 class Cluster(Servers):
     """Keys by their slots. The client is made when it is first needed, because that connects."""
 
-    def __init__(self, connect: Any, *, owned: bool = True) -> None:
+    clustered = True
+
+    def __init__(self, connect: Callable[[], Any], *, owned: bool = True) -> None:
         self._connect = connect
         self._owned = owned
         self._lock = threading.Lock()
         self._client: Any = None
 
     def node_of(self, key: str) -> Node:
-        client = self._connected()
-        return client.get_redis_connection(client.get_node_from_key(key))
+        with _as_redis_errors():
+            client = self._connected()
+            return client.get_redis_connection(client.get_node_from_key(key))
 
     def nodes(self) -> Iterable[Node]:
-        client = self._connected()
-        return [client.get_redis_connection(node) for node in client.get_primaries()]
+        with _as_redis_errors():
+            client = self._connected()
+            return [client.get_redis_connection(node) for node in client.get_primaries()]
 
     def look_again(self) -> None:
         if self._client is not None:
-            self._client.nodes_manager.initialize()
+            with _as_redis_errors():
+                self._client.nodes_manager.initialize()
 
     def close(self) -> None:
         if self._owned and self._client is not None:
@@ -134,11 +149,18 @@ class Cluster(Servers):
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = self._connect()
-                try:
-                    found = self._client.get_default_node().redis_connection.info("server")
-                    version = str(found.get("valkey_version") or found["redis_version"])
-                    self.sharded = int(version.split(".")[0]) >= _SHARDED_SINCE
-                except (RedisError, KeyError, ValueError):
-                    self.sharded = True
+                client = self._connect()
+                info = client.get_default_node().redis_connection.info("server")
+                version = str(info.get("valkey_version") or info["redis_version"])
+                self.sharded = int(version.split(".")[0]) >= _SHARDED_SINCE
+                self._client = client
             return self._client
+
+
+@contextmanager
+def _as_redis_errors() -> Iterator[None]:
+    """What redis-py raises where it finds no cluster isn't one of its RedisErrors."""
+    try:
+        yield
+    except RedisClusterException as error:
+        raise NoConnection(f"{type(error).__name__}: {error}") from error
