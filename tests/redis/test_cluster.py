@@ -12,7 +12,7 @@ from redis.crc import key_slot
 
 from streamy_core import Broker, BrokerUnavailable, StreamManager
 from streamy_core.retry import FixedDelay
-from streamy_core.testing.reading import data_of, events, eventually, read_all
+from streamy_core.testing.reading import data_of, events, eventually, read, read_all
 
 from .conftest import NewBroker, program
 from .servers import Cluster, Server
@@ -143,3 +143,28 @@ def test_bells_need_a_connection_to_each_node_or_one_where_they_reach_all(
         for n in range(50):
             watch.add(f"stream-{n}")
         eventually(lambda: listening() == ears, f"{ears} connections that listen, and no more")
+
+
+def test_a_cluster_that_is_away_is_a_passing_fault(new_broker: NewBroker, cluster: Cluster) -> None:
+    cluster.stop()
+    broker = new_broker(cluster.url, timeout=1)
+    calls: list[Callable[[], object]] = [
+        lambda: broker.append("news", events("a")),
+        lambda: broker.end("news"),
+        lambda: broker.tail("news"),
+        lambda: read(broker, "news"),
+        lambda: broker.watch(),
+    ]
+    for call in calls:
+        with pytest.raises(BrokerUnavailable):
+            call()
+
+
+def test_a_cluster_that_goes_away_is_a_passing_fault(broker: Broker, cluster: Cluster) -> None:
+    broker.append("news", events("a"))
+    cluster.stop()
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable):
+            broker.append("news", events("b"))
+        with pytest.raises(BrokerUnavailable):
+            broker.watch()
