@@ -74,3 +74,26 @@ class _FaultyWatch(Watch):
             raise BrokerUnavailable("the broker is away")
         rung = self._watch.wait(timeout)
         return () if self._broker.deaf else rung
+
+
+class BringingBroker(FaultyBroker):
+    """One whose bells bring the entries along, unless they are `lost`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = False
+
+    def watch(self) -> Watch:
+        self._fail_if_away()
+        return _BringingWatch(self, MemoryBroker.watch(self))
+
+
+class _BringingWatch(_FaultyWatch):
+    _broker: BringingBroker
+
+    def brought(self, stream_id: str, cursor: str) -> Page | None:
+        return (
+            None
+            if self._broker.lost
+            else MemoryBroker.read(self._broker, {stream_id: cursor}, 100)[stream_id]
+        )

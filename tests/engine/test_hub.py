@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -12,11 +13,12 @@ from streamy_backends.memory import Limits
 from streamy_core import Closed, Event
 from streamy_core import window as window_module
 from streamy_core.hub import PAGE, Hub
+from streamy_core.retry import FixedDelay
 from streamy_core.testing.reading import events, eventually
 from streamy_core.window import WindowLimits
 
 from .conftest import Follower
-from .doubles import FaultyBroker
+from .doubles import BringingBroker, FaultyBroker
 
 Follow = Callable[..., Follower]
 
@@ -214,3 +216,34 @@ def test_a_reader_that_can_not_be_woken_keeps_no_others_from_it(broker: FaultyBr
     follower = Follower(hub, "news")
     broker.append("news", events("a"))
     follower.wait_for("a")
+
+
+@pytest.fixture
+def bringing() -> Iterator[tuple[BringingBroker, Follower]]:
+    """A broker whose bells bring entries, and a follower of "news" that the hub has begun to serve."""
+    with BringingBroker() as broker, closing(Hub(broker, retry=FixedDelay(0.01))) as hub:
+        follower = Follower(hub, "news")
+        broker.append("news", events("first"))
+        follower.wait_for("first")
+        broker.reads.clear()
+        yield broker, follower
+        follower.leave()
+
+
+def test_what_a_bell_has_brought_is_not_read(bringing: tuple[BringingBroker, Follower]) -> None:
+    broker, follower = bringing
+    for data in "abc":
+        broker.append("news", events(data))
+    follower.wait_for("first", "a", "b", "c")
+    assert broker.reads == []
+
+
+def test_what_no_bell_has_brought_is_read(bringing: tuple[BringingBroker, Follower]) -> None:
+    broker, follower = bringing
+    broker.lost = True
+    broker.append("news", events("a"))
+    follower.wait_for("first", "a")
+    broker.lost = False
+    broker.append("news", events("b"))
+    follower.wait_for("first", "a", "b")
+    assert len(broker.reads) == 1
