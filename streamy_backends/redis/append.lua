@@ -24,16 +24,24 @@ if found[1] then
   head, before, oldest = tonumber(head), tonumber(before), tonumber(oldest)
 elseif epoch == '' then
   return 'unknown'
-else
-  redis.call('DEL', log) -- of a history whose state is lost
 end
 if ended ~= '-' then
   return 'ended'
 end
+-- The first write has to be one that is refused when memory is full: what follows one that isn't, is not refused.
+if not found[1] then
+  redis.call('SET', state, epoch .. ' 0 000 0 000 0 -')
+  local lost = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  if lost then -- of a history whose state is lost: whoever was in it, or before it, is to be told
+    head = tonumber(string.match(lost[1], '^%d+'))
+    before = head
+    redis.call('DEL', log)
+  end
+end
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local is_new = redis.call('PEXPIRE', log, history_age) == 0 -- or has expired, or was evicted
+local is_new = redis.call('EXISTS', log) == 0 -- or has expired, or was evicted
 if is_new then
   before, before_nonce, oldest = head, head_nonce, now
 end
@@ -45,9 +53,7 @@ for i = 3, #ARGV, 2 do
 end
 local nonce_before = head_nonce
 head_nonce = string.match(ARGV[3], '^[^\n]+')
-if is_new then
-  redis.call('PEXPIRE', log, history_age)
-end
+redis.call('PEXPIRE', log, history_age)
 
 -- What is beyond the count goes in batches; what is too old goes at once, a thousand at most each time.
 local first, young = before + 1, now - history_age
@@ -59,7 +65,8 @@ for _ = 1, 10 do
     break
   end
   for _, entry in ipairs(redis.call('XRANGE', log, string.format('%d', first), '+', 'COUNT', 100)) do
-    oldest = tonumber(string.match(entry[1], '-(%d+)'))
+    local at, time = string.match(entry[1], '(%d+)-(%d+)')
+    first, oldest = tonumber(at), tonumber(time)
     if oldest >= young or first == head then
       break
     end
@@ -71,8 +78,8 @@ for _ = 1, 10 do
 end
 if first > before + 1 then
   before = first - 1
-  local last_dropped = redis.call('XRANGE', log, string.format('%d', before), '+', 'COUNT', 1)[1]
-  before_nonce = string.match(last_dropped[2][2], '^[^\n]+')
+  local last_dropped = redis.call('XRANGE', log, string.format('%d', before), string.format('%d', before))[1]
+  before_nonce = last_dropped and string.match(last_dropped[2][2], '^[^\n]+') or '000'
   redis.call('XTRIM', log, 'MINID', string.format('%d', first))
 end
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from streamy_core.broker import Broker, StreamInfo, Watch
 from streamy_core.errors import BrokerUnavailable, Closed, ConfigError, StreamEnded
@@ -91,21 +91,21 @@ class RedisBroker(Broker):
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
         runner = self._open()
         replies = runner.read([self._reading(name, cursor, limit) for name, cursor in cursors.items()])
-        # What isn't there is the same to all, and rare: streams appear, and are seldom forgotten.
-        origin = ""
+        epoch = ""
         pages = {}
         for (name, cursor), reply in zip(cursors.items(), replies, strict=True):
             if found := _Found.of(reply[0]):
                 pages[name] = found.page(name, cursor, reply)
             else:
-                origin = origin or self._origin()
+                epoch = epoch or self._epoch()
+                origin = _origin(epoch, reply[0])
                 pages[name] = Page((), origin, gap=cursor not in (origin, OLDEST))
         return pages
 
     def tail(self, stream_id: str) -> str:
         (reply,) = self._open().read([self._reading(stream_id, OLDEST, 0)])
         found = _Found.of(reply[0])
-        return found.id_at_head if found else self._origin()
+        return found.id_at_head if found else _origin(self._epoch(), reply[0])
 
     def watch(self) -> Watch:
         runner = self._open()
@@ -152,7 +152,9 @@ class RedisBroker(Broker):
         self._watches = set()
         self._servers = open_servers(self._place, options)
         self._lines = Lines(
-            most=options.max_connections, timeout=options.timeout, keep=options.client is None
+            most=min(options.max_connections, self._servers.most_connections),
+            timeout=options.timeout,
+            keep=options.client is None,
         )
         self._runner = Runner(
             self._servers, self._lines, wait_replicas=options.wait_replicas, timeout=options.timeout
@@ -178,11 +180,11 @@ class RedisBroker(Broker):
             for node in self._servers.nodes():
                 _check_server(node.info("server"), self._url, clustered=self._servers.clustered)
                 _warn_of_eviction(node.info("memory"), self._url)
-        except AuthenticationError as error:
-            raise ConfigError(f"{self._url} refuses the login: {error}") from error
         except NoPermissionError:
             pass  # then it will be seen whether it can do what is needed
         except RedisError as error:
+            if reason := _refusal(error):
+                raise ConfigError(f"{self._url} {reason}: {error}") from error
             raise BrokerUnavailable(f"could not reach Redis: {type(error).__name__}: {error}") from error
 
     def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> str:
@@ -204,18 +206,15 @@ class RedisBroker(Broker):
         epoch, _, nonce = cursor.split(".")
         return self._read.call(keys, epoch or "?", place, nonce, limit)
 
-    def _origin(self) -> str:
-        """The place before the first entry of a stream that isn't there."""
-        return make_id(self._epoch(), 0, _NO_NONCE)
-
     def _epoch(self) -> str:
         """The epoch of new streams: the same for all, so that their joint cursors stay short."""
         with passing_faults("read from Redis"):
-            node = self._servers.node_of(self._names.epoch)
-            pipeline = node.pipeline(transaction=False)
-            pipeline.set(self._names.epoch, new_epoch(), nx=True)
-            pipeline.get(self._names.epoch)
-            return text_of(pipeline.execute()[1])
+            key = self._names.epoch
+            node = self._servers.node_of(key)
+            (epoch,) = self._lines.ask(node, [("GET", key)])
+            if epoch is None:
+                _, epoch = self._lines.ask(node, [("SET", key, new_epoch(), "NX"), ("GET", key)])
+            return text_of(epoch)
 
     def _streams_of(self, node: Node) -> Iterable[StreamInfo]:
         keys = [text_of(key) for key in node.scan_iter(match=self._names.all_states, count=1_000)]
@@ -226,14 +225,31 @@ class RedisBroker(Broker):
                 yield StreamInfo(name, found.head - found.before, found.id_at_head, found.end != "-")
 
 
+def _origin(epoch: str, header: str | bytes) -> str:
+    """The place before the first entry of a stream that isn't there: see read.lua."""
+    return make_id(epoch, int(text_of(header).removeprefix("unknown ")), _NO_NONCE)
+
+
 def _check_server(info: Mapping[str, Any], url: str, *, clustered: bool) -> None:
     version = str(info.get("redis_version", ""))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if "valkey_version" not in info and numbers < _OLDEST_VERSION:
         raise ConfigError(f"{url} is Redis {version}, and 6.2 or newer is needed, or Valkey")
     mode = info.get("redis_mode") or info.get("server_mode")  # Valkey's word
+    if mode == "sentinel":
+        raise ConfigError(f"{url} is a sentinel: its URL begins with redis+sentinel://")
     if mode == "cluster" and not clustered:
         raise ConfigError(f"{url} is a node of a cluster: its URL begins with redis+cluster://")
+
+
+def _refusal(error: RedisError) -> str | None:
+    """What a server has against us, if it is there. By the text: redis-py wraps what nodes have said."""
+    text = f"{type(error).__name__}: {error}"
+    if any(word in text for word in ("AuthenticationError", "WRONGPASS", "NOAUTH", "username-password pair")):
+        return "refuses the login"
+    if "luster mode is not enabled" in text:
+        return "is no cluster: its URL begins with redis://"
+    return "can't be used" if isinstance(error, ResponseError) else None
 
 
 def _warn_of_eviction(info: Mapping[str, Any], url: str) -> None:
@@ -263,7 +279,7 @@ class _Found(NamedTuple):
     def of(cls, header: str | bytes) -> _Found | None:
         """None if there is no such stream."""
         text = text_of(header)
-        if text == "unknown":
+        if text.startswith("unknown "):
             return None
         kind, epoch, head, head_nonce, before, before_nonce, end, place = text.split(" ")
         return cls(kind, epoch, int(head), head_nonce, int(before), before_nonce, end, int(place))

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 _CODES: Final = {"%": "%25", "{": "%7B", "}": "%7D"}
 _ENCODED: Final = str.maketrans(_CODES)
+_KEY_ENCODED: Final = str.maketrans({"%": "%25", ":": "%3A"})  # so that none ends like another kind's name
 
 
 class Names(NamedTuple):
@@ -34,7 +35,7 @@ class Names(NamedTuple):
     def for_append(self, stream_id: str, idempotency_key: str) -> tuple[str, str, str]:
         """The same, and the key that remembers what was stored under this idempotency key."""
         base = self._base(stream_id)
-        return f"{base}:state", f"{base}:log", f"{base}:key:{idempotency_key}"
+        return f"{base}:state", f"{base}:log", f"{base}:key:{idempotency_key.translate(_KEY_ENCODED)}"
 
     def bell(self, stream_id: str) -> str:
         """The channel of a stream's bell."""

@@ -48,7 +48,8 @@ class Options:
     client: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.prefix or set(self.prefix) & set("{}"):
+        prefix: object = self.prefix
+        if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
             raise ConfigError(f"redis option 'prefix' is text without braces, not {self.prefix!r}")
         for name in ("history", "max_connections", "wait_replicas"):
             value = getattr(self, name)
@@ -86,6 +87,7 @@ class Place:
 
 def parse(url: str, options: Mapping[str, Any]) -> tuple[Place, Options]:
     """What the URL and the options say; options win. Raises ConfigError."""
+    _refuse_a_torn_login(url)
     given: dict[str, Any] = {**options_of(url), **options}
     ours = {option.name: _convert(option.name, given.pop(option.name))
             for option in fields(Options) if option.name in given}  # fmt: skip
@@ -98,6 +100,14 @@ def parse(url: str, options: Mapping[str, Any]) -> tuple[Place, Options]:
             raise ConfigError(f"redis has no option {name!r}; it has {known}")
         driver[name] = _converted(name, value, DRIVER_OPTIONS[name])
     return _place(url, driver, sentinel), Options(**ours)
+
+
+def _refuse_a_torn_login(url: str) -> None:
+    """A `/`, `?` or `#` in a password ends it for who reads the URL, who may show the rest."""
+    query = options_of(url)  # which refuses what is no URL at all
+    parts = urlsplit(url)
+    if any("@" in text for text in (parts.path, parts.fragment, *query)):
+        raise ConfigError(f"{redact(url)!r} can't be read: percent-encode what is special in its login")
 
 
 def _place(url: str, driver: dict[str, Any], sentinel: dict[str, Any]) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ class Servers(ABC):
     """Any thread. All of it may raise RedisError, but for `close`."""
 
     clustered = False
+    most_connections = 2**31
     sharded = False
     """Whether bells are rung on the channel's own node. Known when `nodes` has been asked for."""
 
@@ -71,7 +72,7 @@ def open_servers(place: Place, options: Options) -> Servers:
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
             place.hosts, sentinel_kwargs=to_sentinels, **driver
         )
-        return OneServer(sentinel.master_for(place.service))
+        return OneServer(sentinel.master_for(place.service), others=sentinel.sentinels)
     if place.path:
         return OneServer(redis.Redis(unix_socket_path=place.path, **driver))
     ((host, port),) = place.hosts
@@ -95,9 +96,12 @@ def _shared(client: Any) -> Servers:
 class OneServer(Servers):
     """All keys on one server."""
 
-    def __init__(self, client: Node, *, owned: bool = True) -> None:
+    def __init__(self, client: Node, *, owned: bool = True, others: Sequence[Node] = ()) -> None:
         self._client = client
         self._owned = owned
+        self._others = others  # that have to be closed with it
+        if not owned:
+            self.most_connections = client.connection_pool.max_connections
 
     def node_of(self, key: str) -> Node:
         return self._client
@@ -110,7 +114,8 @@ class OneServer(Servers):
 
     def close(self) -> None:
         if self._owned:
-            self._client.close()
+            for client in (self._client, *self._others):
+                client.close()
 
 
 _SHARDED_SINCE: Final = 7

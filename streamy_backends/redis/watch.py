@@ -197,6 +197,7 @@ class _Ear:
         self._lock = threading.Lock()
         self._heard_at = time.monotonic()
         self._asked = False
+        self._closed = False
         self.has_more = False  # read from the socket, which no selector tells
         self._leaving: Counter[bytes] = Counter()  # channels, until the server confirms
 
@@ -217,7 +218,8 @@ class _Ear:
         """What has come, each as its kind and what it is about."""
         found: list[list[Any]] = []
         with self._lock:
-            while len(found) < _MOST_AT_ONCE and self._connection.can_read(timeout=0):
+            # A connection that is closed would open itself again.
+            while not self._closed and len(found) < _MOST_AT_ONCE and self._connection.can_read(timeout=0):
                 message = self._connection.read_response()
                 self._heard_at, self._asked = time.monotonic(), False
                 if not isinstance(message, list) or len(message) != 3:
@@ -246,11 +248,14 @@ class _Ear:
             self._send("PING")
 
     def close(self) -> None:
-        with suppress(RedisError, OSError):
+        with self._lock, suppress(RedisError, OSError):
+            self._closed = True
             self._connection.disconnect()
 
     def _send(self, *command: str) -> None:
         with self._lock:
+            if self._closed:
+                raise NoConnection("it has been closed")
             self._connection.send_command(*command, check_health=False)
 
 

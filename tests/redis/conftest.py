@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from streamy_backends.redis import from_url
-from streamy_core import Broker
+from streamy_core import Broker, FixedDelay, RetryPolicy, StreamManager
 
 from ..conftest import go_without
 from .servers import HOW_TO_GET, Cluster, SentinelGroup, Server, binary
@@ -21,6 +22,7 @@ KINDS: Final = ("redis", "valkey")
 _prefixes = itertools.count()
 
 NewBroker = Callable[..., Broker]
+NewManager = Callable[..., StreamManager]
 OwnServer = Callable[..., Server]
 
 
@@ -73,6 +75,20 @@ def new_broker(prefix: str) -> Iterator[NewBroker]:
     yield make
     for broker in made:
         broker.close()
+
+
+@pytest.fixture
+def new_manager(new_broker: NewBroker) -> Iterator[NewManager]:
+    """Makes managers, each with a broker of its own by URL and options; they try again for seconds."""
+    with ExitStack() as to_close:
+
+        def make(url: str, *, retry: RetryPolicy | None = None, **options: Any) -> StreamManager:
+            broker = new_broker(url, **options)
+            return to_close.enter_context(
+                StreamManager(broker=broker, retry=retry or FixedDelay(0.05, retries=150))
+            )
+
+        yield make
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import select
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -79,6 +80,15 @@ class Server:
             self._process.kill()
             self._process.wait(DEADLINE)
             self._process = None
+
+    def pause(self) -> None:
+        """Have it stand still, connections and all, until `resume` (SIGSTOP)."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it, and forget it."""

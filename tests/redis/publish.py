@@ -1,0 +1,17 @@
+"""A script outside of Flask: `python -m tests.redis.publish URL STREAM COUNT` publishes so many events."""
+
+from __future__ import annotations
+
+import sys
+
+from streamy_core import StreamManager
+
+
+def main(url: str, stream: str, count: str) -> None:
+    with StreamManager(broker=url) as sse:
+        for number in range(int(count)):
+            sse.send_event(stream, f"script {number}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

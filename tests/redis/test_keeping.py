@@ -1,0 +1,414 @@
+"""What is kept, for how long, and under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from streamy_backends.redis.names import Names
+from streamy_core import Broker, ListsStreams, StreamEnded, StreamInfo
+from streamy_core.ids import sequence_of
+from streamy_core.testing.contract import AWKWARD_NAMES
+from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell
+
+from .conftest import KINDS, NewBroker
+from .servers import Cluster, Server
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest, shared: Callable[[str], Any]) -> Server:
+    found: Server = shared(request.param)
+    return found
+
+
+Keeping = Callable[..., Broker]
+
+
+@pytest.fixture
+def keeping(server: Server, new_broker: NewBroker) -> Keeping:
+    """Makes a broker that keeps what these options say."""
+    return lambda **options: new_broker(server.url, **options)
+
+
+def kept(broker: Broker, name: str = "news") -> list[str]:
+    return data_of(read_all(broker, name))
+
+
+def listed(broker: Broker) -> dict[str, StreamInfo]:
+    assert isinstance(broker, ListsStreams)
+    return {info.stream_id: info for info in broker.streams()}
+
+
+# -- by count
+
+
+@pytest.mark.parametrize("history", [1, 7, 8, 40])
+def test_at_least_the_history_is_kept_and_at_most_an_eighth_more(keeping: Keeping, history: int) -> None:
+    broker = keeping(history=history)
+    for n in range(1, 2 * history + 20):
+        broker.append("news", events(str(n)))
+        found = kept(broker)
+        assert min(n, history) <= len(found) <= history + history // 8
+        assert found == [str(place) for place in range(n - len(found) + 1, n + 1)]
+
+
+def test_a_batch_that_is_longer_than_the_history_leaves_its_newest(keeping: Keeping) -> None:
+    broker = keeping(history=10)
+    broker.append("news", events("before"))
+    broker.append("news", events(*map(str, range(100))))
+    assert kept(broker) == [str(n) for n in range(90, 100)]
+
+
+def test_the_gap_begins_exactly_where_something_is_missing(keeping: Keeping) -> None:
+    broker = keeping(history=16)
+    ids = [broker.append("news", events(str(n)))[0] for n in range(50)]
+    missing = 50 - len(kept(broker))
+    assert [read(broker, "news", cursor).gap for cursor in ids] == [
+        place < missing - 1 for place in range(50)
+    ]
+
+
+def test_batches_are_trimmed_to_the_same_exact_gap(keeping: Keeping) -> None:
+    broker = keeping(history=16)
+    ids = [one for n in range(20) for one in broker.append("news", events(*[f"{n} {m}" for m in range(5)]))]
+    missing = 100 - len(kept(broker))
+    assert [read(broker, "news", cursor).gap for cursor in ids] == [
+        place < missing - 1 for place in range(100)
+    ]
+
+
+def test_a_list_says_how_many_are_left(keeping: Keeping) -> None:
+    broker = keeping(history=8)
+    ids = [broker.append("news", events(str(n)))[0] for n in range(30)]
+    assert listed(broker) == {"news": StreamInfo("news", len(kept(broker)), ids[-1], ended=False)}
+
+
+# -- by age
+
+
+def test_what_is_too_old_goes_when_the_stream_is_written_to(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.5)
+    old, young = broker.append("news", events("old"))[0], ["old"]
+
+    def old_has_gone() -> bool:
+        young.append(str(len(young)))
+        broker.append("news", events(young[-1]))
+        return "old" not in kept(broker)
+
+    eventually(old_has_gone, "the old entry gone")
+    left = kept(broker)
+    assert left == young[-len(left) :]
+    assert len(left) > 1, "so many were written within the age"
+    assert read(broker, "news", old).gap == (young[1] not in left)
+
+
+def test_the_gap_of_what_was_too_old_is_exact(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.2)
+    ids = [broker.append("news", events("0"))[0]]
+
+    def some_have_gone() -> bool:
+        ids.extend(broker.append("news", events(str(len(ids)))))
+        return len(kept(broker)) < len(ids) - 3
+
+    eventually(some_have_gone, "the oldest entries gone")
+    missing = len(ids) - len(kept(broker))
+    gaps = [read(broker, "news", cursor).gap for cursor in ids[: missing + 1]]
+    assert gaps == [place < missing - 1 for place in range(missing + 1)]
+
+
+def test_an_idle_streams_entries_go_by_themselves(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.2)
+    broker.append("news", events("a", "b"))
+    eventually(lambda: kept(broker) == [], "the entries gone")
+
+
+def test_a_reader_that_had_all_of_an_idle_stream_loses_no_place(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.5)
+    first, last = broker.append("news", events("a", "b"))
+    eventually(lambda: kept(broker) == [], "the entries gone")
+    assert (read(broker, "news", first).gap, read(broker, "news", last).gap) == (True, False)
+    broker.append("news", events("c"))
+    assert (read(broker, "news", first).gap, read(broker, "news", last).gap) == (True, False)
+    assert data_of(read_all(broker, "news", last)) == ["c"]
+
+
+def test_a_stream_whose_entries_have_gone_goes_on_counting(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.5)
+    ids = broker.append("news", events("a", "b"))
+    eventually(lambda: kept(broker) == [], "the entries gone")
+    ids += broker.append("news", events("c"))
+    assert [sequence_of(one) for one in ids] == [1, 2, 3]
+
+
+def test_an_end_outlives_its_streams_entries(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.2)
+    (last,) = broker.append("news", events("a"))
+    broker.end("news")
+    eventually(lambda: kept(broker) == [], "the entries gone")
+    assert read(broker, "news", last).ended
+    with pytest.raises(StreamEnded):
+        broker.append("news", events("b"))
+
+
+# -- forgetting
+
+
+def test_an_idle_stream_is_forgotten_and_its_cursors_are_gaps(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.2, stream_age=0.2)
+    (last,) = broker.append("news", events("a"))
+    eventually(lambda: listed(broker) == {}, "the stream forgotten")
+    assert read(broker, "news", last).gap
+    broker.append("news", events("b"))
+    assert read(broker, "news", last).gap
+    assert kept(broker) == ["b"]
+
+
+def test_an_end_is_forgotten_with_its_stream(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.2, stream_age=0.2)
+    broker.end("news")
+    eventually(lambda: listed(broker) == {}, "the stream forgotten")
+    assert len(broker.append("news", events("a"))) == 1
+
+
+def test_a_stream_that_is_written_to_is_not_forgotten(keeping: Keeping) -> None:
+    broker = keeping(history_age=0.6, stream_age=0.6)
+    broker.append("idle", events("a"))
+    ids = broker.append("busy", events("a"))
+
+    def idle_has_gone() -> bool:
+        ids.extend(broker.append("busy", events("a")))
+        return "idle" not in listed(broker)
+
+    eventually(idle_has_gone, "the idle stream forgotten")
+    assert [sequence_of(one) for one in ids] == list(range(1, len(ids) + 1))
+
+
+def test_a_key_is_remembered_for_its_age_and_no_longer(server: Server, keeping: Keeping, prefix: str) -> None:
+    broker = keeping(key_age=0.5)
+    broker.append("news", events("a"), idempotency_key="k")
+    broker.append("news", events("a"), idempotency_key="k")
+    assert kept(broker) == ["a"]
+    eventually(lambda: not server.client.exists(f"{prefix}:{{news}}:key:k"), "the key forgotten")
+    broker.append("news", events("a"), idempotency_key="k")
+    assert kept(broker) == ["a", "a"]
+
+
+def fill(broker: Broker) -> None:
+    """Everything that leaves keys behind."""
+    broker.append("news", events("a"))
+    broker.append("news", events(*map(str, range(30))), idempotency_key="k")
+    broker.append("news", events("b"), idempotency_key="k")
+    broker.append("ended", events("a"))
+    broker.end("ended")
+    broker.end("ended")
+    broker.end("ended before it began")
+    broker.tail("nobody")
+    read(broker, "nobody")
+
+
+def ages(server: Server, prefix: str) -> dict[str, int]:
+    """All keys under the prefix, and in how many milliseconds each goes; -1: never."""
+    keys = server.client.scan_iter(f"{prefix}:*", 1_000)
+    return {key.decode().removeprefix(f"{prefix}:"): server.client.pttl(key) for key in keys}
+
+
+def test_everything_but_the_epoch_goes_some_day(server: Server, keeping: Keeping, prefix: str) -> None:
+    broker = keeping(history=5, history_age=100, stream_age=1_000, key_age=10)
+    fill(broker)
+    found = ages(server, prefix)
+    assert found.pop("epoch") == -1
+    limits = {"log": 100_000, "state": 1_000_000, "key": 10_000}
+    for key, left in found.items():
+        most = limits[key.rpartition("}:")[2].partition(":")[0]]
+        assert most / 2 < left <= most, key
+    assert {key for key in found if ":key:" not in key} == {
+        "{news}:state", "{news}:log", "{ended}:state", "{ended}:log", "{ended before it began}:state",
+    }  # fmt: skip
+
+
+def test_an_idle_prefix_leaves_nothing_but_its_epoch(server: Server, keeping: Keeping, prefix: str) -> None:
+    fill(keeping(history_age=0.2, stream_age=0.2, key_age=0.2))
+    eventually(lambda: list(ages(server, prefix)) == ["epoch"], "everything else gone")
+
+
+def test_reading_leaves_nothing_but_an_epoch(server: Server, keeping: Keeping, prefix: str) -> None:
+    broker = keeping()
+    broker.tail("nobody")
+    read(broker, "nobody")
+    broker.watch().add("nobody")
+    assert list(ages(server, prefix)) == ["epoch"]
+
+
+# -- prefixes
+
+
+@pytest.fixture
+def neighbours(server: Server, prefix: str, new_broker: NewBroker) -> tuple[Broker, Broker]:
+    """Brokers on one server whose prefixes are alike."""
+    return new_broker(server.url, prefix=prefix), new_broker(server.url, prefix=f"{prefix}:news")
+
+
+def test_what_is_published_under_another_prefix_is_not_there(neighbours: tuple[Broker, Broker]) -> None:
+    mine, theirs = neighbours
+    theirs.append("news", events("theirs"))
+    assert kept(mine) == []
+    mine.append("news", events("mine"))
+    assert (kept(mine), kept(theirs)) == (["mine"], ["theirs"])
+    mine.end("news")
+    assert not read(theirs, "news").ended
+
+
+def test_a_key_under_another_prefix_is_another_key(neighbours: tuple[Broker, Broker]) -> None:
+    for broker in neighbours:
+        broker.append("news", events("a"), idempotency_key="k")
+    assert [kept(broker) for broker in neighbours] == [["a"], ["a"]]
+
+
+def test_a_cursor_under_another_prefix_is_a_gap(neighbours: tuple[Broker, Broker]) -> None:
+    mine, theirs = neighbours
+    (cursor,) = theirs.append("news", events("theirs"))
+    mine.append("news", events("mine"))
+    assert read(mine, "news", cursor).gap
+
+
+def test_a_bell_under_another_prefix_is_not_heard(neighbours: tuple[Broker, Broker]) -> None:
+    mine, theirs = neighbours
+    watch = mine.watch()
+    watch.add("news")
+    watch.add("other")
+    wait_for_bell(watch, "news", "other")  # named when they are added, too
+    theirs.append("news", events("theirs"))
+    mine.append("other", events("mine"))
+    heard: set[str] = set()
+    eventually(lambda: heard.update(watch.wait(0.1)) or heard, "a bell")
+    assert heard == {"other"}
+
+
+@pytest.mark.parametrize("glob", ["a*[b]", "a?", "[^a]", "\\", "*", "a-z", "[a-z]", "^", "ä 🎈"])
+def test_streams_of_another_prefix_are_not_listed(
+    server: Server, new_broker: NewBroker, prefix: str, glob: str
+) -> None:
+    prefixes = [f"{prefix}{end}" for end in (glob, "ab", "aXb", "a", "", "c", "\\a*[b]")]
+    brokers = [new_broker(server.url, prefix=one) for one in dict.fromkeys(prefixes)]
+    for place, broker in enumerate(brokers):
+        broker.append(f"news-{place}", events("a"))
+    assert [list(listed(broker)) for broker in brokers] == [[f"news-{n}"] for n in range(len(brokers))]
+
+
+# -- lists
+
+
+@pytest.fixture(params=["redis", "valkey", "sentinel", "cluster", "old cluster"])
+def anywhere(
+    request: pytest.FixtureRequest, shared: Callable[[str], Any], new_broker: NewBroker
+) -> Iterator[Broker]:
+    """A broker on every kind of server."""
+    return new_broker(shared(request.param).url)
+
+
+def test_all_streams_are_listed_by_name_ended_ones_too(anywhere: Broker) -> None:
+    last = {name: anywhere.append(name, events("a", "b"))[-1] for name in ("c", "a", "b")}
+    for n in range(20):
+        last[f"n{n:02}"] = anywhere.append(f"n{n:02}", events("a", "b"))[-1]
+    anywhere.end("b")
+    anywhere.end("never begun")
+    assert isinstance(anywhere, ListsStreams)
+    found = list(anywhere.streams())
+    never = next(info for info in found if info.stream_id == "never begun")
+    assert (never.entries, never.ended) == (0, True)
+    assert [info for info in found if info is not never] == [
+        StreamInfo(name, 2, last[name], ended=name == "b") for name in sorted(last)
+    ]
+    assert [info.stream_id for info in found] == sorted([*last, "never begun"])
+
+
+def test_streams_are_listed_by_the_names_they_were_given(anywhere: Broker) -> None:
+    for name in AWKWARD_NAMES:
+        anywhere.append(name, events("a"))
+    assert sorted(listed(anywhere)) == sorted(AWKWARD_NAMES)
+
+
+def test_a_stream_is_listed_once_whatever_its_idempotency_keys(anywhere: Broker) -> None:
+    for name in ("news", "news}:key:", "key:{news"):
+        for key in ("}:state", ":state", "{x}:state"):
+            anywhere.append(name, events("a"), idempotency_key=key)
+    assert isinstance(anywhere, ListsStreams)
+    assert [info.stream_id for info in anywhere.streams()] == ["key:{news", "news", "news}:key:"]
+
+
+# -- names
+
+texts = st.text(st.sampled_from("{}%:*ab257BDkeystlog\u00e4🎈 "), min_size=1, max_size=12)
+prefixes = texts.filter(lambda text: not set(text) & set("{}"))
+keys = st.text(st.sampled_from("{}:keystalogb"), max_size=12)
+
+
+def all_names(names: Names, stream_id: str, key: str) -> list[str]:
+    """All keys and channels of a stream."""
+    found = {*names.for_read(stream_id), *names.for_append(stream_id, key), names.state(stream_id)}
+    return [*found, names.bell(stream_id)]
+
+
+@unhurried
+@given(prefixes, texts, texts, keys, keys)
+@example("p", "a", "a}", "", "")
+@example("p", "{", "%7B", "", "")
+@example("p", "a", "a}:key:", "}:state", "")
+@example("p", "%7B", "%257B", "", "")
+def test_two_streams_share_no_key(prefix: str, stream: str, other: str, key: str, other_key: str) -> None:
+    assume(stream != other)
+    names = Names(prefix)
+    mine, theirs = all_names(names, stream, key), all_names(names, other, other_key)
+    assert not set(mine) & set(theirs)
+    assert names.epoch not in {*mine, *theirs}
+
+
+@unhurried
+@given(prefixes, texts, keys)
+def test_a_streams_keys_are_four(prefix: str, stream: str, key: str) -> None:
+    assert len(set(all_names(Names(prefix), stream, key))) == 4
+
+
+@unhurried
+@given(prefixes, texts, keys)
+@example("p", "}", "")
+@example("p", "{}", "")
+def test_all_keys_of_a_stream_are_on_one_node(prefix: str, stream: str, key: str) -> None:
+    assert len({key_slot(name.encode()) for name in all_names(Names(prefix), stream, key)}) == 1
+
+
+@unhurried
+@given(prefixes, prefixes, texts, texts, keys, keys)
+@example("p", "p:a", "a", "a", "", "")
+def test_two_prefixes_share_no_key(
+    prefix: str, other_prefix: str, stream: str, other: str, key: str, other_key: str
+) -> None:
+    assume(prefix != other_prefix)
+    mine, theirs = Names(prefix), Names(other_prefix)
+    assert not {mine.epoch, *all_names(mine, stream, key)} & {
+        theirs.epoch, *all_names(theirs, other, other_key)
+    }  # fmt: skip
+
+
+@unhurried
+@given(prefixes, texts)
+def test_a_stream_is_known_by_its_state(prefix: str, stream: str) -> None:
+    names = Names(prefix)
+    assert names.stream_of(names.state(stream)) == stream
+
+
+def test_a_clusters_streams_are_spread(shared: Callable[[str], Any], new_broker: NewBroker) -> None:
+    cluster: Cluster = shared("cluster")
+    broker = new_broker(cluster.url)
+    before = [node.client.dbsize() for node in cluster.nodes]
+    for n in range(30):
+        broker.append(f"news-{n}", events("a"))
+    assert all(node.client.dbsize() > old for node, old in zip(cluster.nodes, before, strict=True))
+    assert len(listed(broker)) == 30
