@@ -217,7 +217,7 @@ class RedisBroker(Broker):
             return text_of(epoch)
 
     def _streams_of(self, node: Node) -> Iterable[StreamInfo]:
-        keys = [text_of(key) for key in node.scan_iter(match=self._names.all_states, count=1_000)]
+        keys = sorted({text_of(key) for key in node.scan_iter(match=self._names.all_states, count=1_000)})
         names = [self._names.stream_of(key) for key in keys]
         calls = [self._reading(name, OLDEST, 0) for name in names]
         for name, reply in zip(names, self._runner.read(calls) if calls else (), strict=True):

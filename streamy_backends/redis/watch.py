@@ -196,7 +196,7 @@ class _Ear:
         self._patience = patience
         self._lock = threading.Lock()
         self._heard_at = time.monotonic()
-        self._asked = False
+        self._asked_at: float | None = None
         self._closed = False
         self.has_more = False  # read from the socket, which no selector tells
         self._leaving: Counter[bytes] = Counter()  # channels, until the server confirms
@@ -221,7 +221,7 @@ class _Ear:
             # A connection that is closed would open itself again.
             while not self._closed and len(found) < _MOST_AT_ONCE and self._connection.can_read(timeout=0):
                 message = self._connection.read_response()
-                self._heard_at, self._asked = time.monotonic(), False
+                self._heard_at, self._asked_at = time.monotonic(), None
                 if not isinstance(message, list) or len(message) != 3:
                     continue  # a PONG
                 found.append(message)
@@ -240,11 +240,10 @@ class _Ear:
 
     def check(self, now: float) -> None:
         """After long silence, ask whether the server is there; after more, it isn't."""
-        silent = now - self._heard_at
-        if silent >= 2 * self._patience:
-            raise NoConnection(f"nothing has been heard for {silent:.0f} s")
-        if silent >= self._patience and not self._asked:
-            self._asked = True
+        if self._asked_at is not None and now - self._asked_at >= self._patience:
+            raise NoConnection(f"nothing has been heard for {now - self._heard_at:.0f} s")
+        if self._asked_at is None and now - self._heard_at >= self._patience:
+            self._asked_at = now
             self._send("PING")
 
     def close(self) -> None:
