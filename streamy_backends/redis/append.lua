@@ -30,7 +30,7 @@ if ended ~= '-' then
 end
 -- The first write has to be one that is refused when memory is full: what follows one that isn't, is not refused.
 if not found[1] then
-  redis.call('SET', state, epoch .. ' 0 000 0 000 0 -')
+  redis.call('SET', state, epoch .. ' 0 000 0 000 0 -', 'PX', stream_age)
   local lost = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   if lost then -- of a history whose state is lost: whoever was in it, or before it, is to be told
     head = tonumber(string.match(lost[1], '^%d+'))

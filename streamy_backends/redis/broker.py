@@ -21,7 +21,7 @@ from .entries import decode, encode, text_of
 from .lines import Lines
 from .names import Names
 from .options import Options, Place
-from .scripts import Call, Runner, Script, passing_faults
+from .scripts import NOTHING_WRITTEN, Call, Runner, Script, passing_faults
 from .servers import Node, Servers, open_servers
 from .watch import RedisWatch
 
@@ -191,10 +191,10 @@ class RedisBroker(Broker):
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
         settings = self._settings + ("SPUBLISH" if self._servers.sharded else "PUBLISH")
-        reply = text_of(runner.write(script.call(keys, settings, "", *args)))
-        if reply == "unknown":
-            reply = text_of(runner.write(script.call(keys, settings, self._epoch(), *args)))
-        return reply
+        reply = runner.write(script.call(keys, settings, "", *args))
+        if reply in NOTHING_WRITTEN:
+            reply = runner.write(script.call(keys, settings, self._epoch(), *args))
+        return text_of(reply)
 
     def _reading(self, stream_id: str, cursor: str, limit: int) -> Call:
         keys = self._names.for_read(stream_id)

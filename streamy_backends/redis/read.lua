@@ -58,6 +58,9 @@ if place < head and (kind == 'page' or kind == 'maybe') then
     while at(whole) == place + whole - skipped do
       whole = whole + 1
     end
+    if whole == skipped + 1 then
+      before, before_nonce, kind = at(whole) - 1, '000', 'gap'
+    end
     for i = #entries, whole, -1 do
       entries[i] = nil
     end

@@ -30,6 +30,10 @@ class Script:
         return Call(self, keys[0], ("EVALSHA", self.sha, len(keys), *keys, *args))
 
 
+NOTHING_WRITTEN: Final = ("unknown", b"unknown")
+"""What a script that writes answers if there is no stream, and it may make none."""
+
+
 class Call(NamedTuple):
     """One run of a script, on the node that holds the key."""
 
@@ -69,7 +73,7 @@ class Runner:
             reply, *replicas = self._run(self._servers.node_of(call.key), [call], self._wait)
         except RedisError as error:
             raise _unavailable("write to Redis", error) from error
-        if replicas and replicas[0] < self._wait_replicas:
+        if replicas and replicas[0] < self._wait_replicas and reply not in NOTHING_WRITTEN:
             raise BrokerUnavailable(
                 f"written, but {replicas[0]} replicas have it, and not the {self._wait_replicas} "
                 "that wait_replicas demands"
