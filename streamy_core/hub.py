@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ PAGE: Final = 100
 
 _STREAMS_PER_READ: Final = 500
 _PAUSE_AFTER_GIVING_UP: Final = 1.0
+_ENDS: Final = 1_000
 
 logger = logging.getLogger("streamy")
 
@@ -61,7 +63,7 @@ class Hub:
     retry:    how long to wait after a failed read or watch; when the policy gives up, the hub logs
               an error and begins the series again, since a hub that stops is deaf.
     watchdog: every so many seconds all watched streams are read without a bell.
-    notice:   told of gaps and ends, on the hub's thread.
+    notice:   told of gaps and ends, on the thread that meets them.
     """
 
     _pid: int
@@ -74,6 +76,7 @@ class Hub:
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
     _health: Health
+    _ends: deque[str]  # the newest of which somebody has been told
 
     def __init__(
         self,
@@ -161,9 +164,15 @@ class Hub:
             return feed.window.distance(cursor) if feed else None
 
     def notice(self, frame: Frame) -> None:
-        """Tell whoever wants to know of a gap or an end that clients are told of."""
-        if self._notice is not None and frame.entry.event.name in (GAP, END):
-            self._notice(frame)
+        """Tell whoever wants to know of a gap or an end that clients are told of; of an end, once."""
+        if self._notice is None or frame.entry.event.name not in (GAP, END):
+            return
+        if frame.ends:
+            with self._lock:
+                if frame.entry.id in self._ends:
+                    return
+                self._ends.append(frame.entry.id)
+        self._notice(frame)
 
     def read(self, cursors: Mapping[str, str]) -> dict[str, list[Frame]]:
         """One page of each stream's frames behind its cursor, from the log, in one round trip.
@@ -215,6 +224,7 @@ class Hub:
         self._brought = None
         self._thread = None
         self._health = Health()
+        self._ends = deque(maxlen=_ENDS)
         self._pid = os.getpid()  # last: another thread takes the rest to be there then
 
     def _run(self) -> None:

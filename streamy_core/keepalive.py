@@ -1,7 +1,8 @@
 """When an idle connection gets a comment, so that proxies keep it and dead clients are found.
 
 Any object with `due_in` is a keep-alive scheduler. A scheduler is a rule, not a thread: whoever
-owns the connection asks it once after each write and remembers the time.
+owns connections asks it what it says of one just written to, and asks again when that time is over.
+What it says then counts from the last write.
 """
 
 from __future__ import annotations

@@ -70,7 +70,10 @@ class Reader:
     def read_lagging(self) -> list[Frame]:
         """A page of each lagging stream, from the log. Blocks; raises BrokerUnavailable."""
         pages = self.hub.read({name: self.places[name] for name in self.lagging})
-        return [frame for name in self.lagging for frame in pages[name]]
+        found = [frame for name in self.lagging for frame in pages[name]]
+        for frame in found:
+            self.hub.notice(frame)  # the hub may be elsewhere, and not meet it
+        return found
 
     def passed(self, frame: Frame) -> None:
         """Move on behind this frame."""

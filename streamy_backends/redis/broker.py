@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
@@ -27,6 +28,7 @@ from .watch import RedisWatch
 
 _NO_NONCE: Final = "000"
 _OLDEST_VERSION: Final = (6, 2)
+_AT_ONCE: Final = 1_000
 
 logger = logging.getLogger("streamy")
 
@@ -109,14 +111,13 @@ class RedisBroker(Broker):
 
     def watch(self) -> Watch:
         runner = self._open()
-        with passing_faults("listen to Redis"):
-            try:
-                watch = RedisWatch(
-                    self._servers, self._names, patience=self._options.timeout, on_close=self._watches.discard
-                )
-            except RedisError:
-                runner.look_again()
-                raise
+        watch = RedisWatch(
+            self._servers,
+            self._names,
+            patience=self._options.timeout,
+            look_again=runner.look_again,
+            on_close=self._watches.discard,
+        )
         with self._lock:
             self._watches.add(watch)
         if self._closed:
@@ -138,7 +139,7 @@ class RedisBroker(Broker):
                 watches = list(self._watches)
             for watch in watches:
                 watch.close()
-            self._lines.drop()
+            self._lines.close()
             self._servers.close()
 
     @property
@@ -185,6 +186,8 @@ class RedisBroker(Broker):
         except RedisError as error:
             if reason := _refusal(error):
                 raise ConfigError(f"{self._url} {reason}: {error}") from error
+            with suppress(RedisError):
+                self._runner.look_again()
             raise BrokerUnavailable(f"could not reach Redis: {type(error).__name__}: {error}") from error
 
     def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> str:
@@ -210,19 +213,20 @@ class RedisBroker(Broker):
         """The epoch of new streams: the same for all, so that their joint cursors stay short."""
         with passing_faults("read from Redis"):
             key = self._names.epoch
-            node = self._servers.node_of(key)
-            (epoch,) = self._lines.ask(node, [("GET", key)])
+            (epoch,) = self._runner.ask(key, [("GET", key)])
             if epoch is None:
-                _, epoch = self._lines.ask(node, [("SET", key, new_epoch(), "NX"), ("GET", key)])
+                _, epoch = self._runner.ask(key, [("SET", key, new_epoch(), "NX"), ("GET", key)])
             return text_of(epoch)
 
     def _streams_of(self, node: Node) -> Iterable[StreamInfo]:
-        keys = sorted({text_of(key) for key in node.scan_iter(match=self._names.all_states, count=1_000)})
+        keys = sorted({text_of(key) for key in node.scan_iter(match=self._names.all_states, count=_AT_ONCE)})
         names = [self._names.stream_of(key) for key in keys]
-        calls = [self._reading(name, OLDEST, 0) for name in names]
-        for name, reply in zip(names, self._runner.read(calls) if calls else (), strict=True):
-            if found := _Found.of(reply[0]):
-                yield StreamInfo(name, found.head - found.before, found.id_at_head, found.end != "-")
+        for first in range(0, len(names), _AT_ONCE):
+            some = names[first : first + _AT_ONCE]
+            replies = self._runner.read([self._reading(name, OLDEST, 0) for name in some])
+            for name, reply in zip(some, replies, strict=True):
+                if found := _Found.of(reply[0]):
+                    yield StreamInfo(name, found.head - found.before, found.id_at_head, found.end != "-")
 
 
 def _origin(epoch: str, header: str | bytes) -> str:
@@ -249,7 +253,8 @@ def _refusal(error: RedisError) -> str | None:
         return "refuses the login"
     if "luster mode is not enabled" in text:
         return "is no cluster: its URL begins with redis://"
-    return "can't be used" if isinstance(error, ResponseError) else None
+    passing = any(word in text for word in ("BUSY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN"))
+    return "can't be used" if isinstance(error, ResponseError) and not passing else None
 
 
 def _warn_of_eviction(info: Mapping[str, Any], url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ class Lines:
     def __init__(self, *, most: int, timeout: float, keep: bool) -> None:
         self._timeout = timeout
         self._keep = keep
+        self._closed = False
         self._free: SimpleQueue[None] = SimpleQueue()  # as a semaphore, at a tenth of its price
         for _ in range(most):
             self._free.put(None)
@@ -63,10 +65,18 @@ class Lines:
         return replies
 
     def drop(self) -> None:
-        """Give all idle connections back to their pools."""
-        for node in list(self._idle):
-            for connection, _ in self._idle.pop(node, ()):
-                node.connection_pool.release(connection)
+        """Close all idle connections, and give them back to their pools."""
+        for node, idle in list(self._idle.items()):
+            with suppress(IndexError):
+                while True:
+                    connection, _ = idle.pop()
+                    connection.disconnect()
+                    node.connection_pool.release(connection)
+
+    def close(self) -> None:
+        """Close all connections, those in use when they are given back."""
+        self._closed, self._keep = True, False
+        self.drop()
 
     def _take(self, node: Node) -> Any:
         try:
@@ -87,6 +97,8 @@ class Lines:
         if self._keep:
             self._idle[node].append((connection, time.monotonic()))
         else:
+            if self._closed:
+                connection.disconnect()
             node.connection_pool.release(connection)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -11,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from streamy_core.errors import ConfigError
 from streamy_core.urls import options_of, redact
 
+_LONGEST: Final = 100 * 365 * 86_400.0
 _PORTS: Final = {"": 6379, "sentinel": 26379, "cluster": 6379}
 
 DRIVER_OPTIONS: Final = {
@@ -58,7 +58,11 @@ class Options:
                 raise ConfigError(f"redis option {name!r} is a whole number from {least}, not {value!r}")
         for name in ("history_age", "stream_age", "key_age", "timeout"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.001 <= value < math.inf:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0.001 <= value <= _LONGEST
+            ):
                 raise ConfigError(f"redis option {name!r} is a number of seconds above 0, not {value!r}")
         if self.stream_age < self.history_age:
             raise ConfigError("redis option 'stream_age' can't be less than 'history_age'")

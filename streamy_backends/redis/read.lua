@@ -22,7 +22,7 @@ if ARGV[1] == '' then
 elseif ARGV[1] == epoch then
   if place == head and nonce == head_nonce or place == before and nonce == before_nonce then
     kind = 'page'
-  elseif place == head + 1 and nonce == ended then
+  elseif ended ~= '-' and place == head + 1 and nonce == ended then
     kind = 'over'
   elseif place > before and place < head then
     kind = 'maybe' -- its entry says

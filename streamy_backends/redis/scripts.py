@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
+from redis.exceptions import AskError, MovedError, NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
@@ -65,7 +65,7 @@ class Runner:
         self._servers = servers
         self._lines = lines
         self._wait_replicas = wait_replicas
-        self._wait = [("WAIT", wait_replicas, round(timeout * 500))] if wait_replicas else []
+        self._wait = [("WAIT", wait_replicas, max(1, round(timeout * 500)))] if wait_replicas else []
 
     def write(self, call: Call) -> Any:
         """The answer, once as many replicas as demanded have it too. Raises BrokerUnavailable."""
@@ -100,17 +100,24 @@ class Runner:
         self._lines.drop()
         self._servers.look_again()
 
+    def ask(self, key: str, commands: Sequence[Command]) -> list[Any]:
+        """The answers to commands on this key. Raises RedisError."""
+        return self._ask(self._servers.node_of(key), commands)
+
     def _run(self, node: Node, calls: Sequence[Call], more: Sequence[Command] = ()) -> list[Any]:
         commands = [*[call.command for call in calls], *more]
         try:
-            try:
-                return self._lines.ask(node, commands)
-            except NoScriptError:
-                # The server is new, or has forgotten them: then none of these calls has been run.
-                texts = {call.script.text for call in calls}
-                self._lines.ask(node, [("SCRIPT", "LOAD", text) for text in texts])
-                return self._lines.ask(node, commands)
-        except (MovedError, AskError, NoConnection, NoAnswer):
+            return self._ask(node, commands)
+        except NoScriptError:
+            # The server is new, or has forgotten them: then none of these calls has been run.
+            texts = {call.script.text for call in calls}
+            self._ask(node, [("SCRIPT", "LOAD", text) for text in texts])
+            return self._ask(node, commands)
+
+    def _ask(self, node: Node, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return self._lines.ask(node, commands)
+        except (MovedError, AskError, ReadOnlyError, NoConnection, NoAnswer):
             # ASK isn't followed: on the node that a slot is moving to, a script may not use keys that
             # aren't there yet (Redis cluster specification, TRYAGAIN). It is a matter of moments.
             self.look_again()

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import RedisClusterException
+from redis.exceptions import NoPermissionError, RedisClusterException
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -59,6 +59,7 @@ def open_servers(place: Place, options: Options) -> Servers:
         "socket_timeout": options.timeout,
         "socket_connect_timeout": options.timeout,
         "retry": Retry(NoBackoff(), 0),
+        "max_connections": options.max_connections + 1,  # one more, to ask how the server is
         "protocol": 2,
     }
     if place.tls:
@@ -155,9 +156,16 @@ class Cluster(Servers):
         with self._lock:
             if self._client is None:
                 client = self._connect()
-                info = client.get_default_node().redis_connection.info("server")
-                version = str(info.get("valkey_version") or info["redis_version"])
-                self.sharded = int(version.split(".")[0]) >= _SHARDED_SINCE
+                try:
+                    info = client.get_default_node().redis_connection.info("server")
+                    version = str(info.get("valkey_version") or info["redis_version"])
+                    self.sharded = int(version.split(".")[0]) >= _SHARDED_SINCE
+                except NoPermissionError:
+                    pass  # bells that go to all nodes can be heard in any version
+                except BaseException:
+                    if self._owned:
+                        client.close()
+                    raise
                 self._client = client
             return self._client
 

@@ -11,8 +11,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from redis.backoff import NoBackoff
@@ -40,18 +40,26 @@ _MOST_AT_ONCE: Final = 1_000
 
 
 class RedisWatch(Watch):
-    """See the module. Making one connects; raises RedisError.
+    """See the module. Making one connects; raises BrokerUnavailable.
 
-    patience: seconds of silence after which the server is asked whether it is still there, and the
-              seconds that it has for an answer.
+    patience:   seconds of silence after which the server is asked whether it is still there, and the
+                seconds that it has for an answer.
+    look_again: called after a fault: servers may have moved.
     """
 
     def __init__(
-        self, servers: Servers, names: Names, *, patience: float, on_close: Callable[[RedisWatch], None]
+        self,
+        servers: Servers,
+        names: Names,
+        *,
+        patience: float,
+        look_again: Callable[[], None],
+        on_close: Callable[[RedisWatch], None],
     ) -> None:
         self._servers = servers
         self._names = names
         self._patience = patience
+        self._look_again = look_again
         self._on_close = on_close
         self._lock = threading.RLock()
         self._waiting = threading.Lock()
@@ -66,22 +74,23 @@ class RedisWatch(Watch):
         self._selector.register(self._nudged, selectors.EVENT_READ)
         self._ears: dict[Node, _Ear] = {}
         try:
-            for node in servers.nodes() if servers.sharded else [next(iter(servers.nodes()))]:
-                self._hear(node)
+            with self._faults():
+                for node in servers.nodes() if servers.sharded else [next(iter(servers.nodes()))]:
+                    self._hear(node)
         except BaseException:
             self.close()
             raise
 
     def add(self, stream_id: str) -> None:
         channel = self._names.bell(stream_id)
-        with self._lock, passing_faults("listen to Redis"):
+        with self._lock, self._faults():
             if not self._closed and channel.encode() not in self._streams:
                 self._ear_for(channel).subscribe(channel)
                 self._streams[channel.encode()] = stream_id
 
     def discard(self, stream_id: str) -> None:
         channel = self._names.bell(stream_id)
-        with self._lock, passing_faults("listen to Redis"):
+        with self._lock, self._faults():
             if not self._closed and self._streams.pop(channel.encode(), None) is not None:
                 self._ear_for(channel).unsubscribe(channel)
                 self._rung.discard(stream_id)
@@ -94,7 +103,7 @@ class RedisWatch(Watch):
             while (rung := self._rung_by_now()) is None and not is_last:
                 left = None if end is None else max(0.0, end - time.monotonic())
                 is_last = left == 0
-                with passing_faults("listen to Redis"):
+                with self._faults():
                     self._listen(left)
         return rung or ()
 
@@ -137,6 +146,16 @@ class RedisWatch(Watch):
             self._nudge.close()
             self._nudged.close()
 
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Every fault as BrokerUnavailable; the next watch may find its servers elsewhere."""
+        with passing_faults("listen to Redis"):
+            try:
+                yield
+            except RedisError:
+                self._look_again()
+                raise
+
     def _listen(self, timeout: float | None) -> None:
         """Wait until something can be heard, or it is time to ask. Raises RedisError."""
         ears = list(self._ears.values())
@@ -160,6 +179,7 @@ class RedisWatch(Watch):
                     continue
                 if kind in _CONFIRMS:
                     self._rung.add(stream_id)
+                    self._brought[stream_id] = None
                 elif kind in _RINGS:
                     self._rung.add(stream_id)
                     self._keep(stream_id, content)
@@ -190,6 +210,7 @@ class _Ear:
         pool = node.connection_pool
         options = {name: value for name, value in pool.connection_kwargs.items() if "maint_" not in name}
         options |= {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0)}
+        options["socket_timeout"] = options.get("socket_timeout") or patience
         self._connection = pool.connection_class(**options)
         self._connection.connect()
         self._sharded = sharded
@@ -211,7 +232,8 @@ class _Ear:
         self._send("SSUBSCRIBE" if self._sharded else "SUBSCRIBE", channel)
 
     def unsubscribe(self, channel: str) -> None:
-        self._leaving[channel.encode()] += 1
+        with self._lock:
+            self._leaving[channel.encode()] += 1
         self._send("SUNSUBSCRIBE" if self._sharded else "UNSUBSCRIBE", channel)
 
     def messages(self) -> list[list[Any]]:

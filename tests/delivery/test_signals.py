@@ -145,6 +145,15 @@ class House:
         eventually(lambda: len(self._news(signal)) >= count, f"{count} times {signal.name}")
         return self._news(signal)
 
+    @property
+    def level(self) -> int:
+        """How many clients are served by what the hub reads."""
+        binding = self.sse.binding
+        if self.delivery == "generator":
+            return sum(len(feed.readers) for name, feed in binding.hub._feeds.items() if name == "news")
+        loop = binding.delivery._loop
+        return sum(len(audience.members) for audience in list(loop._audiences.values())) if loop else 0
+
     def close(self) -> None:
         self._opened.close()
 
@@ -282,6 +291,7 @@ def test_each_client_back_to_a_history_that_is_gone_is_told_of(house: House) -> 
 
 def test_a_gap_that_clients_meet_together_is_told_once(house: House) -> None:
     guests = [house.visit(), house.visit()]
+    eventually(lambda: house.level == len(guests), "both served by what the hub reads")
     house.sse.send_events("news", [str(number) for number in range(4 * HISTORY)])
     for guest in guests:
         guest.read_until(b"data: 19")

@@ -10,9 +10,10 @@ from contextlib import closing
 import pytest
 
 from streamy_backends.memory import Limits
-from streamy_core import Closed, Event
+from streamy_core import GAP, Closed, Event
 from streamy_core import window as window_module
 from streamy_core.hub import PAGE, Hub
+from streamy_core.reader import Reader
 from streamy_core.retry import FixedDelay
 from streamy_core.testing.reading import events, eventually
 from streamy_core.window import WindowLimits
@@ -247,3 +248,15 @@ def test_what_no_bell_has_brought_is_read(bringing: tuple[BringingBroker, Follow
     broker.append("news", events("b"))
     follower.wait_for("first", "a", "b")
     assert len(broker.reads) == 1
+
+
+def test_a_gap_that_a_reader_meets_by_itself_is_noticed(make_hub: Callable[..., Hub]) -> None:
+    noticed: list[str] = []
+    hub = make_hub(notice=lambda frame: noticed.append(frame.entry.event.name or ""))
+    hub.broker.append("news", events("before"))
+    reader = Reader(hub, {"news": None})
+    hub.broker.append("news", events(*map(str, range(20_000))))
+    assert reader.due() == []
+    (gap,) = reader.read_lagging()
+    assert gap.entry.event.name == GAP
+    assert noticed == [GAP]

@@ -35,6 +35,7 @@ def watch(broker: Broker, start: str) -> Iterator[RedisWatch]:
     assert isinstance(watch, RedisWatch)
     watch.add("news")
     wait_for_bell(watch, "news")
+    assert watch.brought("news", start) is None, "what came before it was heard is to be read"
     yield watch
     watch.close()
 
