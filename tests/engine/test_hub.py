@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from streamy_backends.memory import Limits
-from streamy_core import GAP, Closed, Event
+from streamy_core import END, GAP, Closed, Event
 from streamy_core import window as window_module
 from streamy_core.hub import PAGE, Hub
 from streamy_core.reader import Reader
@@ -260,3 +260,15 @@ def test_a_gap_that_a_reader_meets_by_itself_is_noticed(make_hub: Callable[..., 
     (gap,) = reader.read_lagging()
     assert gap.entry.event.name == GAP
     assert noticed == [GAP]
+
+
+def test_an_end_is_noticed_once_however_many_readers_meet_it(make_hub: Callable[..., Hub]) -> None:
+    noticed: list[str] = []
+    hub = make_hub(notice=lambda frame: noticed.append(frame.entry.event.name or ""))
+    hub.broker.append("news", events("before"))
+    readers = [Reader(hub, {"news": None}) for _ in range(3)]
+    hub.broker.end("news")
+    for reader in readers:
+        assert reader.due() == []
+        assert [frame.entry.event.name for frame in reader.read_lagging()] == [END]
+    assert noticed == [END]
