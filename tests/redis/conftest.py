@@ -13,9 +13,13 @@ import pytest
 
 from streamy_backends.redis import from_url
 from streamy_core import Broker, FixedDelay, RetryPolicy, StreamManager
+from streamy_core.testing.reading import data_of, events, read_all
 
 from ..conftest import go_without
 from .servers import HOW_TO_GET, Cluster, SentinelGroup, Server, binary
+
+SECRET: Final = "p@ss:/?#[]%&=+ ü"
+"""Every character that means something in a URL."""
 
 KINDS: Final = ("redis", "valkey")
 
@@ -103,3 +107,31 @@ def own_server(tmp_path: Path) -> Iterator[OwnServer]:
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def server(shared: Callable[[str], Any]) -> Server:
+    found: Server = shared("valkey")
+    return found
+
+
+@pytest.fixture
+def cluster(shared: Callable[[str], Any]) -> Cluster:
+    found: Cluster = shared("cluster")
+    return found
+
+
+@pytest.fixture
+def sentinel(shared: Callable[[str], Any]) -> SentinelGroup:
+    found: SentinelGroup = shared("sentinel")
+    return found
+
+
+def publishes(broker: Broker) -> bool:
+    """Whether what is published by it can be read by it."""
+    broker.append("news", events("hello"))
+    return data_of(read_all(broker, "news")) == ["hello"]
+
+
+def address(server: Server) -> str:
+    return f"127.0.0.1:{server.port}"
