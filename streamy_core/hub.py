@@ -76,7 +76,7 @@ class Hub:
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
     _health: Health
-    _ends: deque[str]  # the newest of which somebody has been told
+    _ends: deque[tuple[str, str]]  # the newest of which somebody has been told
 
     def __init__(
         self,
@@ -169,9 +169,10 @@ class Hub:
             return
         if frame.ends:
             with self._lock:
-                if frame.entry.id in self._ends:
+                end = (frame.entry.stream_id, frame.entry.id)
+                if end in self._ends:
                     return
-                self._ends.append(frame.entry.id)
+                self._ends.append(end)
         self._notice(frame)
 
     def read(self, cursors: Mapping[str, str]) -> dict[str, list[Frame]]:

@@ -177,18 +177,33 @@ class RedisBroker(Broker):
         return self._runner
 
     def _check_servers(self) -> None:
+        """See whether the servers have what is needed. One that is away keeps nobody from the others."""
         try:
-            for node in self._servers.nodes():
-                _check_server(node.info("server"), self._url, clustered=self._servers.clustered)
-                _warn_of_eviction(node.info("memory"), self._url)
+            found = [self._fault_of(node) for node in self._servers.nodes()]
+        except RedisError as error:
+            found = [error]
+        faults = [fault for fault in found if fault is not None]
+        for fault in faults:
+            if reason := _refusal(fault):
+                raise ConfigError(f"{self._url} {reason}: {fault}") from fault
+        if not faults:
+            return
+        with suppress(RedisError):
+            self._runner.look_again()
+        if len(faults) == len(found):
+            reasons = "; ".join([f"{type(fault).__name__}: {fault}" for fault in faults])
+            raise BrokerUnavailable(f"could not reach Redis: {reasons}") from faults[0]
+
+    def _fault_of(self, node: Node) -> RedisError | None:
+        """What keeps this server from being asked, if anything does."""
+        try:
+            _check_server(node.info("server"), self._url, clustered=self._servers.clustered)
+            _warn_of_eviction(node.info("memory"), self._url)
         except NoPermissionError:
             pass  # then it will be seen whether it can do what is needed
         except RedisError as error:
-            if reason := _refusal(error):
-                raise ConfigError(f"{self._url} {reason}: {error}") from error
-            with suppress(RedisError):
-                self._runner.look_again()
-            raise BrokerUnavailable(f"could not reach Redis: {type(error).__name__}: {error}") from error
+            return error
+        return None
 
     def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> str:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -93,7 +93,7 @@ def parse(url: str, options: Mapping[str, Any]) -> tuple[Place, Options]:
     """What the URL and the options say; options win. Raises ConfigError."""
     _refuse_a_torn_login(url)
     given: dict[str, Any] = {**options_of(url), **options}
-    ours = {option.name: _convert(option.name, given.pop(option.name))
+    ours = {option.name: _convert(option, given.pop(option.name))
             for option in fields(Options) if option.name in given}  # fmt: skip
     sentinel = {name.removeprefix("sentinel_"): given.pop(name)
                 for name in ("sentinel_username", "sentinel_password") if name in given}  # fmt: skip
@@ -128,11 +128,11 @@ def _place(url: str, driver: dict[str, Any], sentinel: dict[str, Any]) -> Place:
         if where or not path:
             raise ConfigError(f"{redact(url)!r} names no socket: unix:///path/to/redis.sock")
         return Place(url, kind, (), "/" + path, "", False, driver, sentinel)
-    service, _, db = path.rpartition("/") if kind == "sentinel" and "/" in path else (path, "", "")
-    if kind != "sentinel":
-        service, db = "", path
-    elif not service:
-        raise ConfigError(f"{redact(url)!r} names no service: redis+sentinel://host:26379/mymaster")
+    service, db = "", path
+    if kind == "sentinel":
+        service, _, db = path.partition("/")
+        if not service:
+            raise ConfigError(f"{redact(url)!r} names no service: redis+sentinel://host:26379/mymaster")
     if db:
         driver.setdefault("db", _converted("db", db, int))
     if kind == "cluster" and driver.pop("db", 0):
@@ -153,11 +153,11 @@ def _host(url: str, text: str, port: int) -> tuple[str, int]:
         raise ConfigError(f"{redact(url)!r}: {text.rpartition('@')[2]!r} is no host:port") from None
 
 
-def _convert(name: str, value: Any) -> Any:
-    default = getattr(Options, "__dataclass_fields__")[name].default  # noqa: B009
-    if name == "client" or not isinstance(value, str):
+def _convert(option: Field[Any], value: Any) -> Any:
+    """A text of the query as what the option is; anything else is checked by Options."""
+    if option.name == "client" or not isinstance(value, str):
         return value
-    return _converted(name, value, type(default))
+    return _converted(option.name, value, type(option.default))
 
 
 def _converted(name: str, value: Any, kind: Any) -> Any:

@@ -28,7 +28,11 @@ class Servers(ABC):
     """Any thread. All of it may raise RedisError, but for `close`."""
 
     clustered = False
+    """Whether keys are spread over several servers."""
+
     most_connections = 2**31
+    """As many as may be in use at once, where that is somebody else's to say."""
+
     sharded = False
     """Whether bells are rung on the channel's own node. Known when `nodes` has been asked for."""
 
