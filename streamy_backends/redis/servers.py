@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import NoPermissionError, RedisClusterException
+from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -161,7 +162,7 @@ class Cluster(Servers):
             if self._client is None:
                 client = self._connect()
                 try:
-                    info = client.get_default_node().redis_connection.info("server")
+                    info = _info_of_any(client)
                     version = str(info.get("valkey_version") or info["redis_version"])
                     self.sharded = int(version.split(".")[0]) >= _SHARDED_SINCE
                 except NoPermissionError:
@@ -172,6 +173,17 @@ class Cluster(Servers):
                     raise
                 self._client = client
             return self._client
+
+
+def _info_of_any(client: Any) -> Any:
+    """INFO of the first primary that can be reached."""
+    fault: Exception = NoConnection("the cluster has no primaries")
+    for node in client.get_primaries():
+        try:
+            return client.get_redis_connection(node).info("server")
+        except (NoConnection, NoAnswer) as error:
+            fault = error
+    raise fault
 
 
 @contextmanager
