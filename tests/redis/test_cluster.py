@@ -168,20 +168,3 @@ def test_a_cluster_that_goes_away_is_a_passing_fault(broker: Broker, cluster: Cl
             broker.append("news", events("b"))
         with pytest.raises(BrokerUnavailable):
             broker.watch()
-
-
-def test_a_node_that_is_away_keeps_nobody_from_the_others(
-    tmp_path: Any, prefix: str, new_broker: NewBroker
-) -> None:
-    cluster = Cluster(program("valkey"), tmp_path, "cluster-require-full-coverage no")
-    try:
-        slots = {name: key_slot(f"{prefix}:{{{name}}}".encode()) for name in "abcdefghijklmnop"}
-        epoch = owner(cluster, key_slot(f"{prefix}:epoch".encode()))
-        away = next(node for node in cluster.nodes if node is not epoch)
-        here = next(name for name, slot in slots.items() if owner(cluster, slot) is not away)
-        away.kill()
-        broker = new_broker(cluster.url, timeout=1)
-        broker.append(here, events("a"))
-        assert data_of(read_all(broker, here)) == ["a"]
-    finally:
-        cluster.stop()
