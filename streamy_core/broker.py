@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from .closeable import Closeable
 from .events import Event, Page
@@ -124,6 +124,36 @@ class BringsEntries(Protocol):
         A page as `Broker.read` gives for this cursor, but it may end before the log does. None if
         the bells don't tell all, without a hole, that lies behind the cursor: then it is to be read.
         """
+
+
+@runtime_checkable
+class AppendsWithin(Protocol):
+    """A capability of a broker: it can append within a transaction of the app's."""
+
+    def append_within(
+        self,
+        session: Any,
+        stream_id: str,
+        events: Sequence[Event],
+        *,
+        idempotency_key: str | None = None,
+    ) -> list[str]:
+        """As `Broker.append`, within the transaction that is under way in `session`.
+
+        The entries are there for others once it commits; if it rolls back, nothing is left of
+        them, not even a hole. Whoever else appends to the stream waits until then.
+
+        Raises what `Broker.append` does, after which the transaction can only be rolled back;
+        TypeError for what is no session; ConfigError for one of another database.
+        """
+
+
+@runtime_checkable
+class HasTables(Protocol):
+    """A capability of a broker: what it keeps has to be made before its first use."""
+
+    def create_tables(self) -> None:
+        """Make what isn't there yet. Any thread, in any number of processes at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,22 +158,32 @@ class StreamManager(Closeable):
         *,
         retry: int | None = None,
         idempotency_key: str | None = None,
+        session: Any = None,
     ) -> str:
         """Publish one event and return its entry's id, once the broker has stored it.
 
         data:  text goes as it is, anything else as the app's JSON.
         retry: how long browsers are to wait before they reconnect, from now on, in milliseconds.
         idempotency_key: repeating a call with the same key stores nothing more.
+        session: a SQLAlchemy Session or Connection, for a broker that keeps streams in its database:
+               the event is part of its transaction. Clients get it once that commits, and never
+               if it rolls back. Others that publish to the stream wait until then.
 
         Raises InvalidStreamId or InvalidEvent, and then nothing is stored; StreamEnded;
-        PublishFailed when the retry policy has given up.
+        PublishFailed when the retry policy has given up, with `session` at the first fault, after
+        which that has to be rolled back; ConfigError if the broker can't publish by a session.
         """
         publisher = self.binding.publisher
-        event = publisher.event(data, event_name, retry)
-        return publisher.publish(check_stream_id(stream_id), [event], idempotency_key)[0]
+        events = [publisher.event(data, event_name, retry)]
+        return self._publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
 
     def send_events(
-        self, stream_id: str, events: Iterable[Any], *, idempotency_key: str | None = None
+        self,
+        stream_id: str,
+        events: Iterable[Any],
+        *,
+        idempotency_key: str | None = None,
+        session: Any = None,
     ) -> list[str]:
         """Publish many events in one round trip, all or none, and return their ids.
 
@@ -189,7 +199,7 @@ class StreamManager(Closeable):
             publisher.check(event) if isinstance(event, Event) else publisher.event(event) for event in events
         ]
         check_stream_id(stream_id)
-        return publisher.publish(stream_id, checked, idempotency_key) if checked else []
+        return self._publish(stream_id, checked, idempotency_key, session) if checked else []
 
     def end_stream(self, stream_id: str) -> None:
         """End a stream for good: its clients get what is left, `streamy.end`, and the close.
@@ -262,6 +272,14 @@ class StreamManager(Closeable):
         with self._lock:
             self._alone = self._alone or Binding(self, self._settings({}), self._broker)
             return self._alone
+
+    def _publish(
+        self, stream_id: str, events: list[Event], idempotency_key: str | None, session: Any
+    ) -> list[str]:
+        publisher = self.binding.publisher
+        if session is None:
+            return publisher.publish(stream_id, events, idempotency_key)
+        return publisher.publish_within(session, stream_id, events, idempotency_key)
 
     def _bound_to(self, app: Flask) -> Binding | None:
         found: Binding | None = app.extensions.get(EXTENSION, {}).get(self.name)

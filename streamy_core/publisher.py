@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .broker import Broker
-from .errors import BrokerUnavailable, InvalidEvent, PublishFailed, StreamyError
+from .broker import AppendsWithin, Broker
+from .errors import BrokerUnavailable, ConfigError, InvalidEvent, PublishFailed, StreamyError
 from .events import CONTROL, RESERVED_PREFIX, Event
 from .retry import RetryPolicy, pause_after
 
@@ -96,6 +96,25 @@ class Publisher:
             raise
         logger.debug("stream %r: appended %d, up to %s", stream_id, len(ids), ids[-1])
         return ids
+
+    def publish_within(
+        self, session: Any, stream_id: str, events: Sequence[Event], idempotency_key: str | None
+    ) -> list[str]:
+        """Append the events within a transaction of the app's and return their ids.
+
+        Once, since after a fault the transaction can only be rolled back, by the caller.
+
+        Raises StreamEnded; PublishFailed; ConfigError if the broker can't; TypeError; Closed.
+        """
+        if not isinstance(self._broker, AppendsWithin):
+            raise ConfigError(
+                f"{type(self._broker).__name__} can't publish within a transaction: session= is for a "
+                "backend that keeps streams in the app's database, like postgresql: or sqlite:"
+            )
+        try:
+            return self._broker.append_within(session, stream_id, events, idempotency_key=idempotency_key)
+        except BrokerUnavailable as error:
+            raise PublishFailed("publish to", stream_id, 1) from error
 
     def _new_key(self) -> str:
         pid, prefix = self._key_source

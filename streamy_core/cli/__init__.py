@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .bound import choose_manager
+from .preparing import init_db
 from .publishing import end, send
 from .reading import streams, tail
 from .shell import StreamyGroup
@@ -27,5 +28,5 @@ def flask_commands(manager: str) -> None:
 
 for command in (backends, demo):
     main.add_command(command)
-for command in (backends, end, send, streams, tail):
+for command in (backends, end, init_db, send, streams, tail):
     flask_commands.add_command(command)

@@ -1,0 +1,47 @@
+"""`sqlite:`, `postgresql:`, `mysql:` and `mariadb:`: streams in a database, reached through SQLAlchemy 2.
+
+Needs the extra `sql`. A stream is a row that counts its entries, advanced in the very transaction
+that stores them: sequence numbers have no holes, and are in the order of the commits. What has
+grown is found by asking for the counters, now and then or when a bell rings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from streamy_core.hookspecs import BrokerFactory, hookimpl
+
+if TYPE_CHECKING:
+    from .broker import SqlBroker
+
+SCHEMES = (
+    "sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg", "postgres",
+    "mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql", "sql",
+)  # fmt: skip
+
+
+@hookimpl
+def streamy_brokers() -> Mapping[str, BrokerFactory]:
+    return dict.fromkeys(SCHEMES, from_url)
+
+
+def from_url(url: str, options: Mapping[str, Any]) -> SqlBroker:
+    """The broker for `sqlite:///streams.db?history=5000`; `options` win over the query.
+
+    `sql:` with the option `engine` takes a SQLAlchemy engine that is there already.
+
+    Raises ConfigError for a URL or an option that can't be, and for a database that lacks what is
+    needed or refuses the login. One that can't be reached may come later: that is logged.
+    """
+    # Here, because whoever uses another backend has no driver for this one.
+    from .broker import SqlBroker
+    from .options import parse
+
+    broker = SqlBroker(*parse(url, options))
+    try:
+        broker.check()
+    except BaseException:
+        broker.close()
+        raise
+    return broker

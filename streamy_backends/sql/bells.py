@@ -1,0 +1,145 @@
+"""What tells a watch, between two looks, that some stream may have grown.
+
+A bell covers all streams, and carries nothing. The database is asked at intervals all the same.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from streamy_core.errors import BrokerUnavailable
+
+from .polling import AdaptivePolling
+
+
+class Bell(ABC):
+    """Rung by the database. One thread waits; any may wake it."""
+
+    hears: bool = True
+    """Whether it hears of what other processes publish."""
+
+    @abstractmethod
+    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+        """Return when the database rings it, when somebody wakes it, or after so many seconds (None: never).
+
+        listening: whether anybody wants to know what the database has to tell.
+
+        Returns whether the database rang. Raises BrokerUnavailable.
+        """
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Make the wait under way, or else the next one, return. Any thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what it holds; nobody waits any more. Closing twice does nothing."""
+
+
+class Timer(Bell):
+    """For a database that has no bell."""
+
+    hears = False
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+
+    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+        self._woken.wait(seconds)
+        self._woken.clear()
+        return False
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def close(self) -> None:
+        self._woken.set()
+
+
+class DataVersion(Timer):
+    """SQLite's count of what others have committed: https://sqlite.org/pragma.html#pragma_data_version."""
+
+    hears = True
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        super().__init__()
+        self._connection = connect()
+        self._looks = AdaptivePolling(floor=0.002, ceiling=0.008, share=0.02)
+        self._version = self._look()
+        self._changed_at = time.monotonic()
+
+    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+        if not listening:
+            return super().wait(seconds, listening=False)
+        end = None if seconds is None else time.monotonic() + seconds
+        while (version := self._look()) == self._version:
+            now = time.monotonic()
+            pause = self._looks.due_in(now - self._changed_at)
+            if end is not None:
+                pause = min(pause, end - now)
+            if pause <= 0 or self._woken.wait(pause):
+                self._woken.clear()
+                return False
+        self._version = version
+        self._changed_at = time.monotonic()
+        return True
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _look(self) -> int:
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except Exception as error:
+            raise BrokerUnavailable(f"could not look at the SQLite database: {error}") from error
+        return int(version)
+
+
+class Listen(Bell):
+    """PostgreSQL's: https://www.postgresql.org/docs/current/sql-listen.html."""
+
+    def __init__(self, connect: Callable[[], Any], channel: str) -> None:
+        self._connection = connect()
+        try:
+            self._connection.execute(f'LISTEN "{channel}"')
+            self._server = self._connection.pgconn
+            self._inner, self._outer = socket.socketpair()
+            self._inner.setblocking(False)
+            self._outer.setblocking(False)
+            self._selector = selectors.DefaultSelector()
+            self._selector.register(self._inner, selectors.EVENT_READ)
+            self._selector.register(self._server.socket, selectors.EVENT_READ)
+        except Exception as error:
+            self._connection.close()
+            raise BrokerUnavailable(f"could not listen to PostgreSQL: {error}") from error
+
+    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+        if not self._selector.select(seconds):
+            return False
+        rung = False
+        with suppress(BlockingIOError):
+            self._inner.recv(4_096)
+        try:
+            self._server.consume_input()
+            while self._server.notifies():
+                rung = True
+        except Exception as error:
+            raise BrokerUnavailable(f"the connection that listens to PostgreSQL broke: {error}") from error
+        return rung
+
+    def wake(self) -> None:
+        with suppress(OSError):  # full: then it will wake anyway; closed: nobody waits
+            self._outer.send(b".")
+
+    def close(self) -> None:
+        self._selector.close()
+        self._inner.close()
+        self._outer.close()
+        self._connection.close()

@@ -1,0 +1,317 @@
+"""The broker: what is asked and told in which transaction, and when the tables are made."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
+
+from sqlalchemy import URL, Connection, Engine, MetaData
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from streamy_core.broker import Broker, StreamInfo, Watch
+from streamy_core.errors import BrokerUnavailable, Closed, ConfigError, StreamEnded
+from streamy_core.events import Event, Page
+from streamy_core.ids import OLDEST, make_id, new_epoch, new_nonce
+
+from .database import Conflict, Database, MissingTable
+from .dialect import Batch, Stored
+from .logs import Logs
+from .options import Options
+from .pages import NO_ENTRY, State
+from .retention import Retention, now_ms
+from .tables import VERSION, Tables, add_tables
+from .watch import SqlWatch
+
+logger = logging.getLogger("streamy")
+
+
+class SqlBroker(Broker):
+    """See the package. Any thread; a forked process gets connections of its own.
+
+    Made by `from_url`, as a rule. Connects to nothing before it is used.
+    """
+
+    _database: Database
+    _logs: Logs
+    _retention: Retention
+    _watches: set[SqlWatch]
+    _epoch: str | None  # of new streams; None: not known yet
+    _known: WeakSet[Engine]  # which lead to the same database
+    _lock: threading.Lock
+    _pid: int
+
+    def __init__(self, url: URL, options: Options) -> None:
+        self._url = url
+        self._options = options
+        self._metadata = MetaData()
+        self._tables: Tables = add_tables(self._metadata, prefix=options.table_prefix, schema=options.schema)
+        self._closed = False
+        self._inherited: list[Any] = []  # the parent's connections, kept open
+        self._fork_lock = threading.Lock()
+        self._start()
+
+    def check(self) -> None:
+        """See whether the database has what is needed. Raises ConfigError; logs that it is away.
+
+        What is away now, or has no tables yet, is looked at again when it is first used.
+        """
+        try:
+            self._ready()
+        except ConfigError as error:
+            if not isinstance(error.__cause__, MissingTable):
+                raise
+            logger.warning("%s", error)  # `flask streamy init-db` needs an app that starts
+        except BrokerUnavailable as error:
+            if self._database.is_refusal(error):
+                raise ConfigError(str(error)) from error
+            logger.warning("%s can't be reached now, and may come later: %s", self._database.url, error)
+
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        batch = self._batch(stream_id, events, idempotency_key)
+        if not events:
+            return []
+        try:
+            with self._tables_there(), self._database.transaction("append") as cursor:
+                stored = self._database.dialect.append(cursor, batch)
+        except Conflict as error:
+            return self._ids_under(batch, otherwise=ConfigError(_contradiction(stream_id, error)))
+        if stored is None:
+            return self._ids_under(batch, otherwise=StreamEnded(stream_id))
+        self._ring()
+        self._retention.start()
+        self._retention.after_append(stream_id, stored.before, stored.before + len(events))
+        return _ids(batch, stored)
+
+    def append_within(
+        self,
+        session: Any,
+        stream_id: str,
+        events: Sequence[Event],
+        *,
+        idempotency_key: str | None = None,
+    ) -> list[str]:
+        batch = self._batch(stream_id, events, idempotency_key)
+        connection = self._connection_of(session)
+        if not events:
+            return []
+        try:
+            with self._tables_there(), self._database.within(connection, "append", stream_id) as cursor:
+                self._check_same(connection, cursor)
+                if batch.key and (known := self._logs.remembered(cursor, stream_id, batch.key)):
+                    return known
+                stored = self._database.dialect.append(cursor, batch)
+        except Conflict as error:
+            raise ConfigError(_contradiction(stream_id, error)) from error
+        if stored is None:
+            raise StreamEnded(stream_id)
+        self._retention.start()
+        return _ids(batch, stored)
+
+    def end(self, stream_id: str) -> None:
+        epoch = self._ready()
+        with self._tables_there(), self._database.transaction("end a stream") as cursor:
+            self._logs.end(cursor, stream_id, epoch, new_nonce())
+        self._ring()
+
+    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+        epoch = self._ready()
+        with self._tables_there(), self._database.cursor("read") as cursor:
+            return self._read(cursor, cursors, limit, make_id(epoch, 0, NO_ENTRY))
+
+    def tail(self, stream_id: str) -> str:
+        epoch = self._ready()
+        with self._tables_there(), self._database.cursor("read") as cursor:
+            return self._logs.newest(cursor, stream_id) or make_id(epoch, 0, NO_ENTRY)
+
+    def watch(self) -> Watch:
+        self._ready()
+        bell = self._database.dialect.bell(self._database.connect)
+        watch = SqlWatch(self._heads, bell, self._options.poll_scheduler, self._watches.discard)
+        with self._lock:
+            self._watches.add(watch)
+        if self._closed:
+            watch.close()
+        self._retention.start()
+        return watch
+
+    def streams(self) -> Iterable[StreamInfo]:
+        self._ready()
+        with self._tables_there(), self._database.cursor("list the streams") as cursor:
+            return list(self._logs.all(cursor))
+
+    def create_tables(self) -> None:
+        """Make the tables that aren't there yet. Any thread, in any number of processes at once.
+
+        Raises BrokerUnavailable; ConfigError if the database refuses.
+        """
+        if self._closed:
+            raise Closed("this SQL broker has been closed")
+        self._database.create(self._metadata)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid == os.getpid():
+            with self._lock:
+                watches = list(self._watches)
+            for watch in watches:
+                watch.close()
+            self._retention.close()
+            self._database.close()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._watches = set()
+        self._epoch = None
+        self._known = WeakSet()
+        self._database = Database(self._url, self._options, self._tables)
+        self._logs = Logs(self._database.dialect)
+        self._retention = Retention(self._database, self._options, now_ms)
+        self._pid = os.getpid()  # last: another thread takes the rest to be there then
+
+    def _ready(self) -> str:
+        """The epoch of new streams, once all is well. Raises Closed, ConfigError, BrokerUnavailable."""
+        if self._pid != os.getpid():
+            # In a forked child: the parent's connections and locks are not to be touched.
+            with self._fork_lock:
+                if self._pid != os.getpid():
+                    self._inherited.append(self._database.leave_behind())
+                    self._start()
+        if self._closed:
+            raise Closed("this SQL broker has been closed")
+        if (epoch := self._epoch) is None:
+            with self._lock:
+                epoch = self._epoch = self._prepare()
+        return epoch
+
+    def _prepare(self) -> str:
+        with self._database.cursor("look at the database") as cursor:
+            self._database.dialect.check(cursor)
+        meta = self._meta()
+        if meta is None:
+            with self._database.cursor("begin a history") as cursor:
+                self._logs.set_meta(cursor, VERSION, new_epoch())
+            meta = self._meta()
+        version, epoch = meta or (0, "")
+        if version != VERSION:
+            raise ConfigError(
+                f"the tables {self._options.table_prefix}… in {self._database.url} are of version {version}, "
+                f"and {VERSION} is needed: another release of Streamy made them"
+            )
+        return epoch
+
+    def _meta(self) -> tuple[int, str] | None:
+        for _ in range(2):
+            try:
+                with self._database.cursor("look for the tables") as cursor:
+                    return self._logs.meta(cursor)
+            except MissingTable as error:
+                if not self._options.create_tables:
+                    raise ConfigError(
+                        f"{self._database.url} has no tables {self._options.table_prefix}…: make them by "
+                        "`flask streamy init-db`, or by your migrations"
+                    ) from error
+                self.create_tables()
+        return None
+
+    @contextmanager
+    def _tables_there(self) -> Iterator[None]:
+        try:
+            yield
+        except MissingTable as error:
+            self._epoch = None  # the next try makes them, if it may
+            raise BrokerUnavailable(str(error)) from error
+
+    def _batch(self, stream_id: str, events: Sequence[Event], key: str | None) -> Batch:
+        hashed = "" if key is None else _hashed(stream_id, key)
+        return Batch(stream_id, self._ready(), new_nonce(), now_ms(), hashed, events)
+
+    def _ids_under(self, batch: Batch, *, otherwise: Exception) -> list[str]:
+        """The ids of what was stored under the batch's key; raises `otherwise` if nothing was."""
+        if batch.key:
+            with self._tables_there(), self._database.cursor("look for a key") as cursor:
+                if known := self._logs.remembered(cursor, batch.stream_id, batch.key):
+                    return known
+        raise otherwise
+
+    def _read(
+        self, cursor: DBAPICursor, cursors: Mapping[str, str], limit: int, origin: str
+    ) -> dict[str, Page]:
+        from_oldest = [name for name, text in cursors.items() if text == OLDEST]
+        oldest = self._logs.before_oldest(cursor, from_oldest) if from_oldest else {}
+        behind = {
+            name: oldest.get(name, origin) if text == OLDEST else text for name, text in cursors.items()
+        }
+        found = self._logs.pages(cursor, behind, limit)
+        pages: dict[str, Page] = {}
+        lost = []
+        for name, text in cursors.items():
+            if name not in found:
+                pages[name] = Page((), origin, gap=text not in (origin, OLDEST))
+            elif page := found[name]:
+                pages[name] = page
+            else:
+                lost.append(name)
+        if lost:
+            before = self._logs.before_oldest(cursor, lost)
+            trimmed = {name: OLDEST for name in lost if cursors[name] == OLDEST}  # since it was asked for
+            pages.update({name: Page((), before[name], gap=True) for name in lost if name not in trimmed})
+            pages.update(self._read(cursor, trimmed, limit, origin) if trimmed else {})
+        return pages
+
+    def _heads(self, names: Collection[str]) -> Mapping[str, State]:
+        with self._tables_there(), self._database.cursor("look for news") as cursor:
+            return self._logs.heads(cursor, names)
+
+    def _ring(self) -> None:
+        for watch in list(self._watches):
+            watch.ring()
+
+    def _connection_of(self, session: Any) -> Connection:
+        """The session's connection, on which its transaction is under way."""
+        if isinstance(session, Connection):
+            return session
+        connect = getattr(session, "connection", None)
+        bind = {"clause": self._tables.streams}
+        connection = connect(bind_arguments=bind) if callable(connect) else None
+        if not isinstance(connection, Connection):
+            kind = type(session).__name__
+            raise TypeError(f"session is a SQLAlchemy Session or Connection, not {kind}")
+        return connection
+
+    def _check_same(self, connection: Connection, cursor: DBAPICursor) -> None:
+        """See that the session's database is ours: its events would never be found."""
+        if connection.engine in self._known:
+            return
+        if (self._logs.meta(cursor) or (0, ""))[1] != self._epoch:
+            raise ConfigError(
+                f"the session's database has not the streams of {self._database.url}, where they are read"
+            )
+        self._known.add(connection.engine)
+
+
+def _ids(batch: Batch, stored: Stored) -> list[str]:
+    first = stored.before + 1
+    return [make_id(stored.epoch, first + n, batch.nonce) for n in range(len(batch.events))]
+
+
+def _hashed(stream_id: str, key: str) -> str:
+    text = f"{len(stream_id)} {stream_id}{key}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _contradiction(stream_id: str, error: Conflict) -> str:
+    return (
+        f"the tables contradict each other about stream {stream_id!r}: it has entries beyond those that "
+        "its row in the table of streams counts, as if that row had been removed; remove these entries, "
+        f"too ({error})"
+    )

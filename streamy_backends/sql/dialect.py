@@ -1,0 +1,163 @@
+"""What a kind of database says in its own way. Everything else is the same for all of them."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from sqlalchemy import Engine
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from streamy_core.events import Event
+
+from .bells import Bell, Timer
+from .options import Options
+from .tables import Tables
+
+
+class Batch(NamedTuple):
+    """Events to be appended to one stream. `epoch` is for a stream that isn't there yet."""
+
+    stream_id: str
+    epoch: str
+    nonce: str
+    stored_at: int
+    key: str
+    events: Sequence[Event]
+
+
+class Stored(NamedTuple):
+    """Where a batch lies: behind this sequence number."""
+
+    epoch: str
+    before: int
+
+
+class Dialect(ABC):
+    """One kind of database, and its SQL for these tables. Frozen; any thread.
+
+    SQL is written with `{streams}` for a table and `:count` for a parameter.
+    """
+
+    begin: ClassVar[str | None] = "BEGIN"
+    """What begins a transaction that appends; None where one statement does it all."""
+
+    lone_writer: ClassVar[bool] = False
+    """Whether one transaction at a time writes, so that a process's threads had better queue than try."""
+
+    wanted: ClassVar[str]
+    """A table `wanted` of streams and places in them, from parameters that `wanting` makes."""
+
+    upsert: ClassVar[str] = """
+        INSERT INTO {streams} AS s (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
+        ON CONFLICT (stream_id) DO UPDATE SET head = s.head + excluded.head WHERE s.end_nonce IS NULL
+        RETURNING epoch, head - :count AS sequence_before"""
+    """Counts on, unless the stream has ended."""
+
+    finish: str = """
+        INSERT INTO {streams} AS s (stream_id, epoch, head, end_nonce) VALUES (:stream_id, :epoch, 0, :nonce)
+        ON CONFLICT (stream_id) DO UPDATE SET end_nonce = excluded.end_nonce WHERE s.end_nonce IS NULL"""
+
+    first_meta: ClassVar[str] = """
+        INSERT INTO {meta} (id, version, epoch, tidied_at) VALUES (1, :version, :epoch, 0)
+        ON CONFLICT (id) DO NOTHING"""
+
+    remember: ClassVar[str] = """
+        INSERT INTO {keys} (idempotency_key, sequence_before, count, nonce, stored_at)
+        VALUES (:key, :before, :count, :nonce, :stored_at)"""
+
+    store: ClassVar[str] = """
+        INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, name, retry, data)
+        VALUES (:stream_id, :sequence, :nonce, :stored_at, :name, :retry, :data)"""
+
+    def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
+        quote = engine.dialect.identifier_preparer.format_table
+        self._names = {name: quote(table) for name, table in tables._asdict().items()}
+        self._upsert = self.render(self.upsert)
+        self._remember = self.render(self.remember)
+        self._store = self.render(self.store)
+
+    def render(self, sql: str) -> str:
+        """The SQL as the driver takes it."""
+        return re.sub(r":(\w+)", self.parameter, sql.format(wanted=self.wanted, **self._names))
+
+    def parameter(self, name: re.Match[str]) -> str:
+        """How the driver marks a parameter."""
+        return f"%({name[1]})s"
+
+    def stream_id(self, name: str) -> Any:
+        """A stream's name, as a parameter."""
+        return name
+
+    def name_of(self, value: Any) -> str:
+        """The stream's name that was read."""
+        return str(value)
+
+    @abstractmethod
+    def wanting(self, places: Mapping[str, int]) -> dict[str, Any]:
+        """The parameters that make the table `wanted`."""
+
+    def append(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
+        """Store the batch within the transaction under way; None if the stream has ended.
+
+        Raises the driver's IntegrityError if the key was used before.
+        """
+        stored = self.advance(cursor, batch)
+        if stored is None:
+            return None
+        common = {"nonce": batch.nonce, "stored_at": batch.stored_at}
+        if batch.key:
+            known = {"key": batch.key, "before": stored.before, "count": len(batch.events)}
+            cursor.execute(self._remember, {**common, **known})
+        common["stream_id"] = self.stream_id(batch.stream_id)
+        rows = [
+            {**common, "sequence": sequence, "name": event.name, "retry": event.retry, "data": event.data}
+            for sequence, event in enumerate(batch.events, stored.before + 1)
+        ]
+        if len(rows) == 1:
+            cursor.execute(self._store, rows[0])
+        else:
+            cursor.executemany(self._store, rows)
+        return stored
+
+    def advance(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
+        """Count on by as many as the batch has; None if the stream has ended."""
+        count = len(batch.events)
+        cursor.execute(
+            self._upsert,
+            {"stream_id": self.stream_id(batch.stream_id), "epoch": batch.epoch, "count": count},
+        )
+        found = cursor.fetchone()
+        return None if found is None else Stored(*found)
+
+    def bell(self, connect: Any) -> Bell:
+        """What tells that some stream may have grown; `connect` gives a connection for it alone."""
+        return Timer()
+
+    @classmethod
+    @abstractmethod
+    def connect_arguments(cls, options: Options) -> dict[str, Any]:
+        """What the driver is told for an engine of our own."""
+
+    @classmethod
+    @abstractmethod
+    def settings(cls, options: Options) -> Sequence[str]:
+        """The SQL that sets up a new connection of an engine of our own."""
+
+    @abstractmethod
+    def check(self, cursor: DBAPICursor) -> None:
+        """See whether the database has what is needed, and set it up. Raises ConfigError."""
+
+    @abstractmethod
+    def in_transaction(self, connection: Any) -> bool:
+        """Whether the driver's connection is in a transaction that has begun."""
+
+    @abstractmethod
+    def is_missing_table(self, error: Exception) -> bool:
+        """Whether the driver's error says that a table isn't there."""
+
+    @abstractmethod
+    def is_refusal(self, error: Exception) -> bool:
+        """Whether the driver's error, when connecting, is more than a passing one."""

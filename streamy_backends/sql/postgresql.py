@@ -1,0 +1,106 @@
+"""PostgreSQL, by psycopg 3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from sqlalchemy import Engine
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from streamy_core.errors import ConfigError
+
+from .bells import Bell, Listen, Timer
+from .dialect import Batch, Dialect, Stored
+from .options import Options
+from .tables import Tables
+
+
+class Postgresql(Dialect):
+    """See https://www.postgresql.org/docs/current/, sections "INSERT", "Data-Modifying Statements in
+    WITH" and "NOTIFY"."""
+
+    begin = None
+    wanted: ClassVar[str] = (
+        "unnest(CAST(:wanted AS text[]), CAST(:places AS bigint[])) AS wanted (stream_id, place)"
+    )
+
+    whole: ClassVar[str] = """
+        WITH counter AS ({upsert}
+        ), remembered AS (
+            INSERT INTO {keys} (idempotency_key, sequence_before, count, nonce, stored_at)
+            SELECT CAST(:key AS varchar), sequence_before, CAST(:count AS bigint), :nonce, :stored_at
+            FROM counter WHERE CAST(:key AS varchar) <> ''
+        ), stored AS (
+            INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, name, retry, data)
+            SELECT :stream_id, sequence_before + place, :nonce, :stored_at, name, retry, data
+            FROM counter, unnest(CAST(:names AS text[]), CAST(:retries AS integer[]), CAST(:texts AS text[]))
+            WITH ORDINALITY AS batch (name, retry, data, place)
+        )
+        SELECT epoch, sequence_before{rung} FROM counter"""
+    """All of an append."""
+
+    def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
+        super().__init__(engine, tables, options)
+        channel = f"{tables.streams.schema or 'public'}.{tables.streams.name}"
+        self._channel = channel if options.notify and engine.dialect.driver == "psycopg" else None
+        rung = f", pg_notify('{channel}', '')" if options.notify else ""
+        self._whole = self.render(self.whole.replace("{upsert}", self.upsert).replace("{rung}", rung))
+        self.finish = f"WITH ended AS ({self.finish} RETURNING 1) SELECT 1{rung} FROM ended"
+
+    def wanting(self, places: Mapping[str, int]) -> dict[str, Any]:
+        return {"wanted": list(places), "places": list(places.values())}
+
+    def append(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
+        events = batch.events
+        cursor.execute(
+            self._whole,
+            {
+                "stream_id": batch.stream_id,
+                "epoch": batch.epoch,
+                "count": len(events),
+                "key": batch.key,
+                "nonce": batch.nonce,
+                "stored_at": batch.stored_at,
+                "names": [event.name for event in events],
+                "retries": [event.retry for event in events],
+                "texts": [event.data for event in events],
+            },
+        )
+        found = cursor.fetchone()
+        return None if found is None else Stored(found[0], found[1])
+
+    def bell(self, connect: Callable[[], Any]) -> Bell:
+        return Listen(connect, self._channel) if self._channel else Timer()
+
+    @classmethod
+    def connect_arguments(cls, options: Options) -> dict[str, Any]:
+        seconds = max(1, math.ceil(options.timeout))
+        arguments: dict[str, Any] = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1_000}
+        if options.notify:
+            arguments["options"] = f"-c lock_timeout={seconds * 1_000}"
+        else:  # then there may be a pooler, which knows neither settings of a session nor its statements
+            arguments["prepare_threshold"] = None
+        return arguments
+
+    @classmethod
+    def settings(cls, options: Options) -> Sequence[str]:
+        return ()  # a pooler might hand them to others
+
+    def check(self, cursor: DBAPICursor) -> None:
+        cursor.execute("SHOW server_version_num")
+        (version,) = cursor.fetchone() or ("0",)
+        if int(version) < 120_000:
+            raise ConfigError(f"this is PostgreSQL {int(version) // 10_000}, and 12 or newer is needed")
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(connection.info.transaction_status)
+
+    def is_missing_table(self, error: Exception) -> bool:
+        return getattr(error, "sqlstate", None) in ("42P01", "3F000")
+
+    def is_refusal(self, error: Exception) -> bool:
+        words = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry",
+                 "invalid connection option", "permission denied")  # fmt: skip
+        return any(word in str(error) for word in words)

@@ -1,0 +1,154 @@
+"""Removes what is kept no longer: in small batches, and without touching the rows that count.
+
+Of each stream, one row more than is kept stays, as the place before its oldest entry. Publishers
+trim by count what they write to. What is too old is looked for at intervals by one process of all:
+whoever first moves on the time in `meta`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from streamy_core.errors import StreamyError
+
+from .database import Conflict, Database, MissingTable
+from .options import Options
+
+_BATCH: Final = 500
+
+_CLAIM: Final = """
+    UPDATE {meta} SET tidied_at = :now WHERE id = 1 AND (tidied_at <= :due OR tidied_at > :ahead)"""
+
+_LOWEST: Final = "SELECT MIN(sequence) FROM {entries} WHERE stream_id = :stream_id"
+
+_TRIM: Final = "DELETE FROM {entries} WHERE stream_id = :stream_id AND sequence < :floor"
+
+_YOUNGEST: Final = """
+    SELECT s.stream_id, s.head,
+           (SELECT o.sequence FROM {entries} o WHERE o.stream_id = s.stream_id AND o.stored_at >= :oldest
+            ORDER BY o.sequence LIMIT 1)
+    FROM {streams} s WHERE s.stream_id > :after ORDER BY s.stream_id LIMIT :batch"""
+
+_NTH_KEY: Final = """
+    SELECT stored_at FROM {keys} WHERE stored_at < :oldest ORDER BY stored_at LIMIT 1 OFFSET :batch"""
+
+_FORGET: Final = "DELETE FROM {keys} WHERE stored_at < :oldest"
+
+logger = logging.getLogger("streamy")
+
+
+class Retention:
+    """Keeps the tables of one database small. Any thread, of one process.
+
+    clock: milliseconds since 1970, injected by tests.
+    """
+
+    def __init__(self, database: Database, options: Options, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._options = options
+        self._clock = clock
+        self._step = max(1, options.history // 8)
+        self._stop = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        render = database.dialect.render
+        self._claim, self._lowest, self._trim = render(_CLAIM), render(_LOWEST), render(_TRIM)
+        self._youngest = render(_YOUNGEST)
+        self._nth_key, self._forget = render(_NTH_KEY), render(_FORGET)
+
+    def start(self) -> None:
+        """Tidy up at intervals from now on, on a thread of its own. Starting twice does nothing."""
+        with self._starting:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="streamy-retention", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and wait for the batch under way."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self._options.timeout)
+
+    def after_append(self, stream_id: str, before: int, head: int) -> None:
+        """Trim a stream by count, now and then, after somebody has appended to it. Never raises."""
+        if before // self._step == head // self._step:
+            return
+        try:
+            self._trim_below(stream_id, head - self._options.history)
+        except (StreamyError, Conflict, MissingTable) as error:
+            logger.warning("stream %r could not be trimmed: %s", stream_id, error)
+
+    def tidy(self) -> bool:
+        """Remove what is too old or too much, if it is time and nobody else does it.
+
+        Returns whether it was ours to do. Raises BrokerUnavailable.
+        """
+        if not self._claimed():
+            return False
+        after = ""
+        while not self._stop.is_set() and (streams := self._floors(after)):
+            for stream_id, floor in streams:
+                self._trim_below(stream_id, floor)
+                after = stream_id
+        self._forget_keys()
+        return True
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._options.tidy_every):
+            try:
+                self.tidy()
+            except Exception as error:  # noqa: BLE001 - the next round may succeed
+                logger.warning("old entries could not be removed: %s", error)
+
+    def _claimed(self) -> bool:
+        now, every = self._clock(), round(self._options.tidy_every * 1_000)
+        # A time that lies ahead comes from a clock that was wrong.
+        claim = {"now": now, "due": now - every, "ahead": now + every}
+        with self._database.cursor("claim tidying up") as cursor:
+            cursor.execute(self._claim, claim)
+            return cursor.rowcount == 1
+
+    def _floors(self, after: str) -> list[tuple[str, int]]:
+        """The next streams by name, each with the sequence number below which all may go."""
+        dialect, options = self._database.dialect, self._options
+        wanted = {
+            "after": dialect.stream_id(after),
+            "oldest": self._clock() - round(options.history_age * 1_000),
+            "batch": _BATCH,
+        }
+        with self._database.cursor("look for old entries") as cursor:
+            cursor.execute(self._youngest, wanted)
+            rows = cursor.fetchall()
+        return [
+            (dialect.name_of(name), max(head - options.history, (youngest or head + 1) - 1))
+            for name, head, youngest in rows
+        ]
+
+    def _trim_below(self, stream_id: str, floor: int) -> None:
+        stream: dict[str, Any] = {"stream_id": self._database.dialect.stream_id(stream_id)}
+        with self._database.cursor("look for old entries") as cursor:
+            cursor.execute(self._lowest, stream)
+            (lowest,) = cursor.fetchone() or (None,)
+        while lowest is not None and lowest < floor and not self._stop.is_set():
+            lowest = min(lowest + _BATCH, floor)
+            with self._database.cursor("remove old entries") as cursor:
+                cursor.execute(self._trim, {**stream, "floor": lowest})
+
+    def _forget_keys(self) -> None:
+        oldest = self._clock() - round(self._options.key_age * 1_000)
+        while not self._stop.is_set():
+            with self._database.cursor("forget old keys") as cursor:
+                cursor.execute(self._nth_key, {"oldest": oldest, "batch": _BATCH})
+                nth = cursor.fetchone()
+                cursor.execute(self._forget, {"oldest": nth[0] + 1 if nth else oldest})
+            if nth is None:
+                return
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,67 @@
+"""SQLite: a file that the processes of one machine share."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from streamy_core.errors import ConfigError
+
+from .bells import Bell, DataVersion
+from .dialect import Dialect
+from .options import Options
+
+
+class Sqlite(Dialect):
+    """See https://sqlite.org/wal.html, and https://sqlite.org/pragma.html for what is set."""
+
+    # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
+    begin = "BEGIN IMMEDIATE"
+    lone_writer = True
+    wanted: ClassVar[str] = (
+        "(SELECT json_extract(value, '$[0]') AS stream_id, json_extract(value, '$[1]') AS place"
+        " FROM json_each(:wanted)) AS wanted"
+    )
+
+    def parameter(self, name: re.Match[str]) -> str:
+        return name[0]
+
+    def wanting(self, places: Mapping[str, int]) -> dict[str, Any]:
+        return {"wanted": json.dumps(list(places.items()))}
+
+    def bell(self, connect: Callable[[], Any]) -> Bell:
+        return DataVersion(connect)
+
+    @classmethod
+    def connect_arguments(cls, options: Options) -> dict[str, Any]:
+        return {"timeout": options.timeout}
+
+    @classmethod
+    def settings(cls, options: Options) -> Sequence[str]:
+        return (f"PRAGMA synchronous = {options.synchronous}",)
+
+    def check(self, cursor: DBAPICursor) -> None:
+        if sqlite3.sqlite_version_info < (3, 38):
+            raise ConfigError(f"SQLite is {sqlite3.sqlite_version} here, and 3.38 or newer is needed")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        (mode,) = cursor.fetchone() or ("",)
+        if mode != "wal":
+            raise ConfigError(
+                f"the SQLite database has journal_mode {mode!r} and takes no WAL: it has to be a file on a "
+                "local disk; for streams within one process there is memory://"
+            )
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(connection.in_transaction)
+
+    def is_missing_table(self, error: Exception) -> bool:
+        return str(error).startswith("no such table")
+
+    def is_refusal(self, error: Exception) -> bool:
+        words = ("unable to open database file", "file is not a database", "readonly database", "malformed")
+        return any(word in str(error) for word in words)

@@ -1,0 +1,114 @@
+"""The tables: made by the broker itself, or by the app's own migrations.
+
+streams: a row for each stream, which counts its entries. It stays when they go.
+entries: the log. A stream's oldest row is served no more: it is the place before the oldest entry.
+keys:    idempotency keys of late.
+meta:    one row: the epoch of new streams, the version of these tables, who last tidied up, when.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import BigInteger, Column, Dialect, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from streamy_core.errors import ConfigError
+
+VERSION: Final = 1
+"""Of the tables' shape, in the row of `meta`."""
+
+PREFIX: Final = "streamy_"
+
+_LONGEST_NAME: Final = 255 * 4  # bytes of UTF-8
+_MYSQL: Final = ("mysql", "mariadb")
+
+
+class StreamId(TypeDecorator[str]):
+    """A stream's name, compared byte by byte on every database.
+
+    MySQL and MariaDB take trailing spaces, and much else, for equal in text: there it is bytes.
+    PostgreSQL orders by the "C" collation. SQLite compares so by itself.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in _MYSQL:
+            return dialect.type_descriptor(mysql.VARBINARY(_LONGEST_NAME))
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Text(collation="C"))
+        return dialect.type_descriptor(Text())
+
+
+class Tables(NamedTuple):
+    """The four tables."""
+
+    streams: Table
+    entries: Table
+    keys: Table
+    meta: Table
+
+
+def add_tables(metadata: MetaData, *, prefix: str = PREFIX, schema: str | None = None) -> Tables:
+    """Add the tables to a MetaData: an app's own, say, so that Alembic makes them with the others.
+
+    prefix, schema: as the broker's options `table_prefix` and `schema` say. Raises ConfigError if
+    one isn't made of letters, digits and underscores.
+    """
+    for what, name in (("table_prefix", prefix), ("schema", schema or "")):
+        if not re.fullmatch(r"\w*", name, re.ASCII):
+            raise ConfigError(f"sql option {what!r} is letters, digits and underscores, not {name!r}")
+
+    def table(name: str, *columns: Any) -> Table:
+        return Table(
+            prefix + name,
+            metadata,
+            *columns,
+            schema=schema,
+            sqlite_with_rowid=False,
+            mysql_engine="InnoDB",
+            mariadb_engine="InnoDB",
+            mysql_charset="utf8mb4",
+            mariadb_charset="utf8mb4",
+        )
+
+    long = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
+    return Tables(
+        table(
+            "streams",
+            Column("stream_id", StreamId, primary_key=True),
+            Column("epoch", String(16), nullable=False),
+            Column("head", BigInteger, nullable=False),
+            Column("end_nonce", String(16)),
+        ),
+        table(
+            "entries",
+            Column("stream_id", StreamId, primary_key=True),
+            Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+            Column("nonce", String(16), nullable=False),
+            Column("stored_at", BigInteger, nullable=False),
+            Column("name", String(255)),
+            Column("retry", Integer),
+            Column("data", long, nullable=False),
+        ),
+        table(
+            "keys",
+            Column("idempotency_key", String(32), primary_key=True),
+            Column("sequence_before", BigInteger, nullable=False),
+            Column("count", Integer, nullable=False),
+            Column("nonce", String(16), nullable=False),
+            Column("stored_at", BigInteger, nullable=False),
+            Index(f"{prefix}keys_stored_at", "stored_at"),
+        ),
+        table(
+            "meta",
+            Column("id", Integer, primary_key=True, autoincrement=False),
+            Column("version", Integer, nullable=False),
+            Column("epoch", String(16), nullable=False),
+            Column("tidied_at", BigInteger, nullable=False),
+        ),
+    )

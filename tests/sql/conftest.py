@@ -1,0 +1,111 @@
+"""One server of each kind for a whole run of the tests; each test has tables of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from streamy_backends.sql import from_url
+from streamy_core import FixedDelay, RetryPolicy, StreamManager
+from streamy_core.broker import Broker
+
+from ..conftest import go_without
+from .servers import HOW_TO_GET, Mariadb, Postgresql, Server, programs
+
+KINDS: Final = ("sqlite", "postgresql", "mariadb")
+SERVERS: Final[dict[str, type[Server]]] = {"postgresql": Postgresql, "mariadb": Mariadb}
+
+_prefixes = itertools.count()
+
+NewBroker = Callable[..., Broker]
+NewManager = Callable[..., StreamManager]
+OwnServer = Callable[..., Server]
+
+
+def server_in(kind: str, folder: Path, *settings: str) -> Server:
+    """A server of this kind, not started yet."""
+    found = programs(kind) or go_without(f"{kind} is missing: {HOW_TO_GET[kind]}")
+    return SERVERS[kind](*found, folder, *settings)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """What this test's tables begin with."""
+    return f"t{os.getpid()}_{next(_prefixes)}_"
+
+
+@pytest.fixture(scope="session")
+def shared_servers() -> Iterator[dict[str, Server]]:
+    """What has been started so far, by kind."""
+    started: dict[str, Server] = {}
+    yield started
+    for server in started.values():
+        server.stop()
+
+
+@pytest.fixture
+def shared(
+    shared_servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Server]:
+    """A server that other tests use, too: "postgresql", "mariadb"."""
+
+    def give(kind: str) -> Server:
+        if kind not in shared_servers:
+            shared_servers[kind] = server_in(kind, tmp_path_factory.mktemp(kind)).start()
+        return shared_servers[kind]
+
+    return give
+
+
+@pytest.fixture
+def url_of(shared: Callable[[str], Server], tmp_path: Path) -> Callable[[str], str]:
+    """The URL of a database of this kind: "sqlite", or a server's."""
+    return lambda kind: f"sqlite:///{tmp_path}/streams.db" if kind == "sqlite" else shared(kind).url
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
+    """Of each kind of database in turn."""
+    return url_of(request.param)
+
+
+@pytest.fixture
+def new_broker(prefix: str) -> Iterator[NewBroker]:
+    """Makes brokers that share their logs, by URL and options; closed in the end."""
+    with ExitStack() as to_close:
+        yield lambda url, **options: to_close.enter_context(
+            from_url(url, {"table_prefix": prefix, **options})
+        )
+
+
+@pytest.fixture
+def new_manager(new_broker: NewBroker) -> Iterator[NewManager]:
+    """Makes managers, each with a broker of its own by URL and options; they try again for seconds."""
+    with ExitStack() as to_close:
+
+        def make(url: str, *, retry: RetryPolicy | None = None, **options: Any) -> StreamManager:
+            broker = new_broker(url, **options)
+            return to_close.enter_context(
+                StreamManager(broker=broker, retry=retry or FixedDelay(0.05, retries=150))
+            )
+
+        yield make
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[OwnServer]:
+    """Makes servers of the test's own, by kind and settings; not started yet, and stopped in the end."""
+    with ExitStack() as to_stop:
+
+        def make(kind: str, *settings: str) -> Server:
+            server = server_in(kind, tmp_path / f"{kind}-{next(_prefixes)}", *settings)
+            to_stop.callback(server.stop)
+            return server
+
+        yield make
