@@ -80,7 +80,7 @@ class SqlBroker(Broker):
             return []
         try:
             with self._tables_there(), self._database.transaction("append") as cursor:
-                stored = self._database.dialect.append(cursor, batch)
+                stored = self._database.dialect.append(cursor, batch, alone=True)
         except Conflict as error:
             return self._ids_under(batch, otherwise=ConfigError(_contradiction(stream_id, error)))
         if stored is None:
@@ -107,7 +107,7 @@ class SqlBroker(Broker):
                 self._check_same(connection, cursor)
                 if batch.key and (known := self._logs.remembered(cursor, stream_id, batch.key)):
                     return known
-                stored = self._database.dialect.append(cursor, batch)
+                stored = self._database.dialect.append(cursor, batch, alone=False)
         except Conflict as error:
             raise ConfigError(_contradiction(stream_id, error)) from error
         if stored is None:
@@ -117,7 +117,7 @@ class SqlBroker(Broker):
 
     def end(self, stream_id: str) -> None:
         epoch = self._ready()
-        with self._tables_there(), self._database.transaction("end a stream") as cursor:
+        with self._tables_there(), self._database.cursor("end a stream") as cursor:
             self._logs.end(cursor, stream_id, epoch, new_nonce())
         self._ring()
 

@@ -15,14 +15,14 @@ from streamy_core.errors import BrokerUnavailable, ConfigError
 from streamy_core.urls import redact
 
 from .dialect import Dialect
-from .mysql import Mysql
+from .mysql import Mariadb, Mysql
 from .options import Options
 from .postgresql import Postgresql
 from .sqlite import Sqlite
 from .tables import Tables
 
 _KINDS: Final[dict[str, type[Dialect]]] = {
-    "sqlite": Sqlite, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mysql,
+    "sqlite": Sqlite, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mariadb,
 }  # fmt: skip
 
 _CREATORS: Final = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import Engine
@@ -38,17 +38,17 @@ class Stored(NamedTuple):
 class Dialect(ABC):
     """One kind of database, and its SQL for these tables. Frozen; any thread.
 
-    SQL is written with `{streams}` for a table and `:count` for a parameter.
+    SQL is written with `{streams}` for a table, and `:count` for a parameter, or `?`.
     """
 
     begin: ClassVar[str | None] = "BEGIN"
-    """What begins a transaction that appends; None where one statement does it all."""
+    """What begins a transaction that appends; None where that is one statement, a transaction by itself."""
 
     lone_writer: ClassVar[bool] = False
     """Whether one transaction at a time writes, so that a process's threads had better queue than try."""
 
-    wanted: ClassVar[str]
-    """A table `wanted` of streams and places in them, from parameters that `wanting` makes."""
+    among: ClassVar[str]
+    """What says, behind a column, that it is one of the streams in `:names`."""
 
     upsert: ClassVar[str] = """
         INSERT INTO {streams} AS s (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
@@ -66,11 +66,11 @@ class Dialect(ABC):
 
     remember: ClassVar[str] = """
         INSERT INTO {keys} (idempotency_key, sequence_before, count, nonce, stored_at)
-        VALUES (:key, :before, :count, :nonce, :stored_at)"""
+        VALUES (?, ?, ?, ?, ?)"""
 
     store: ClassVar[str] = """
         INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, name, retry, data)
-        VALUES (:stream_id, :sequence, :nonce, :stored_at, :name, :retry, :data)"""
+        VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         quote = engine.dialect.identifier_preparer.format_table
@@ -81,11 +81,8 @@ class Dialect(ABC):
 
     def render(self, sql: str) -> str:
         """The SQL as the driver takes it."""
-        return re.sub(r":(\w+)", self.parameter, sql.format(wanted=self.wanted, **self._names))
-
-    def parameter(self, name: re.Match[str]) -> str:
-        """How the driver marks a parameter."""
-        return f"%({name[1]})s"
+        named = re.sub(r":(\w+)", r"%(\1)s", sql.format(among=self.among, **self._names))
+        return named.replace("?", "%s")
 
     def stream_id(self, name: str) -> Any:
         """A stream's name, as a parameter."""
@@ -96,25 +93,35 @@ class Dialect(ABC):
         return str(value)
 
     @abstractmethod
-    def wanting(self, places: Mapping[str, int]) -> dict[str, Any]:
-        """The parameters that make the table `wanted`."""
+    def among_these(self, names: Collection[str]) -> dict[str, Any]:
+        """The parameter `:names`."""
 
-    def append(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
-        """Store the batch within the transaction under way; None if the stream has ended.
+    @abstractmethod
+    def behind(self, places: Mapping[str, int], most: int) -> tuple[str, dict[str, Any]]:
+        """The SQL, and its parameters, that reads what lies at and behind these places: up to so many
+        entries of each stream, by their numbers, and the one at the place without its data.
+
+        Each row has the stream's id; then its epoch, head and end_nonce, in one row at least; then an
+        entry's sequence, nonce, name, retry and data, if there is one. All are of one moment.
+        """
+
+    def append(self, cursor: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
+        """Store the batch; None if the stream has ended.
+
+        alone: whether there is nothing else in the transaction; it has begun unless `begin` is None.
 
         Raises the driver's IntegrityError if the key was used before.
         """
         stored = self.advance(cursor, batch)
         if stored is None:
             return None
-        common = {"nonce": batch.nonce, "stored_at": batch.stored_at}
+        before, nonce, stored_at = stored.before, batch.nonce, batch.stored_at
         if batch.key:
-            known = {"key": batch.key, "before": stored.before, "count": len(batch.events)}
-            cursor.execute(self._remember, {**common, **known})
-        common["stream_id"] = self.stream_id(batch.stream_id)
+            cursor.execute(self._remember, (batch.key, before, len(batch.events), nonce, stored_at))
+        stream_id = self.stream_id(batch.stream_id)
         rows = [
-            {**common, "sequence": sequence, "name": event.name, "retry": event.retry, "data": event.data}
-            for sequence, event in enumerate(batch.events, stored.before + 1)
+            (stream_id, sequence, nonce, stored_at, event.name, event.retry, event.data)
+            for sequence, event in enumerate(batch.events, before + 1)
         ]
         if len(rows) == 1:
             cursor.execute(self._store, rows[0])

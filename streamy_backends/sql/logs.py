@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -15,27 +15,18 @@ from .dialect import Dialect
 from .pages import NO_ENTRY, Row, State, page_after, place_of
 
 _HEADS: Final = """
-    SELECT s.stream_id, s.epoch, s.head, s.end_nonce
-    FROM {wanted} JOIN {streams} s ON s.stream_id = wanted.stream_id"""
-
-# The entry at the place itself tells whether its nonce is the cursor's: its data isn't needed.
-_BEHIND: Final = """
-    SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry,
-           CASE WHEN e.sequence > wanted.place THEN e.data END
-    FROM {wanted} JOIN {streams} s ON s.stream_id = wanted.stream_id
-    LEFT JOIN {entries} e ON e.stream_id = s.stream_id
-        AND e.sequence BETWEEN wanted.place AND wanted.place + :most"""
+    SELECT s.stream_id, s.epoch, s.head, s.end_nonce FROM {streams} s WHERE s.stream_id {among}"""
 
 _NEWEST: Final = """
-    SELECT s.stream_id, s.epoch, s.head, e.nonce
-    FROM {wanted} JOIN {streams} s ON s.stream_id = wanted.stream_id
-    LEFT JOIN {entries} e ON e.stream_id = s.stream_id AND e.sequence = s.head"""
+    SELECT s.epoch, s.head, e.nonce
+    FROM {streams} s LEFT JOIN {entries} e ON e.stream_id = s.stream_id AND e.sequence = s.head
+    WHERE s.stream_id = :stream_id"""
 
 _OLDEST: Final = """
     SELECT s.stream_id, s.epoch, s.head, e.sequence, e.nonce
-    FROM {wanted} JOIN {streams} s ON s.stream_id = wanted.stream_id
-    LEFT JOIN {entries} e ON e.stream_id = s.stream_id
-        AND e.sequence = (SELECT MIN(o.sequence) FROM {entries} o WHERE o.stream_id = s.stream_id)"""
+    FROM {streams} s LEFT JOIN {entries} e ON e.stream_id = s.stream_id
+        AND e.sequence = (SELECT MIN(o.sequence) FROM {entries} o WHERE o.stream_id = s.stream_id)
+    WHERE s.stream_id {among}"""
 
 _REMEMBERED: Final = """
     SELECT s.epoch, k.sequence_before, k.count, k.nonce
@@ -56,7 +47,6 @@ class Logs:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._heads = dialect.render(_HEADS)
-        self._behind = dialect.render(_BEHIND)
         self._newest = dialect.render(_NEWEST)
         self._oldest = dialect.render(_OLDEST)
         self._remembered = dialect.render(_REMEMBERED)
@@ -67,34 +57,36 @@ class Logs:
 
     def heads(self, cursor: DBAPICursor, names: Collection[str]) -> dict[str, State]:
         """The state of each of these streams that is there."""
-        cursor.execute(self._heads, self._dialect.wanting(dict.fromkeys(names, 0)))
+        cursor.execute(self._heads, self._dialect.among_these(names))
         name_of = self._dialect.name_of
         return {name_of(name): State(*state) for name, *state in cursor.fetchall()}
 
     def pages(self, cursor: DBAPICursor, cursors: Mapping[str, str], most: int) -> dict[str, Page | None]:
         """The page behind each cursor, of those streams that are there; None if it can't be placed."""
         places = {name: place.sequence if (place := place_of(text)) else -1 for name, text in cursors.items()}
-        cursor.execute(self._behind, {**self._dialect.wanting(places), "most": most})
+        cursor.execute(*self._dialect.behind(places, most))
         states: dict[str, State] = {}
         rows: dict[str, list[Row]] = {}
         for stream_id, epoch, head, end_nonce, *row in cursor.fetchall():
             name = self._dialect.name_of(stream_id)
-            states[name] = State(epoch, head, end_nonce)
-            found = rows.setdefault(name, [])
+            if epoch is not None:
+                states[name] = State(epoch, head, end_nonce)
             if row[0] is not None:
-                found.append(Row(*row))
-        return {name: page_after(name, cursors[name], state, rows[name]) for name, state in states.items()}
+                rows.setdefault(name, []).append(Row(*row))
+        return {
+            name: page_after(name, cursors[name], state, rows.get(name, [])) for name, state in states.items()
+        }
 
     def newest(self, cursor: DBAPICursor, name: str) -> str | None:
         """The newest entry's id, or None if the stream isn't there."""
-        cursor.execute(self._newest, self._dialect.wanting({name: 0}))
-        for _, epoch, head, nonce in cursor.fetchall():
+        cursor.execute(self._newest, {"stream_id": self._dialect.stream_id(name)})
+        for epoch, head, nonce in cursor.fetchall():
             return make_id(epoch, head, nonce or NO_ENTRY)
         return None
 
-    def before_oldest(self, cursor: DBAPICursor, names: Iterable[str]) -> dict[str, str]:
+    def before_oldest(self, cursor: DBAPICursor, names: Collection[str]) -> dict[str, str]:
         """The place before the oldest entry, of those streams that are there."""
-        cursor.execute(self._oldest, self._dialect.wanting(dict.fromkeys(names, 0)))
+        cursor.execute(self._oldest, self._dialect.among_these(names))
         return {
             self._dialect.name_of(name): make_id(epoch, *_before(head, sequence, nonce))
             for name, epoch, head, sequence, nonce in cursor.fetchall()

@@ -1,10 +1,9 @@
-"""MariaDB and MySQL, by PyMySQL."""
+"""MySQL and MariaDB, by PyMySQL."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import Engine
@@ -23,29 +22,42 @@ _IN_TRANSACTION = 1
 
 
 class Mysql(Dialect):
-    """See https://mariadb.com/kb/en/, sections "INSERT ON DUPLICATE KEY UPDATE" and "JSON_TABLE"."""
+    """MySQL, and what MariaDB has in common with it.
 
-    begin = "START TRANSACTION"
-    wanted: ClassVar[str] = (
-        "(SELECT CAST(name AS BINARY) AS stream_id, place FROM JSON_TABLE(:wanted, '$[*]' COLUMNS ("
-        "name VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$[0]', place BIGINT PATH '$[1]'"
-        ")) AS listed) AS wanted"
-    )
-    upsert: ClassVar[str] = """
-        INSERT INTO {streams} (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
-        ON DUPLICATE KEY UPDATE head = head + IF(end_nonce IS NULL, :count, 0)"""
-    upserted: ClassVar[str] = """
-        SELECT epoch, head - :count, end_nonce FROM {streams} WHERE stream_id = :stream_id"""
-    finish: str = """
+    See https://dev.mysql.com/doc/refman/8.0/en/, sections "INSERT ... ON DUPLICATE KEY UPDATE" and
+    "Information Functions" (LAST_INSERT_ID).
+    """
+
+    begin: ClassVar[str | None] = "START TRANSACTION"
+    among = "IN :names"
+
+    # LAST_INSERT_ID tells the new head along with the answer; 0 stands for "not by this".
+    upsert = """
+        INSERT INTO {streams} (stream_id, epoch, head) VALUES (:stream_id, :epoch, LAST_INSERT_ID(:count))
+        ON DUPLICATE KEY UPDATE head = IF(end_nonce IS NULL AND epoch = :epoch,
+            LAST_INSERT_ID(head + :count), head + LAST_INSERT_ID(0))"""
+    state: ClassVar[str] = "SELECT epoch, end_nonce FROM {streams} WHERE stream_id = :stream_id FOR UPDATE"
+    finish = """
         INSERT INTO {streams} (stream_id, epoch, head, end_nonce) VALUES (:stream_id, :epoch, 0, :nonce)
         ON DUPLICATE KEY UPDATE end_nonce = COALESCE(end_nonce, :nonce)"""
-    first_meta: ClassVar[str] = """
+    first_meta = """
         INSERT INTO {meta} (id, version, epoch, tidied_at) VALUES (1, :version, :epoch, 0)
         ON DUPLICATE KEY UPDATE version = version"""
 
+    # A condition for each stream: by a join it would read each log from its beginning.
+    pages: ClassVar[str] = """
+        SELECT stream_id, epoch, head, end_nonce, NULL, NULL, NULL, NULL, NULL
+        FROM {streams} WHERE stream_id IN :names
+        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, NULL, NULL, NULL
+        FROM {entries} WHERE %s
+        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, name, retry, data
+        FROM {entries} WHERE %s"""
+    at: ClassVar[str] = "(stream_id = :stream_%d AND sequence = :place_%d)"
+    after: ClassVar[str] = "(stream_id = :stream_%d AND sequence BETWEEN :place_%d + 1 AND :place_%d + :most)"
+
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         super().__init__(engine, tables, options)
-        self._upserted = self.render(self.upserted)
+        self._state = self.render(self.state)
 
     def stream_id(self, name: str) -> bytes:
         return name.encode()
@@ -53,17 +65,28 @@ class Mysql(Dialect):
     def name_of(self, value: bytes) -> str:
         return value.decode()
 
-    def wanting(self, places: Mapping[str, int]) -> dict[str, Any]:
-        return {"wanted": json.dumps(list(places.items()))}
+    def among_these(self, names: Collection[str]) -> dict[str, Any]:
+        return {"names": [name.encode() for name in names]}
+
+    def behind(self, places: Mapping[str, int], most: int) -> tuple[str, dict[str, Any]]:
+        parameters: dict[str, Any] = {**self.among_these(places), "most": most}
+        for number, (name, place) in enumerate(places.items()):
+            parameters[f"stream_{number}"] = name.encode()
+            parameters[f"place_{number}"] = place
+        at = " OR ".join([self.at % (n, n) for n in range(len(places))])
+        after = " OR ".join([self.after % (n, n, n) for n in range(len(places))])
+        return self.render(self.pages % (at, after)), parameters
 
     def advance(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
-        parameters = {
-            "stream_id": batch.stream_id.encode(), "epoch": batch.epoch, "count": len(batch.events)
-        }  # fmt: skip
-        cursor.execute(self._upsert, parameters)
-        cursor.execute(self._upserted, parameters)
-        epoch, before, end_nonce = cursor.fetchone() or ("", 0, "gone")
-        return Stored(epoch, before) if end_nonce is None else None
+        count, stream_id = len(batch.events), batch.stream_id.encode()
+        epoch, end_nonce = batch.epoch, None
+        while end_nonce is None:
+            cursor.execute(self._upsert, {"stream_id": stream_id, "epoch": epoch, "count": count})
+            if head := cursor.lastrowid:
+                return Stored(epoch, head - count)
+            cursor.execute(self._state, {"stream_id": stream_id})
+            epoch, end_nonce = cursor.fetchone() or (epoch, None)
+        return None
 
     @classmethod
     def connect_arguments(cls, options: Options) -> dict[str, Any]:
@@ -99,3 +122,56 @@ class Mysql(Dialect):
 
     def is_refusal(self, error: Exception) -> bool:
         return bool(error.args) and error.args[0] in _REFUSALS
+
+
+class Mariadb(Mysql):
+    """MariaDB appends by one compound statement: https://mariadb.com/kb/en/begin-end/."""
+
+    begin = None
+
+    whole: ClassVar[str] = """
+        BEGIN NOT ATOMIC
+            DECLARE stream_epoch, stream_end VARCHAR(16);
+            DECLARE sequence_before BIGINT;
+            {alone}
+            INSERT INTO {streams} (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
+            ON DUPLICATE KEY UPDATE head = head + IF(end_nonce IS NULL, :count, 0);
+            SELECT epoch, head - :count, end_nonce INTO stream_epoch, sequence_before, stream_end
+            FROM {streams} WHERE stream_id = :stream_id FOR UPDATE;
+            IF stream_end IS NULL THEN
+                IF :key <> '' THEN
+                    INSERT INTO {keys} (idempotency_key, sequence_before, count, nonce, stored_at)
+                    VALUES (:key, sequence_before, :count, :nonce, :stored_at);
+                END IF;
+                INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, name, retry, data)
+                VALUES %s;
+            END IF;
+            {done}
+            SELECT stream_epoch, sequence_before FROM DUAL WHERE stream_end IS NULL;
+        END"""
+    row: ClassVar[str] = (
+        "(:stream_id, sequence_before + %d, :nonce, :stored_at, :name_%d, :retry_%d, :data_%d)"
+    )
+    alone: ClassVar[str] = """
+            DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+            START TRANSACTION;"""
+
+    def append(self, cursor: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
+        parameters: dict[str, Any] = {
+            "stream_id": batch.stream_id.encode(),
+            "epoch": batch.epoch,
+            "count": len(batch.events),
+            "key": batch.key,
+            "nonce": batch.nonce,
+            "stored_at": batch.stored_at,
+        }
+        for number, event in enumerate(batch.events, 1):
+            parameters[f"name_{number}"] = event.name
+            parameters[f"retry_{number}"] = event.retry
+            parameters[f"data_{number}"] = event.data
+        rows = ", ".join([self.row % (n, n, n, n) for n in range(1, len(batch.events) + 1)])
+        whole = self.whole.replace("{alone}", self.alone if alone else "")
+        whole = whole.replace("{done}", "COMMIT;" if alone else "")
+        cursor.execute(self.render(whole % rows), parameters)
+        found = cursor.fetchone()
+        return None if found is None else Stored(*found)

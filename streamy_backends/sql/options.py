@@ -33,7 +33,7 @@ class Options:
     schema:          the schema they are in; None: the connection's own.
     create_tables:   whether to make them when they aren't there; if not, `flask streamy init-db` does,
                      or the app's migrations.
-    history:         the newest entries of a stream that are kept, at least; up to an eighth more are.
+    history:         the newest entries of a stream that are kept, at least; up to a quarter more are.
     history_age:     seconds; older entries go.
     key_age:         seconds for which an idempotency key is remembered.
     tidy_every:      seconds between two looks for what has grown too old, by one process of all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import Engine
@@ -22,9 +22,19 @@ class Postgresql(Dialect):
     WITH" and "NOTIFY"."""
 
     begin = None
-    wanted: ClassVar[str] = (
-        "unnest(CAST(:wanted AS text[]), CAST(:places AS bigint[])) AS wanted (stream_id, place)"
-    )
+    among = "= ANY(CAST(:names AS text[]))"
+
+    # The limit keeps the planner to one short look at the index for each stream, however long the log.
+    pages: ClassVar[str] = """
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry,
+               CASE WHEN e.sequence > wanted.place THEN e.data END
+        FROM unnest(CAST(:names AS text[]), CAST(:places AS bigint[])) AS wanted (stream_id, place)
+        JOIN {streams} s ON s.stream_id = wanted.stream_id
+        LEFT JOIN LATERAL (
+            SELECT * FROM {entries} o WHERE o.stream_id = wanted.stream_id
+                AND o.sequence BETWEEN wanted.place AND wanted.place + :most
+            ORDER BY o.sequence LIMIT :most + 1
+        ) e ON true"""
 
     whole: ClassVar[str] = """
         WITH counter AS ({upsert}
@@ -47,12 +57,16 @@ class Postgresql(Dialect):
         self._channel = channel if options.notify and engine.dialect.driver == "psycopg" else None
         rung = f", pg_notify('{channel}', '')" if options.notify else ""
         self._whole = self.render(self.whole.replace("{upsert}", self.upsert).replace("{rung}", rung))
+        self._pages = self.render(self.pages)
         self.finish = f"WITH ended AS ({self.finish} RETURNING 1) SELECT 1{rung} FROM ended"
 
-    def wanting(self, places: Mapping[str, int]) -> dict[str, Any]:
-        return {"wanted": list(places), "places": list(places.values())}
+    def among_these(self, names: Collection[str]) -> dict[str, Any]:
+        return {"names": list(names)}
 
-    def append(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
+    def behind(self, places: Mapping[str, int], most: int) -> tuple[str, dict[str, Any]]:
+        return self._pages, {"names": list(places), "places": list(places.values()), "most": most}
+
+    def append(self, cursor: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
         events = batch.events
         cursor.execute(
             self._whole,

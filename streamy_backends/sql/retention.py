@@ -33,10 +33,12 @@ _YOUNGEST: Final = """
             ORDER BY o.sequence LIMIT 1)
     FROM {streams} s WHERE s.stream_id > :after ORDER BY s.stream_id LIMIT :batch"""
 
-_NTH_KEY: Final = """
-    SELECT stored_at FROM {keys} WHERE stored_at < :oldest ORDER BY stored_at LIMIT 1 OFFSET :batch"""
+_OLD_KEYS: Final = """
+    SELECT idempotency_key FROM {keys} WHERE idempotency_key > :after AND stored_at < :oldest
+    ORDER BY idempotency_key LIMIT :batch"""
 
-_FORGET: Final = "DELETE FROM {keys} WHERE stored_at < :oldest"
+_FORGET: Final = """
+    DELETE FROM {keys} WHERE idempotency_key > :after AND idempotency_key <= :last AND stored_at < :oldest"""
 
 logger = logging.getLogger("streamy")
 
@@ -51,14 +53,14 @@ class Retention:
         self._database = database
         self._options = options
         self._clock = clock
-        self._step = max(1, options.history // 8)
+        self._step = max(1, options.history // 4)
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         render = database.dialect.render
         self._claim, self._lowest, self._trim = render(_CLAIM), render(_LOWEST), render(_TRIM)
         self._youngest = render(_YOUNGEST)
-        self._nth_key, self._forget = render(_NTH_KEY), render(_FORGET)
+        self._old_keys, self._forget = render(_OLD_KEYS), render(_FORGET)
 
     def start(self) -> None:
         """Tidy up at intervals from now on, on a thread of its own. Starting twice does nothing."""
@@ -139,14 +141,17 @@ class Retention:
                 cursor.execute(self._trim, {**stream, "floor": lowest})
 
     def _forget_keys(self) -> None:
-        oldest = self._clock() - round(self._options.key_age * 1_000)
+        # All are looked through: there are no more than a few minutes have brought, and an index by age
+        # would cost each publisher more.
+        range_ = {"after": "", "oldest": self._clock() - round(self._options.key_age * 1_000)}
         while not self._stop.is_set():
             with self._database.cursor("forget old keys") as cursor:
-                cursor.execute(self._nth_key, {"oldest": oldest, "batch": _BATCH})
-                nth = cursor.fetchone()
-                cursor.execute(self._forget, {"oldest": nth[0] + 1 if nth else oldest})
-            if nth is None:
-                return
+                cursor.execute(self._old_keys, {**range_, "batch": _BATCH})
+                old = [key for (key,) in cursor.fetchall()]
+                if not old:
+                    return
+                cursor.execute(self._forget, {**range_, "last": old[-1]})
+            range_["after"] = old[-1]
 
 
 def now_ms() -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
+from sqlalchemy import Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.errors import ConfigError
@@ -15,6 +15,7 @@ from streamy_core.errors import ConfigError
 from .bells import Bell, DataVersion
 from .dialect import Dialect
 from .options import Options
+from .tables import Tables
 
 
 class Sqlite(Dialect):
@@ -23,16 +24,29 @@ class Sqlite(Dialect):
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
     begin = "BEGIN IMMEDIATE"
     lone_writer = True
-    wanted: ClassVar[str] = (
-        "(SELECT json_extract(value, '$[0]') AS stream_id, json_extract(value, '$[1]') AS place"
-        " FROM json_each(:wanted)) AS wanted"
-    )
+    among = "IN (SELECT value FROM json_each(:names))"
 
-    def parameter(self, name: re.Match[str]) -> str:
-        return name[0]
+    pages: ClassVar[str] = """
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry,
+               CASE WHEN e.sequence > wanted.place THEN e.data END
+        FROM (SELECT json_extract(value, '$[0]') AS stream_id, json_extract(value, '$[1]') AS place
+              FROM json_each(:places)) AS wanted
+        JOIN {streams} s ON s.stream_id = wanted.stream_id
+        LEFT JOIN {entries} e ON e.stream_id = s.stream_id
+            AND e.sequence BETWEEN wanted.place AND wanted.place + :most"""
 
-    def wanting(self, places: Mapping[str, int]) -> dict[str, Any]:
-        return {"wanted": json.dumps(list(places.items()))}
+    def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
+        super().__init__(engine, tables, options)
+        self._pages = self.render(self.pages)
+
+    def render(self, sql: str) -> str:
+        return sql.format(among=self.among, **self._names)
+
+    def among_these(self, names: Collection[str]) -> dict[str, Any]:
+        return {"names": json.dumps(list(names))}
+
+    def behind(self, places: Mapping[str, int], most: int) -> tuple[str, dict[str, Any]]:
+        return self._pages, {"places": json.dumps(list(places.items())), "most": most}
 
     def bell(self, connect: Callable[[], Any]) -> Bell:
         return DataVersion(connect)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Dialect, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -102,7 +102,6 @@ def add_tables(metadata: MetaData, *, prefix: str = PREFIX, schema: str | None =
             Column("count", Integer, nullable=False),
             Column("nonce", String(16), nullable=False),
             Column("stored_at", BigInteger, nullable=False),
-            Index(f"{prefix}keys_stored_at", "stored_at"),
         ),
         table(
             "meta",

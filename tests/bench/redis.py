@@ -56,7 +56,7 @@ def publishing(server: Server, rounds: int) -> None:
 
 @contextmanager
 def publisher(server: Server, kind: str, count: int, rate: float) -> Iterator[None]:
-    command = (sys.executable, "-m", "tests.bench.redis_publisher", server.url, kind, str(count), str(rate))
+    command = (sys.executable, "-m", "tests.bench.publisher", server.url, kind, str(count), str(rate))
     process = subprocess.Popen(command)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Publishes from a process of its own: `python -m tests.bench.redis_publisher URL KIND COUNT RATE`.
+"""Publishes from a process of its own: `python -m tests.bench.publisher URL KIND COUNT RATE`.
 
 KIND is "bare", for PUBLISH by redis-py to the channel "bench", or "streamy", for `send_event` to the
 stream "s0". What is sent is the time at which it is.
