@@ -78,17 +78,19 @@ class SqlBroker(Broker):
         batch = self._batch(stream_id, events, idempotency_key)
         if not events:
             return []
+        refusal: Exception = StreamEnded(stream_id)
         try:
             with self._tables_there(), self._database.transaction("append") as cursor:
                 stored = self._database.dialect.append(cursor, batch, alone=True)
         except Conflict as error:
-            return self._ids_under(batch, otherwise=ConfigError(_contradiction(stream_id, error)))
-        if stored is None:
-            return self._ids_under(batch, otherwise=StreamEnded(stream_id))
-        self._ring()
-        self._retention.start()
-        self._retention.after_append(stream_id, stored.before, stored.before + len(events))
-        return _ids(batch, stored)
+            refusal, stored = ConfigError(_contradiction(stream_id, error)), None
+        if stored is not None:
+            self._ring()
+            self._retention.start()
+            self._retention.after_append(stream_id, stored.before, stored.before + len(events))
+            return _ids(batch, stored)
+        with self._tables_there(), self._database.cursor("look for a key") as cursor:
+            return self._remembered(cursor, batch, otherwise=refusal)
 
     def append_within(
         self,
@@ -102,18 +104,18 @@ class SqlBroker(Broker):
         connection = self._connection_of(session)
         if not events:
             return []
+        refusal: Exception = StreamEnded(stream_id)
         try:
             with self._tables_there(), self._database.within(connection, "append", stream_id) as cursor:
                 self._check_same(connection, cursor)
-                if batch.key and (known := self._logs.remembered(cursor, stream_id, batch.key)):
-                    return known
                 stored = self._database.dialect.append(cursor, batch, alone=False)
         except Conflict as error:
-            raise ConfigError(_contradiction(stream_id, error)) from error
-        if stored is None:
-            raise StreamEnded(stream_id)
-        self._retention.start()
-        return _ids(batch, stored)
+            refusal, stored = ConfigError(_contradiction(stream_id, error)), None
+        if stored is not None:
+            self._retention.start()
+            return _ids(batch, stored)
+        with self._database.within(connection, "look for a key", stream_id) as cursor:
+            return self._remembered(cursor, batch, otherwise=refusal)
 
     def end(self, stream_id: str) -> None:
         epoch = self._ready()
@@ -184,13 +186,12 @@ class SqlBroker(Broker):
             # In a forked child: the parent's connections and locks are not to be touched.
             with self._fork_lock:
                 if self._pid != os.getpid():
-                    self._inherited.append(self._database.leave_behind())
+                    self._inherited += [self._database.leave_behind(), self._watches]
                     self._start()
         if self._closed:
             raise Closed("this SQL broker has been closed")
         if (epoch := self._epoch) is None:
-            with self._lock:
-                epoch = self._epoch = self._prepare()
+            epoch = self._epoch = self._prepare()
         return epoch
 
     def _prepare(self) -> str:
@@ -235,13 +236,12 @@ class SqlBroker(Broker):
         hashed = "" if key is None else _hashed(stream_id, key)
         return Batch(stream_id, self._ready(), new_nonce(), now_ms(), hashed, events)
 
-    def _ids_under(self, batch: Batch, *, otherwise: Exception) -> list[str]:
+    def _remembered(self, cursor: DBAPICursor, batch: Batch, *, otherwise: Exception) -> list[str]:
         """The ids of what was stored under the batch's key; raises `otherwise` if nothing was."""
-        if batch.key:
-            with self._tables_there(), self._database.cursor("look for a key") as cursor:
-                if known := self._logs.remembered(cursor, batch.stream_id, batch.key):
-                    return known
-        raise otherwise
+        known = self._logs.remembered(cursor, batch.stream_id, batch.key) if batch.key else None
+        if known is None:
+            raise otherwise
+        return known
 
     def _read(
         self, cursor: DBAPICursor, cursors: Mapping[str, str], limit: int, origin: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, MetaData, Pool, create_engine, event
@@ -112,6 +112,7 @@ class Database:
     def within(self, connection: Connection, doing: str, stream_id: str) -> Iterator[DBAPICursor]:
         """Lend a cursor of somebody else's transaction, once it has locked this stream's row.
 
+        If the block raises, nothing is left of what it did, even if that transaction goes on.
         Raises likewise, and ConfigError if the connection commits each statement by itself.
         """
         with self._faults(doing):
@@ -121,7 +122,15 @@ class Database:
                 raise ConfigError(
                     "the session's connection is in autocommit mode: there is no transaction to publish in"
                 )
-            yield connection.connection.cursor()
+            cursor = connection.connection.cursor()
+            cursor.execute("SAVEPOINT streamy")
+            try:
+                yield cursor
+            except BaseException:
+                with suppress(self._driver.Error):  # then the database has rolled back all of it
+                    cursor.execute("ROLLBACK TO SAVEPOINT streamy")
+                raise
+            cursor.execute("RELEASE SAVEPOINT streamy")
 
     def create(self, metadata: MetaData) -> None:
         """Make the tables that aren't there. Raises as `cursor`."""

@@ -50,6 +50,9 @@ class Dialect(ABC):
     among: ClassVar[str]
     """What says, behind a column, that it is one of the streams in `:names`."""
 
+    latest: ClassVar[str] = "FOR UPDATE"
+    """What makes a reading see what others have committed since the transaction began."""
+
     upsert: ClassVar[str] = """
         INSERT INTO {streams} AS s (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
         ON CONFLICT (stream_id) DO UPDATE SET head = s.head + excluded.head WHERE s.end_nonce IS NULL
@@ -81,7 +84,7 @@ class Dialect(ABC):
 
     def render(self, sql: str) -> str:
         """The SQL as the driver takes it."""
-        named = re.sub(r":(\w+)", r"%(\1)s", sql.format(among=self.among, **self._names))
+        named = re.sub(r":(\w+)", r"%(\1)s", sql.format(among=self.among, latest=self.latest, **self._names))
         return named.replace("?", "%s")
 
     def stream_id(self, name: str) -> Any:

@@ -30,7 +30,7 @@ _OLDEST: Final = """
 
 _REMEMBERED: Final = """
     SELECT s.epoch, k.sequence_before, k.count, k.nonce
-    FROM {keys} k, {streams} s WHERE k.idempotency_key = :key AND s.stream_id = :stream_id"""
+    FROM {keys} k, {streams} s WHERE k.idempotency_key = :key AND s.stream_id = :stream_id {latest}"""
 
 _ALL: Final = """
     SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.nonce,

@@ -91,7 +91,13 @@ class Postgresql(Dialect):
     @classmethod
     def connect_arguments(cls, options: Options) -> dict[str, Any]:
         seconds = max(1, math.ceil(options.timeout))
-        arguments: dict[str, Any] = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1_000}
+        arguments: dict[str, Any] = {
+            "connect_timeout": seconds,
+            "tcp_user_timeout": seconds * 1_000,
+            "keepalives_idle": seconds,
+            "keepalives_interval": seconds,
+            "keepalives_count": 2,
+        }
         if options.notify:
             arguments["options"] = f"-c lock_timeout={seconds * 1_000}"
         else:  # then there may be a pooler, which knows neither settings of a session nor its statements

@@ -24,6 +24,7 @@ class Sqlite(Dialect):
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
     begin = "BEGIN IMMEDIATE"
     lone_writer = True
+    latest = ""  # only one transaction writes
     among = "IN (SELECT value FROM json_each(:names))"
 
     pages: ClassVar[str] = """
@@ -40,7 +41,7 @@ class Sqlite(Dialect):
         self._pages = self.render(self.pages)
 
     def render(self, sql: str) -> str:
-        return sql.format(among=self.among, **self._names)
+        return sql.format(among=self.among, latest=self.latest, **self._names)
 
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": json.dumps(list(names))}
