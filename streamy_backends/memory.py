@@ -102,6 +102,8 @@ class MemoryBroker(Broker):
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         with self._lock():
+            if not events:
+                return []
             now = self._clock()
             log = self._log_for_writing(stream_id, now)
             if idempotency_key is not None and (known := log.keys.get(idempotency_key)):

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 _CODES: Final = {"%": "%25", "{": "%7B", "}": "%7D"}
 _ENCODED: Final = str.maketrans(_CODES)
-_KEY_ENCODED: Final = str.maketrans({"%": "%25", ":": "%3A"})  # so that none ends like another kind's name
+# None ends like another kind's name; a backslash stands for what has no UTF-8 form.
+_KEY_ENCODED: Final = str.maketrans({"%": "%25", ":": "%3A", "\\": "%5C"})
 
 
 class Names(NamedTuple):
@@ -35,7 +36,8 @@ class Names(NamedTuple):
     def for_append(self, stream_id: str, idempotency_key: str) -> tuple[str, str, str]:
         """The same, and the key that remembers what was stored under this idempotency key."""
         base = self._base(stream_id)
-        return f"{base}:state", f"{base}:log", f"{base}:key:{idempotency_key.translate(_KEY_ENCODED)}"
+        key = idempotency_key.translate(_KEY_ENCODED).encode(errors="backslashreplace").decode()
+        return f"{base}:state", f"{base}:log", f"{base}:key:{key}"
 
     def bell(self, stream_id: str) -> str:
         """The channel of a stream's bell."""

@@ -37,6 +37,9 @@ STRANGE_CURSORS = [
 ]  # fmt: skip
 
 
+STRANGE_KEYS = ["", " ", ":", "*", "\0", "\n", "é", "🎈", "\ud800", "k" * 5_000]
+
+
 class BrokerContract(WatchContract):
     """What every broker keeps."""
 
@@ -282,6 +285,17 @@ class BrokerContract(WatchContract):
         assert len(first) == 1, "append returns the ids of the new entries"
         broker.end("news")
         assert broker.append("news", events("a"), idempotency_key="k") == first
+
+    @pytest.mark.parametrize("key", STRANGE_KEYS, ids=lambda key: ascii(key[:12]))
+    def test_any_text_is_a_key(self, broker: Broker, key: str) -> None:
+        first = broker.append("news", events("a"), idempotency_key=key)
+        assert broker.append("news", events("a"), idempotency_key=key) == first
+        assert broker.append("news", events("b"), idempotency_key=f"{key} ") != first
+
+    def test_appending_nothing_does_nothing(self, broker: Broker) -> None:
+        assert broker.append("news", []) == []
+        broker.end("news")
+        assert broker.append("news", []) == []
 
     def test_one_key_from_many_threads_stores_once(self, broker: Broker) -> None:
         with ThreadPoolExecutor(8) as pool:
