@@ -36,10 +36,10 @@ class Broker(Closeable, ABC):
     ) -> list[str]:
         """Store `events` at the end of the stream, all or none, and ring its bell.
 
-        Returns the new entries' ids, in order; of no events, none, and nothing is done. If `idempotency_key` was used on this stream
-        before, nothing is stored and the ids of that first time are returned, also after the
-        stream's end; any text can be one. How long a key is remembered is the broker's to say; it has to outlast any
-        retry policy.
+        Returns the new entries' ids, in order; for no events none, and nothing is done. If
+        `idempotency_key`, which may be any text, was used on this stream before, nothing is stored
+        and the ids of that first time are returned, also after the stream's end. How long a key is
+        remembered is the broker's to say; it has to outlast any retry policy.
 
         Raises StreamEnded; BrokerUnavailable, after which the events may or may not be stored,
         which repeating the call with the same key settles.
