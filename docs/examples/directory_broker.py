@@ -61,8 +61,8 @@ class DirectoryBroker(Broker):
     ) -> list[str]:
         with self._locked():
             log = self._load(stream_id)
-            known = [row["id"] for row in log["rows"] if idempotency_key and row["key"] == idempotency_key]
-            if known:
+            known = [row["id"] for row in log["rows"] if row["key"] == idempotency_key is not None]
+            if known or not events:
                 return known
             if log["end"]:
                 raise StreamEnded(stream_id)

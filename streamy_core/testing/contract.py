@@ -1,13 +1,13 @@
 """The contract of a broker: every promise of `Broker` and `Watch` as a test.
 
 Subclass it, name the class `Test…`, and say in the fixture `make_broker` how to make a broker.
+If you can stop and start the backend, subclass `FaultContract` as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import pytest
 
@@ -15,16 +15,10 @@ from ..broker import Broker, ListsStreams
 from ..errors import Closed, StreamEnded
 from ..events import Event
 from ..ids import ID, OLDEST
+from .basis import Contract, MakeBroker
 from .reading import data_of, events, read, read_all
+from .sharing_contract import SharingContract
 from .watch_contract import WatchContract
-
-
-class MakeBroker(Protocol):
-    """Makes a broker with a log of its own that keeps at least `history` entries of a stream, and
-    that trims what lies beyond them at the latest when as many again have been appended."""
-
-    def __call__(self, *, history: int = 10_000) -> Broker: ...
-
 
 AWKWARD_NAMES = [
     "a:b", "a", "A", "ä", "a\u0308", "a ", " a", "a%", "a_b", "axb", "*", "a*", "?", "[a]", "{a}", "a/b",
@@ -40,21 +34,8 @@ STRANGE_CURSORS = [
 STRANGE_KEYS = ["", " ", ":", "*", "\0", "\n", "é", "🎈", "\ud800", "k" * 5_000]
 
 
-class BrokerContract(WatchContract):
+class BrokerContract(WatchContract, SharingContract, Contract):
     """What every broker keeps."""
-
-    @pytest.fixture
-    def make_broker(self) -> MakeBroker:
-        """To be given by the subclass: a function that takes `history=` and returns a new broker."""
-        raise NotImplementedError(
-            "define the fixture make_broker: a function that takes history= and returns a new broker"
-        )
-
-    @pytest.fixture
-    def broker(self, make_broker: MakeBroker) -> Iterator[Broker]:
-        """A broker with an empty log."""
-        with make_broker() as broker:
-            yield broker
 
     def test_entries_come_in_the_order_of_their_appends(self, broker: Broker) -> None:
         for n in range(20):
@@ -192,7 +173,7 @@ class BrokerContract(WatchContract):
         assert data_of(read_all(broker, "news", page.cursor)) == ["a", "b"]
 
     def test_a_cursor_of_another_history_is_a_gap(self, broker: Broker, make_broker: MakeBroker) -> None:
-        with make_broker() as other:
+        with make_broker("another") as other:
             foreign = other.append("news", events("a", "b", "c"))
         broker.append("news", events("x", "y", "z"))
         for cursor in foreign:
@@ -206,7 +187,7 @@ class BrokerContract(WatchContract):
     def test_what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest(
         self, make_broker: MakeBroker
     ) -> None:
-        with make_broker(history=10) as broker:
+        with make_broker("short", history=10) as broker:
             first, *_ = broker.append("news", events("first", "second"))
             for n in range(100):
                 broker.append("news", events(str(n)))
@@ -218,7 +199,7 @@ class BrokerContract(WatchContract):
             assert read_all(broker, "news", page.cursor) == kept
 
     def test_a_reader_that_has_all_but_the_kept_entries_has_no_gap(self, make_broker: MakeBroker) -> None:
-        with make_broker(history=10) as broker:
+        with make_broker("short", history=10) as broker:
             ids = [broker.append("news", events(str(n)))[0] for n in range(100)]
             kept = read_all(broker, "news")
             last_trimmed = ids[100 - len(kept) - 1]

@@ -9,15 +9,14 @@ import pytest
 
 from streamy_backends.memory import Limits, MemoryBroker, from_url
 from streamy_core import ConfigError, StreamEnded
-from streamy_core.testing import BrokerContract
-from streamy_core.testing.contract import MakeBroker
+from streamy_core.testing import BrokerContract, MakeBroker
 from streamy_core.testing.reading import data_of, events, read, read_all
 
 
 class TestMemoryBroker(BrokerContract):
     @pytest.fixture
     def make_broker(self) -> MakeBroker:
-        return lambda *, history=10_000: MemoryBroker(Limits(history=history))
+        return lambda log="log", *, history=10_000: MemoryBroker(Limits(history=history))
 
 
 class Clock:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from streamy_backends.redis import from_url
-from streamy_core.testing import BrokerContract
-from streamy_core.testing.contract import MakeBroker
+from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
+
+from .conftest import KINDS, OwnServer
+from .servers import Server
+
+
+def on(server: Any, prefix: str) -> MakeBroker:
+    return lambda log="log", *, history=10_000: from_url(
+        server.url, {"prefix": f"{prefix}-{log}", "history": history}
+    )
 
 
 class TestRedisBroker(BrokerContract):
@@ -18,7 +25,29 @@ class TestRedisBroker(BrokerContract):
     def make_broker(
         self, request: pytest.FixtureRequest, shared: Callable[[str], Any], prefix: str
     ) -> MakeBroker:
-        url, logs = shared(request.param).url, itertools.count()
-        return lambda *, history=10_000: from_url(
-            url, {"prefix": f"{prefix}-{next(logs)}", "history": history}
-        )
+        return on(shared(request.param), prefix)
+
+
+class TestRedisFaults(FaultContract):
+    @pytest.fixture(params=KINDS)
+    def server(self, request: pytest.FixtureRequest, own_server: OwnServer) -> Server:
+        return own_server("appendonly yes", "appendfsync always", kind=request.param).start()
+
+    @pytest.fixture
+    def make_broker(self, server: Server, prefix: str) -> MakeBroker:
+        return on(server, prefix)
+
+    @pytest.fixture
+    def faults(self, server: Server) -> Faults:
+        return KilledServer(server)
+
+
+class KilledServer:
+    """A server that dies, and is started again."""
+
+    def __init__(self, server: Server) -> None:
+        self.stop = server.kill
+        self._server = server
+
+    def start(self) -> None:
+        self._server.start()

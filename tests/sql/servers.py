@@ -167,6 +167,7 @@ class Mariadb(Server):
 
     def _set_up(self, program: str) -> None:
         command = [program, "--no-defaults", f"--datadir={self._data}", "--skip-test-db"]
+        command += [f"--tmpdir={self.folder}"]
         _run([*command, "--auth-root-authentication-method=normal", f"--user={_user()}"])
         init = self.folder / "init.sql"
         init.write_text(
@@ -177,7 +178,7 @@ class Mariadb(Server):
         return [
             self._program, "--no-defaults", f"--datadir={self._data}", f"--port={self.port}",
             "--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--user={_user()}",
-            f"--init-file={self.folder}/init.sql", f"--pid-file={self.folder}/pid",
+            f"--init-file={self.folder}/init.sql", f"--pid-file={self.folder}/pid", f"--tmpdir={self.folder}",
         ]  # fmt: skip
 
 

@@ -1,0 +1,71 @@
+"""What the parts of the contract have in common: how brokers are made, and that nothing is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Protocol
+
+import pytest
+
+from ..broker import Broker
+
+_WHOLE = "test_nothing_of_the_contract_is_dropped_without_a_reason"
+
+
+class MakeBroker(Protocol):
+    """Makes a broker on the log of this name, as a process of its own would.
+
+    A log is empty at first. It keeps at least `history` entries of a stream, and what lies beyond
+    them is gone at the latest when as many again have been appended.
+    """
+
+    def __call__(self, log: str = "log", *, history: int = 10_000) -> Broker: ...
+
+
+class Contract:
+    """What every part of the contract has."""
+
+    left_out: ClassVar[Mapping[str, str]] = {}
+    """Tests that the broker can't pass, each with the reason: they are skipped, and the reason is shown."""
+
+    def __init_subclass__(cls) -> None:
+        if _WHOLE in vars(cls) and cls.__module__ != __name__:
+            raise TypeError(f"{cls.__name__} overrides {_WHOLE}, which says that nothing is overridden")
+        super().__init_subclass__()
+
+    @pytest.fixture
+    def make_broker(self) -> MakeBroker:
+        """To be given by the subclass: how to make a broker on a log of a given name."""
+        raise NotImplementedError(
+            "define the fixture make_broker: a function that takes the name of a log, and history=, and "
+            "returns a new broker on that log, as a process of its own would"
+        )
+
+    @pytest.fixture
+    def broker(self, make_broker: MakeBroker) -> Iterator[Broker]:
+        """A broker with an empty log."""
+        with make_broker() as broker:
+            yield broker
+
+    @pytest.fixture(autouse=True)
+    def _leave_out(self, request: pytest.FixtureRequest) -> None:
+        if reason := self.left_out.get(request.node.originalname):
+            pytest.skip(f"left out: {reason}")
+
+    def test_nothing_of_the_contract_is_dropped_without_a_reason(self) -> None:
+        kind = type(self)
+        tests = {
+            name: test
+            for base in reversed(kind.__mro__)
+            if base.__module__.startswith(__package__)
+            for name, test in vars(base).items()
+            if name.startswith("test_")
+        }
+        dropped = [name for name, test in tests.items() if getattr(kind, name, None) is not test]
+        unstated = sorted(set(dropped) - set(self.left_out))
+        assert not unstated, (
+            f"{kind.__name__} overrides or removes {', '.join(unstated)}: leave the test as it is, and state "
+            f"the reason in left_out = {{{unstated[0]!r}: ...}}"
+        )
+        unknown = sorted(set(self.left_out) - set(tests))
+        assert not unknown, f"left_out of {kind.__name__} names what is no test: {', '.join(unknown)}"

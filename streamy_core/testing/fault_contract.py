@@ -1,0 +1,120 @@
+"""What holds when the backend goes away: the contract's part for authors who can stop theirs.
+
+Subclass `FaultContract`, and give it `make_broker` and `faults`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import pytest
+
+from ..broker import Broker, Watch
+from ..errors import BrokerUnavailable
+from ..ids import OLDEST
+from .basis import Contract
+from .reading import data_of, events, eventually, read, read_all
+
+
+class Faults(Protocol):
+    """How to take the backend away, and give it back, in the midst of a test."""
+
+    def stop(self) -> None:
+        """Take it away, at once: kill the server, or cut the network. Returns when it is gone."""
+
+    def start(self) -> None:
+        """Give it back, where it was. Returns when it answers."""
+
+
+class FaultContract(Contract):
+    """What every broker keeps while its backend is away, and afterwards."""
+
+    @pytest.fixture
+    def faults(self) -> Faults:
+        """To be given by the subclass: how to take away and give back the backend of `make_broker`."""
+        raise NotImplementedError(
+            "define the fixture faults: an object whose stop() takes the backend away, and whose start() "
+            "gives it back"
+        )
+
+    def test_while_the_backend_is_away_each_call_says_so(self, broker: Broker, faults: Faults) -> None:
+        broker.append("news", events("a"))
+        faults.stop()
+        calls: dict[str, Callable[[], object]] = {
+            "append": lambda: broker.append("news", events("b")),
+            "read": lambda: broker.read({"news": OLDEST}, 1),
+            "tail": lambda: broker.tail("news"),
+            "end": lambda: broker.end("news"),
+        }
+        for name, call in calls.items():
+            assert not _answers(call), f"{name} returned although the backend is away"
+        faults.start()
+
+    def test_the_broker_works_again_when_the_backend_is_back(self, broker: Broker, faults: Faults) -> None:
+        broker.append("news", events("a"))
+        faults.stop()
+        with pytest.raises(BrokerUnavailable):
+            broker.append("news", events("lost"))
+        faults.start()
+        eventually(lambda: _answers(lambda: broker.append("other", events("b"))), "publishing again")
+        assert data_of(read_all(broker, "other"))[-1] == "b"
+
+    def test_what_was_appended_is_there_after_an_outage_or_readers_are_told(
+        self, broker: Broker, faults: Faults
+    ) -> None:
+        first, second = broker.append("news", events("a", "b"))
+        faults.stop()
+        faults.start()
+        eventually(lambda: _answers(lambda: broker.read({"news": OLDEST}, 1)), "reading again")
+        page = read(broker, "news", first)
+        kept = [entry.id for entry in page.entries] == [second]
+        assert kept or page.gap, "an entry is gone, and its reader wasn't told by a gap"
+
+    def test_a_repeated_append_is_stored_once_however_the_first_try_ended(
+        self, broker: Broker, faults: Faults
+    ) -> None:
+        faults.stop()
+        with suppress(BrokerUnavailable):
+            broker.append("news", events("a"), idempotency_key="k")
+        faults.start()
+
+        def again() -> list[str]:
+            return broker.append("news", events("a"), idempotency_key="k")
+
+        eventually(lambda: _answers(again), "publishing again")
+        again()
+        assert data_of(read_all(broker, "news")) == ["a"]
+
+    def test_after_an_outage_a_watch_names_every_stream_or_raises(
+        self, broker: Broker, faults: Faults
+    ) -> None:
+        watch = broker.watch()
+        for name in ("a", "b"):
+            watch.add(name)
+            broker.append(name, events("x"))
+        heard: set[str] = set()
+        while watch.wait(0.2):
+            pass
+        faults.stop()
+        faults.start()
+        eventually(lambda: _answers(lambda: broker.append("a", events("y"))), "publishing again")
+        eventually(lambda: _hears(watch, heard) >= {"a"}, "the watch heard of what came after the outage")
+
+
+def _answers(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except BrokerUnavailable:
+        return False
+    return True
+
+
+def _hears(watch: Watch, heard: set[str]) -> set[str]:
+    """All streams named so far; every one, if the watch raises, as then a new one is made."""
+    try:
+        heard.update(watch.wait(0.1))
+    except BrokerUnavailable:
+        heard.update({"a", "b"})
+    return heard
