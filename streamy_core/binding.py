@@ -37,12 +37,11 @@ class Binding:
         broker: Broker | None = None,
         dumps: Callable[..., str] = json.dumps,
     ) -> None:
+        self.sender = sender
         self.settings = settings
-        if broker is None:
-            self.broker = open_broker(settings.broker_url, settings.broker_options)
-        else:
-            self.broker = broker
-        self._owns_broker = broker is None
+        given = broker if broker is not None else settings.broker_url
+        self._owns_broker = isinstance(given, str)
+        self.broker = open_broker(given, settings.broker_options) if isinstance(given, str) else given
         self.hub = Hub(
             self.broker,
             retry=settings.retry,

@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Final
 
+from .broker import Broker
 from .errors import ConfigError
 from .keepalive import FixedInterval, KeepAliveScheduler
 from .retry import ExponentialBackoff, RetryPolicy
@@ -43,9 +44,11 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _url(value: Any) -> str:
+def _url(value: Any) -> str | Broker:
+    if isinstance(value, Broker):
+        return value
     if not isinstance(value, str):
-        raise ValueError("a URL like memory://")
+        raise ValueError("a URL like memory://, or a Broker")
     scheme_of(value)
     return value
 
@@ -96,11 +99,11 @@ def _key(default: Any, check: Callable[[Any], Any], *, doc: str, secret: bool = 
 class Settings:
     """What one manager goes by in one app. Each field is the key `STREAMY_` + its name in capitals."""
 
-    broker_url: str = _key(
+    broker_url: str | Broker = _key(
         DEFAULT_URL,
         _url,
         secret=True,
-        doc="Chooses the backend. The installed ones: `streamy backends`.",
+        doc="Chooses the backend. The installed ones: `streamy backends`. In tests, a Broker itself.",
     )
     broker_options: Mapping[str, Any] = _key(
         dict,
@@ -183,7 +186,8 @@ class Settings:
 
     def __repr__(self) -> str:
         shown = {item.name: getattr(self, item.name) for item in fields(self)}
-        shown["broker_url"] = redact(self.broker_url)
+        if isinstance(self.broker_url, str):
+            shown["broker_url"] = redact(self.broker_url)
         shown["broker_options"] = redact_options(self.broker_options)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 

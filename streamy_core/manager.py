@@ -29,6 +29,9 @@ from .wire import encode_retry
 EXTENSION: Final = "streamy"
 """The key in `app.extensions`: what the app's managers hold, by their names."""
 
+OPENED: Final = "streamy.opened"
+"""The key in a WSGI environ of what is called with the body of the stream that is opened: for tests."""
+
 MAX_STREAMS: Final = 100
 _DEFAULT_INTERVAL: Final = 30
 
@@ -148,6 +151,8 @@ class StreamManager(Closeable):
             return EventStreamResponse(None, headers)
         environ = request.environ if has_request_context() else None
         body = binding.delivery.body(connection, environ, keep_alive, key)
+        if environ is not None and (opened := environ.get(OPENED)):
+            opened(body)
         return EventStreamResponse(body, headers, take_over=partial(binding.delivery.take_over, body))
 
     def send_event(

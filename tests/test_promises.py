@@ -18,8 +18,8 @@ from streamy_core import (
     StreamEnded,
     StreamManager,
 )
+from streamy_core.testing.event_stream import Dispatched, EventStreamParser
 
-from .core.event_stream_parser import Dispatched, EventStreamParser
 from .engine.doubles import FaultyBroker
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .bound import choose_manager
+from .conformance import conformance
 from .preparing import init_db
 from .publishing import end, send
 from .reading import streams, tail
@@ -26,7 +27,7 @@ def flask_commands(manager: str) -> None:
     choose_manager(manager)
 
 
-for command in (backends, demo):
+for command in (backends, conformance, demo):
     main.add_command(command)
 for command in (backends, end, init_db, send, streams, tail):
     flask_commands.add_command(command)

@@ -36,8 +36,8 @@ class Host(Protocol):
 class EventStreamBody(Iterator[bytes]):
     """The body of one response. Attaches at its first `next`, so that one never read leaks nothing.
 
-    An object and not a generator: `close` works before the first `next`, too. The server's thread
-    calls both.
+    An object and not a generator: `close` works before the first `next`, too, and ends one that is
+    under way in another thread. One thread at a time calls `next`.
 
     threads: how many requests the server can serve at once; None: any number.
     key: whom the client belongs to, or None.
@@ -81,6 +81,8 @@ class EventStreamBody(Iterator[bytes]):
             raise StopIteration
         bell = self._bell or self._enter()
         while self._sent_away is None:
+            if self._over:
+                raise StopIteration
             if not self._seated and self._clock() >= self._busy_until:
                 self._sent_away = "busy"
             elif bell.is_set():
@@ -112,6 +114,8 @@ class EventStreamBody(Iterator[bytes]):
     def close(self) -> None:
         """Leave the hub. Closing twice does nothing."""
         self._leave(self._reason)
+        if self._bell is not None:
+            self._bell.set()
 
     def _enter(self) -> threading.Event:
         self._bell = bell = threading.Event()

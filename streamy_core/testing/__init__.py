@@ -1,4 +1,4 @@
-"""What Streamy gives to tests: the contract that every broker keeps.
+"""What Streamy gives to tests: a client, brokers that fail on demand, and the contract that all brokers keep.
 
 from streamy_core.testing import BrokerContract
 
@@ -19,7 +19,20 @@ pytest.register_assert_rewrite(
 )
 
 from .basis import MakeBroker  # noqa: E402
+from .client import EventClient, EventStream  # noqa: E402
+from .clock import ManualClock  # noqa: E402
 from .contract import BrokerContract  # noqa: E402
+from .doubles import FaultyBroker, RecordingBroker  # noqa: E402
 from .fault_contract import FaultContract, Faults  # noqa: E402
 
-__all__ = ["BrokerContract", "FaultContract", "Faults", "MakeBroker"]
+__all__ = [
+    "BrokerContract",
+    "EventClient",
+    "EventStream",
+    "FaultContract",
+    "Faults",
+    "FaultyBroker",
+    "MakeBroker",
+    "ManualClock",
+    "RecordingBroker",
+]

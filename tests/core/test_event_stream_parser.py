@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .event_stream_parser import Dispatched, EventStreamParser, parse, parsed
+from streamy_core.testing.event_stream import Dispatched, EventStreamParser, parse, parsed
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamy_core.errors import InvalidEvent
 from streamy_core.events import MAX_RETRY_MS, Event
+from streamy_core.testing.event_stream import Dispatched, parse, parsed
 from streamy_core.wire import (
     KEEP_ALIVE,
     encode_body,
@@ -21,8 +22,6 @@ from streamy_core.wire import (
     encode_opening,
     encode_retry,
 )
-
-from .event_stream_parser import Dispatched, parse, parsed
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

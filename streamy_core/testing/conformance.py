@@ -1,0 +1,39 @@
+"""The contract for any installed backend, by its URL. Run by `streamy conformance`."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+from ..broker import Broker
+from ..errors import ConfigError
+from ..plugins import open_broker
+from .basis import MakeBroker
+from .contract import BrokerContract
+from .namespaced import Namespaced
+
+
+class TestConformance(BrokerContract):
+    """Each log is a corner of the backend, under names made by chance."""
+
+    url = ""
+
+    @pytest.fixture
+    def make_broker(self) -> MakeBroker:
+        run = secrets.token_hex(8)
+
+        def make(log: str = "log", *, history: int = 10_000) -> Broker:
+            return Namespaced(self._open(history), f"{run}-{log}:", owns=True)
+
+        return make
+
+    def _open(self, history: int) -> Broker:
+        try:
+            return open_broker(self.url, {"history": history})
+        except ConfigError as error:
+            if "history" not in str(error):
+                raise
+        if history < 1_000:
+            pytest.skip("the backend has no option history, so that nothing can be made to be trimmed")
+        return open_broker(self.url)
