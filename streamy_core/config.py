@@ -10,6 +10,7 @@ from typing import Any, Final
 from .broker import Broker
 from .errors import ConfigError
 from .keepalive import FixedInterval, KeepAliveScheduler
+from .plugins import load_named
 from .retry import ExponentialBackoff, RetryPolicy
 from .slow import Disconnect, SlowClientPolicy
 from .urls import redact, redact_options, scheme_of
@@ -62,13 +63,17 @@ def _options(value: Any) -> Mapping[str, Any]:
 def _keep_alive(value: Any) -> KeepAliveScheduler:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return FixedInterval(_seconds(value))
-    shown = "a number of seconds above 0, or a KeepAliveScheduler"
-    scheduler: KeepAliveScheduler = _strategy(KeepAliveScheduler, shown)(value)
+    shown = "a number of seconds above 0, a KeepAliveScheduler, or the name of one"
+    scheduler: KeepAliveScheduler = _strategy(KeepAliveScheduler, "streamy.keep_alive", shown)(value)
     return scheduler
 
 
-def _strategy(protocol: Any, shown: str) -> Callable[[Any], Any]:
+def _strategy(protocol: Any, group: str, shown: str) -> Callable[[Any], Any]:
+    """Takes an object of this protocol, or names one: an entry point of `group`, or "package.module:name"."""
+
     def check(value: Any) -> Any:
+        if isinstance(value, str):
+            value = load_named(value, group)
         # A class has the methods, too, but is no object that could be asked.
         if isinstance(value, type) or not isinstance(value, protocol):
             raise ValueError(shown)
@@ -115,7 +120,7 @@ class Settings:
     max_retries: int = _key(3, _whole(0), doc="How often publishing is tried again before it fails.")
     retry_policy: RetryPolicy | None = _key(
         None,
-        _or_none(_strategy(RetryPolicy, "a RetryPolicy")),
+        _or_none(_strategy(RetryPolicy, "streamy.retry", "a RetryPolicy, or the name of one")),
         doc="How to try again; None: exponential backoff with full jitter, `STREAMY_MAX_RETRIES` times.",
     )
     end_stream_on_failure: bool = _key(
@@ -157,7 +162,7 @@ class Settings:
     )
     slow_clients: SlowClientPolicy = _key(
         Disconnect,
-        _strategy(SlowClientPolicy, "a SlowClientPolicy"),
+        _strategy(SlowClientPolicy, "streamy.slow_clients", "a SlowClientPolicy, or the name of one"),
         doc="What happens to a client that can't keep up (detached).",
     )
     dead_after: float = _key(

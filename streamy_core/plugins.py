@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from typing import Any
 
 import pluggy
 
 from . import hookspecs
 from .broker import Broker
-from .errors import BackendConflict, BackendUnusable, UnknownBackend
+from .errors import BackendConflict, BackendUnusable, ConfigError, UnknownBackend
 from .hookspecs import PROJECT, BrokerFactory
 from .urls import redact, scheme_of
 
@@ -71,6 +72,32 @@ def open_broker(
             f"{redact(url)} needs a driver that can't be imported: {error}; "
             f"the documentation of {claim.distribution} says which extra brings it"
         ) from error
+
+
+def load_named(text: str, group: str) -> Any:
+    """What a name in a config stands for: an entry point of `group`, or "package.module:name".
+
+    A class is called for its object. Raises ConfigError.
+    """
+    try:
+        found = resolve_name(text) if ":" in text else _entry_point(text, group).load()
+        return found() if isinstance(found, type) else found
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever is in there may fail as it likes
+        raise ConfigError(f"{text!r} can't be loaded: {type(error).__name__}: {error}") from error
+
+
+def _entry_point(name: str, group: str) -> EntryPoint:
+    points = {point.name: point for point in entry_points(group=group)}
+    if name not in points:
+        known = ", ".join(sorted(points)) or "none is installed"
+        near = get_close_matches(name, points, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {known}"
+        raise ConfigError(
+            f'{name!r} is no entry point of the group {group!r}, and no "package.module:name"; {hint}'
+        )
+    return points[name]
 
 
 def _unknown(scheme: str, known: Iterable[Backend]) -> str:
