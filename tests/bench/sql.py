@@ -130,29 +130,47 @@ def latency(name: str, url: str, count: int, target: str) -> None:
     report(f"{name}: publish to client, p50 (p99)", f"{p50:.1f} ms ({p99:.1f} ms)", target)
 
 
-def questions(server: Server) -> int:
-    """How many statements a server has been sent."""
-    if isinstance(server, Postgresql):
-        return (server.folder / "server.log").read_text(errors="replace").count("LOG:  ")
-    return int(server.execute("SHOW GLOBAL STATUS LIKE 'Questions'")[0][1])
+class Questions:
+    """Counts the statements that a server is sent by others."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._connection = server.connect()
+        self._own = 0
+
+    def count(self) -> int:
+        """All so far."""
+        if isinstance(self._server, Postgresql):  # which logs every one
+            return (self._server.folder / "server.log").read_text(errors="replace").count("LOG:  ")
+        self._own += 1
+        cursor = self._connection.cursor()
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
+        return int(cursor.fetchone()[1]) - self._own
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def queries(server: Server, url: str, paths: list[str], seconds: float) -> tuple[float, float]:
     """Statements a second, idle and at ten events a second, for the clients of one worker."""
-    with streamy(BROKER_URL=url) as worker, Crowd(worker.port, paths, hosts=4) as crowd:
+    with (
+        closing(Questions(server)) as questions,
+        streamy(BROKER_URL=url) as worker,
+        Crowd(worker.port, paths, hosts=4) as crowd,
+    ):
         time.sleep(2)
-        idle = rate_of(server, seconds)
+        idle = rate_of(questions, seconds)
         count = int(seconds * 10)
         with publisher(url, count, 10):
             crowd.watch(paths.count("/stream?id=s0") * 3, limit=30)  # it has started
-            busy = rate_of(server, seconds / 2)
+            busy = rate_of(questions, seconds / 2)
     return idle, busy
 
 
-def rate_of(server: Server, seconds: float) -> float:
-    before = questions(server)
+def rate_of(questions: Questions, seconds: float) -> float:
+    before = questions.count()
     time.sleep(seconds)
-    return (questions(server) - before) / seconds
+    return (questions.count() - before) / seconds
 
 
 def crowds(name: str, server: Server, more: str, seconds: float) -> None:
