@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from ..broker import Broker, Watch
 from ..events import Entry, Event, Page
@@ -33,6 +35,8 @@ def read_all(broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 
         assert not page.gap, f"a gap after {cursor!r} that nothing has caused"
         if not page.entries:
             return found
+        again = {entry.id for entry in found} & {entry.id for entry in page.entries}
+        assert not again, f"entries come twice, again after {cursor!r}: {sorted(again)[:3]}"
         found += page.entries
         cursor = page.cursor
 
@@ -55,5 +59,25 @@ def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait until `condition()` is true; fail after the deadline, saying `what` has not happened."""
     end = time.monotonic() + DEADLINE
     while not condition():
-        assert time.monotonic() < end, f"{what}: not within {DEADLINE:.0f} s"
+        assert time.monotonic() < end, f"{what}: not within {DEADLINE:g} s"
         time.sleep(0.002)
+
+
+def in_a_thread(call: Callable[[], object]) -> Future[object]:
+    """The outcome of a call, made by a thread that holds nobody up, should the call never return."""
+    outcome: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the outcome gets it
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome
+
+
+def finish(outcome: Future[object], what: str) -> None:
+    """Wait for the outcome of a call; fail after the deadline, saying `what` has not happened."""
+    eventually(outcome.done, what)
+    outcome.result()

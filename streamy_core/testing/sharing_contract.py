@@ -29,11 +29,14 @@ class SharingContract:
 
     def test_what_one_process_appends_another_reads(self, broker: Broker, other: Broker) -> None:
         ids = broker.append("news", events("a")) + other.append("news", events("b"))
-        assert [entry.id for entry in read_all(broker, "news")] == ids
-        assert read_all(other, "news") == read_all(broker, "news")
+        log = read_all(broker, "news")
+        assert [entry.id for entry in log] == ids, (
+            "this process doesn't read what both have appended, in order"
+        )
+        assert read_all(other, "news") == log, "the processes read different logs"
 
     def test_a_cursor_of_one_process_holds_in_another(self, broker: Broker, other: Broker) -> None:
-        unknown = other.tail("news")
+        unknown = broker.tail("news")
         (first,) = broker.append("news", events("a"))
         broker.append("news", events("b"))
         assert data_of(read_all(other, "news", unknown)) == ["a", "b"]
@@ -60,7 +63,8 @@ class SharingContract:
 
     def test_a_key_holds_in_every_process(self, broker: Broker, other: Broker) -> None:
         first = broker.append("news", events("a"), idempotency_key="k")
-        assert other.append("news", events("a"), idempotency_key="k") == first
+        again = other.append("news", events("a"), idempotency_key="k")
+        assert again == first, "a key that one process used is answered by every other with the same ids"
         assert data_of(read_all(other, "news")) == ["a"]
 
     def test_processes_that_publish_at_once_make_one_log(self, broker: Broker, other: Broker) -> None:
@@ -88,7 +92,8 @@ class SharingContract:
         ids = broker.append("news", events("a", "b"))
         broker.close()
         with make_broker() as later:
-            assert [entry.id for entry in read_all(later, "news")] == ids
+            found = [entry.id for entry in read_all(later, "news")]
+            assert found == ids, "closing a broker takes nothing away from others"
             assert data_of(read_all(later, "news", ids[0])) == ["b"]
 
     def test_a_forked_process_and_its_parent_both_go_on(self, broker: Broker) -> None:

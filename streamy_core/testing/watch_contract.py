@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,11 @@ from ..broker import BringsEntries, Broker, Watch
 from ..errors import Closed
 from ..events import Page
 from ..ids import OLDEST
-from .reading import DEADLINE, events, read, wait_for_bell
+from .basis import MakeBroker
+from .reading import DEADLINE, events, finish, in_a_thread, read, wait_for_bell
+
+ROUNDS = 10
+"""So many tries, as nothing tells whether another thread's `wait` is under way already."""
 
 
 class WatchContract:
@@ -37,6 +42,31 @@ class WatchContract:
             watch.add(name)
             broker.append(name, events("x"))
         wait_for_bell(watch, "a", "b", "c")
+
+    def test_adding_again_forgets_no_bell(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        broker.append("news", events("a"))
+        watch.add("news")
+        wait_for_bell(watch, "news")
+
+    def test_a_bell_wakes_a_wait_under_way(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        for _ in range(ROUNDS):
+            waiting = in_a_thread(lambda: watch.wait(None))
+            broker.append("news", events("a"))
+            finish(waiting, "a bell wakes the wait under way")
+
+    def test_a_thousand_streams_are_watched_at_once(self, broker: Broker) -> None:
+        watch = broker.watch()
+        names = [f"s{n}" for n in range(1_000)]
+        for name in names:
+            watch.add(name)
+        grown = names[::100] + names[-1:]
+        for name in grown:
+            broker.append(name, events("a"))
+        wait_for_bell(watch, *grown)
 
     def test_every_watch_hears_every_bell(self, broker: Broker) -> None:
         first, second = broker.watch(), broker.watch()
@@ -79,16 +109,30 @@ class WatchContract:
         watch = broker.watch()
         watch.add("news")
         start = time.monotonic()
-        while watch.wait(0.05):
-            assert time.monotonic() - start < DEADLINE, "a watch of a silent stream never stops ringing"
-        assert time.monotonic() - start < DEADLINE
+        while time.monotonic() - start < DEADLINE:
+            waiting = in_a_thread(lambda: watch.wait(0.05))
+            finish(waiting, "`wait` returns after its timeout")
+            if not waiting.result():
+                return
+        raise AssertionError("a watch of a silent stream never stops ringing")
+
+    def test_wait_blocks_while_there_is_nothing_to_tell(self, broker: Broker) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        start = time.monotonic()
+        for _ in range(ROUNDS):
+            finish(in_a_thread(lambda: watch.wait(0.05)), "`wait` returns after its timeout")
+        took = time.monotonic() - start
+        assert took > ROUNDS * 0.05 / 2, (
+            f"`wait` doesn't block: nothing rang, and {ROUNDS} waits of 0.05 s took {took:.3f} s"
+        )
 
     def test_interrupt_makes_a_wait_under_way_return(self, broker: Broker) -> None:
         watch = broker.watch()
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(watch.wait, None)
+        for _ in range(ROUNDS):
+            waiting = in_a_thread(lambda: watch.wait(None))
             watch.interrupt()
-            waiting.result(DEADLINE)
+            finish(waiting, "`interrupt` makes the wait under way return")
 
     def test_an_interrupt_before_wait_is_not_forgotten(self, broker: Broker) -> None:
         watch = broker.watch()
@@ -98,11 +142,11 @@ class WatchContract:
         assert time.monotonic() - start < DEADLINE / 2, "the interrupt before `wait` was forgotten"
 
     def test_closing_makes_a_wait_under_way_return(self, broker: Broker) -> None:
-        watch = broker.watch()
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(self._wait_out, watch)
+        for _ in range(ROUNDS):
+            watch = broker.watch()
+            waiting = in_a_thread(partial(_wait_out, watch))
             watch.close()
-            waiting.result(DEADLINE)
+            finish(waiting, "closing the watch makes the wait under way return")
 
     def test_a_closed_watch_waits_no_more(self, broker: Broker) -> None:
         watch = broker.watch()
@@ -116,6 +160,12 @@ class WatchContract:
         broker.close()
         with pytest.raises(Closed):
             watch.wait(DEADLINE)
+
+    def test_closing_the_broker_makes_a_wait_under_way_return(self, make_broker: MakeBroker) -> None:
+        for _ in range(ROUNDS):
+            with make_broker() as broker:
+                waiting = in_a_thread(partial(_wait_out, broker.watch()))
+            finish(waiting, "closing the broker makes the wait under way return")
 
     def test_no_bell_is_forgotten_in_a_storm_of_adds_discards_and_appends(self, broker: Broker) -> None:
         watch = broker.watch()
@@ -138,16 +188,16 @@ class WatchContract:
                     assert time.monotonic() < end, f"round {round_}: the watch never named {name!r}"
                     time.sleep(0.001)
 
-        with ThreadPoolExecutor(len(names) + 1) as pool:
-            listener = pool.submit(listen)
-            try:
+        listener = in_a_thread(listen)
+        try:
+            with ThreadPoolExecutor(len(names)) as pool:
                 for publisher in [pool.submit(publish, name) for name in names]:
                     publisher.result()
-            finally:
-                done.set()
-            listener.result(DEADLINE)
+        finally:
+            done.set()
+        finish(listener, "the last `wait` returns after its timeout")
 
-    @staticmethod
-    def _wait_out(watch: Watch) -> None:
-        with suppress(Closed):  # it may have been closed before the wait began
-            watch.wait(None)
+
+def _wait_out(watch: Watch) -> None:
+    with suppress(Closed):  # it may have been closed before the wait began
+        watch.wait(None)

@@ -1,0 +1,189 @@
+"""Brokers that each break one promise of ids, tails, ends, histories or of their own life."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from secrets import token_hex
+from typing import Any
+
+from streamy_backends.memory import Limits, MemoryBroker
+from streamy_core import OLDEST, BrokerUnavailable, Closed, Event, Page, StreamEnded
+from streamy_core.ids import sequence_of
+
+from .broken import Ids, PagesItsOwnWay
+
+
+class MakesIdsByChance(MemoryBroker):
+    """It is sound: nothing can be read from an id, and none comes before another."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._tokens: dict[str, str] = {}
+        self._ids: dict[str, str] = {}
+
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        return [self._token(entry_id) for entry_id in super().append(stream_id, events, **key)]
+
+    def tail(self, stream_id: str) -> str:
+        return self._token(super().tail(stream_id))
+
+    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+        known = {name: self._ids.get(cursor, cursor and "?") for name, cursor in cursors.items()}
+        return {
+            name: page._replace(
+                entries=tuple(entry._replace(id=self._token(entry.id)) for entry in page.entries),
+                cursor=self._token(page.cursor),
+            )
+            for name, page in super().read(known, limit).items()
+        }
+
+    def _token(self, entry_id: str) -> str:
+        token = self._tokens.setdefault(entry_id, token_hex(8))
+        self._ids[token] = entry_id
+        return token
+
+
+class HasTheSameIdsInEveryStream(MemoryBroker):
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        self._log_for_writing(stream_id, self._clock()).nonce = "000"
+        return super().append(stream_id, events, **key)
+
+
+class HasTheSameIdsInEveryHistory(MemoryBroker):
+    def _start(self) -> None:
+        super()._start()
+        self._epoch = "00000"
+
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        nonce = sha256(stream_id.encode()).hexdigest()[:3]
+        self._log_for_writing(stream_id, self._clock()).nonce = nonce
+        return super().append(stream_id, events, **key)
+
+
+class HasIdsWithColons(MemoryBroker):
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        self._log_for_writing(stream_id, self._clock()).nonce = token_hex(2) + ":"
+        return super().append(stream_id, events, **key)
+
+
+class ReturnsOtherIds(MemoryBroker):
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        ids = super().append(stream_id, events, **key)
+        return ids[::-1] if len(ids) == 2 and not key else ids
+
+
+class HasABadTailForAnUnknownStream(MemoryBroker):
+    def tail(self, stream_id: str) -> str:
+        tail = super().tail(stream_id)
+        return tail if stream_id in self._logs else token_hex(8)
+
+
+class HasItsTailAtTheStart(MemoryBroker):
+    def tail(self, stream_id: str) -> str:
+        log = self._logs.get(stream_id)
+        return log.before if log and log.end is None else super().tail(stream_id)
+
+
+class HasItsTailBehindTheEnd(MemoryBroker):
+    def tail(self, stream_id: str) -> str:
+        log = self._logs.get(stream_id)
+        return log.end if log and log.end else super().tail(stream_id)
+
+
+class KeepsNoPlaceInAnUnknownStream(PagesItsOwnWay):
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+        return sound._replace(cursor=cursor) if stream_id not in self._logs else sound
+
+
+class ForgetsAnEnd(MemoryBroker):
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        try:
+            return super().append(stream_id, events, **key)
+        except StreamEnded:
+            self._logs[stream_id].end = None
+            return super().append(stream_id, events, **key)
+
+
+class StoresInAnEndedStreamAllTheSame(MemoryBroker):
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        try:
+            return super().append(stream_id, events, **key)
+        except StreamEnded:
+            self._store(self._logs[stream_id], stream_id, events, self._clock())
+            raise
+
+
+class EndsWithTheLastId(MemoryBroker):
+    def end(self, stream_id: str) -> None:
+        super().end(stream_id)
+        self._logs[stream_id].end = self._logs[stream_id].last
+
+
+class EndsAnewEachTime(MemoryBroker):
+    def end(self, stream_id: str) -> None:
+        super().end(stream_id)
+        self._logs[stream_id].end = f"end.{token_hex(4)}"
+
+
+class KnowsNotItsOwnEnd(PagesItsOwnWay):
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+        return Page((), sound.cursor, gap=True) if sound.ended and cursor == sound.cursor else sound
+
+
+class ForgetsWhatWasReadToItsEnd(PagesItsOwnWay):
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+        if sound.ended and sound.entries:
+            log = self._logs[stream_id]
+            log.before = log.last
+            log.entries.clear()
+        return sound
+
+
+class RefusesNothingAfterTheEnd(MemoryBroker):
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        if stream_id in self._logs and self._logs[stream_id].end and not events:
+            raise StreamEnded(stream_id)
+        return super().append(stream_id, events, **key)
+
+
+class KeepsTooLittle(MemoryBroker):
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(replace(limits, history=limits.history // 2))
+
+
+class KeepsAll(MemoryBroker):
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(replace(limits, history=10_000))
+
+
+class ForgetsThePlaceBeforeTheOldest(PagesItsOwnWay):
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+        trimmed = cursor != OLDEST and stream_id in self._logs and cursor == self._logs[stream_id].before
+        return Page((), cursor, gap=True) if trimmed and sequence_of(cursor) else sound
+
+
+class WorksOnWhenClosed(MemoryBroker):
+    def close(self) -> None:
+        for watch in self._watches:
+            watch.close()
+
+
+class ClosesOnlyOnce(MemoryBroker):
+    def close(self) -> None:
+        if self._closed:
+            raise Closed("this memory broker has been closed already")
+        super().close()
+
+
+class DiesInAFork(MemoryBroker):
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self._born = os.getpid()
+
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        if os.getpid() != self._born:
+            raise BrokerUnavailable("the thread that does this is another process's")
+        return super().append(stream_id, events, **key)

@@ -1,0 +1,187 @@
+"""Whatever a broker does wrong, the test that is meant for it fails, no other, and says what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamy_backends.memory import MemoryBroker
+from streamy_core.testing import BrokerContract
+from streamy_core.testing.watch_contract import WatchContract
+
+from . import broken, broken_lives
+from .trying import alone, check, failures, names_of
+
+NOT_AN_ID = "begins with a letter or digit"
+FIRST_IDS = "returns the ids of that first time"
+FULL = "a page with fewer entries than its limit reaches the end of the log"
+LAST_ID = "a page's cursor is the id of its last entry"
+TWICE = "entries come twice"
+CALLED_ENDED = "StreamEnded: stream 'news' has ended"
+NEVER_ENDED = "DID NOT RAISE StreamEnded"
+
+APPENDING = {
+    broken.NormalisesLineBreaks: {"data_comes_back_to_the_letter": r"a\n"},
+    broken.ForgetsARetryOfZero: {"an_entry_names_its_stream_and_keeps_its_event_whole": "retry=None"},
+    broken.NamesEveryEvent: {"an_entry_names_its_stream_and_keeps_its_event_whole": "'message'"},
+    broken.FoldsCase: {"names_are_exact": "another name is taken for 'a'"},
+    broken.NormalisesUnicode: {"names_are_exact": "another name is taken for 'ä'"},
+    broken.PadsNamesWithSpaces: {"names_are_exact": "another name is taken for 'a'"},
+    broken.StoresHalfABatch: {"a_batch_is_stored_whole_and_in_order": "an id for each"},
+    broken.StoresABatchInTheWrongOrder: {"a_batch_is_stored_whole_and_in_order": "'256' != '0'"},
+    broken.MixesStreamsUp: {"streams_that_grow_at_once_are_not_mixed_up": "or has others'"},
+    broken.IgnoresKeys: {
+        "a_repeated_key_stores_nothing_and_returns_the_same_ids": FIRST_IDS,
+        "a_key_is_answered_after_the_end_too": CALLED_ENDED,
+        "any_text_is_a_key": FIRST_IDS,
+        "one_key_from_many_threads_stores_once": "stored more than once",
+    },
+    broken.TakesAnEmptyKeyForNone: {"any_text_is_a_key": "the key '' was used before"},
+    broken.StripsKeys: {"any_text_is_a_key": "the key '' is not the same with a space behind it"},
+    broken.HasOneKeyForAllStreams: {"a_key_holds_for_one_stream": "a key of another stream"},
+    broken.LooksKeysUpTooEarly: {"one_key_from_many_threads_stores_once": "'a', 'a'"},
+    broken.UsesUpAKeyForNothing: {"appending_nothing_uses_up_no_key": "len([])"},
+    broken.ForgetsKeysAtTheEnd: {"a_key_is_answered_after_the_end_too": CALLED_ENDED},
+}
+
+READING = {
+    broken.HandsOutShortPages: {"a_page_is_full_or_reaches_the_end": FULL},
+    broken.IgnoresTheLimit: {
+        "a_page_has_no_more_than_its_limit_and_leads_on": "no more entries than its limit",
+        "a_page_is_full_or_reaches_the_end": "150 == 1",
+        "a_log_read_one_by_one_is_the_same_log": LAST_ID,
+        "the_end_comes_after_the_last_entry_and_not_before": "['a', 'b', 'c'] != ['a', 'b']",
+    },
+    broken.ReadsTwoAtLeast: {
+        "a_log_read_one_by_one_is_the_same_log": LAST_ID,
+        "a_page_is_full_or_reaches_the_end": "2 == 1",
+    },
+    broken.LeavesUnknownStreamsOut: {
+        "a_thousand_streams_are_read_at_once": "these streams were left out",
+        "many_streams_are_read_at_once_each_after_its_own_cursor": "{'nobody': []}",
+    },
+    broken.ReadsFiveHundredStreams: {"a_thousand_streams_are_read_at_once": "these streams were left out"},
+    broken.CannotReadNothing: {"reading_no_stream_gives_no_page": "ValueError: no streams to read"},
+    broken.CreatesStreamsByReading: {"reading_creates_no_stream": "nothing was written"},
+    broken.AsksForTheCursorAfterwards: {
+        "concurrent_publishers_lose_nothing_and_each_keeps_its_order": "followed the log read another one"
+    },
+    broken.RepeatsTheEntryAtTheCursor: {
+        "a_batch_is_stored_whole_and_in_order": TWICE,
+        "a_log_read_one_by_one_is_the_same_log": TWICE,
+        "a_page_has_no_more_than_its_limit_and_leads_on": "['b', 'c', 'd', 'e'] == ['c', 'd', 'e']",
+        "many_streams_are_read_at_once_each_after_its_own_cursor": "'old'",
+        "reading_goes_on_after_any_cursor": "after entry 0",
+        "tail_is_the_place_from_now_on": "['old', 'new'] == ['new']",
+        "the_end_comes_after_the_last_entry_and_not_before": "['b', 'c'] != ['c']",
+    },
+    broken.RepeatsTheNewestEntry: {
+        "a_batch_is_stored_whole_and_in_order": TWICE,
+        "concurrent_publishers_lose_nothing_and_each_keeps_its_order": "a reader was given entries twice",
+        "reading_goes_on_after_any_cursor": TWICE,
+    },
+    broken.LeadsOnFromTheNewest: {
+        "a_batch_is_stored_whole_and_in_order": "Right contains 436 more items",
+        "a_log_read_one_by_one_is_the_same_log": "Right contains 4 more items",
+        "a_page_has_no_more_than_its_limit_and_leads_on": LAST_ID,
+        "the_end_comes_after_the_last_entry_and_not_before": "[] != ['c']",
+    },
+    broken.ComparesIdsAsText: {"reading_goes_on_after_any_cursor": "after entry 1"},
+}
+
+GAPS = {
+    broken.StepsOverWhatWasTrimmed: {
+        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "its reader isn't told"
+    },
+    broken.RaisesForAStrangeCursor: {
+        "a_cursor_that_is_none_is_a_gap_and_no_error": "ValueError: not a cursor"
+    },
+    broken.GivesEntriesWithAGap: {
+        "a_cursor_that_is_none_is_a_gap_and_no_error": "a page with a gap has no entries",
+        "a_gap_on_an_ended_stream_leads_to_its_entries_and_its_end": "a gap comes alone",
+        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "Right contains 10 more items",
+    },
+    broken.TakesStrangeCursorsForTheHead: {
+        "a_cursor_that_is_none_is_a_gap_and_no_error": "'x' is nobody's cursor",
+        "a_cursor_of_another_history_is_a_gap": "two histories",
+        "a_cursor_of_another_stream_is_a_gap": "no cursor in another",
+        "a_gap_on_an_ended_stream_leads_to_its_entries_and_its_end": "a gap comes alone",
+        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "its reader isn't told",
+    },
+    broken.KnowsNoGapOfAnUnknownStream: {"a_strange_cursor_of_an_unknown_stream_is_a_gap": "False != True"},
+    broken.TellsOfTheEndEarly: {"the_end_comes_after_the_last_entry_and_not_before": "True != False"},
+    broken.TellsOfTheEndWithAGap: {
+        "a_gap_on_an_ended_stream_leads_to_its_entries_and_its_end": "before the end"
+    },
+}
+
+LIVES = {
+    broken_lives.HasTheSameIdsInEveryStream: {
+        "ids_are_unlike_and_safe_to_send": "two entries have one id",
+        "a_cursor_of_another_stream_is_a_gap": "no cursor in another",
+    },
+    broken_lives.HasTheSameIdsInEveryHistory: {"a_cursor_of_another_history_is_a_gap": "two histories"},
+    broken_lives.HasIdsWithColons: {
+        "ids_are_unlike_and_safe_to_send": NOT_AN_ID,
+        "the_end_has_a_cursor_of_its_own": "the end's cursor is an id like any other",
+    },
+    broken_lives.ReturnsOtherIds: {"append_returns_the_ids_under_which_entries_are_read": "At index 0 diff"},
+    broken_lives.HasABadTailForAnUnknownStream: {
+        "the_tail_of_an_unknown_stream_stays_good_when_it_appears": "that nothing has caused",
+        "a_stream_can_end_before_its_first_event": "gap=True",
+    },
+    broken_lives.HasItsTailAtTheStart: {"tail_is_the_place_from_now_on": "['old', 'new'] == ['new']"},
+    broken_lives.HasItsTailBehindTheEnd: {
+        "the_tail_of_an_ended_stream_lies_before_its_end": "is to be told of the end"
+    },
+    broken_lives.KeepsNoPlaceInAnUnknownStream: {
+        "every_page_has_a_cursor_that_can_be_kept": "also the cursor of a stream that doesn't exist"
+    },
+    broken_lives.ForgetsAnEnd: {
+        "an_ended_stream_takes_no_more": NEVER_ENDED,
+        "a_stream_can_end_before_its_first_event": NEVER_ENDED,
+    },
+    broken_lives.StoresInAnEndedStreamAllTheSame: {"an_ended_stream_takes_no_more": "['a', 'b'] == ['a']"},
+    broken_lives.EndsWithTheLastId: {
+        "the_end_has_a_cursor_of_its_own": "hasn't seen the end yet",
+        "the_tail_of_an_ended_stream_lies_before_its_end": "is to be told of the end",
+    },
+    broken_lives.EndsAnewEachTime: {"ending_twice_does_nothing_more": "has made another end"},
+    broken_lives.KnowsNotItsOwnEnd: {
+        "the_end_has_a_cursor_of_its_own": "False != True",
+        "an_ended_stream_takes_no_more": "that nothing has caused",
+    },
+    broken_lives.ForgetsWhatWasReadToItsEnd: {
+        "reading_takes_nothing_away": "the second reader found another log"
+    },
+    broken_lives.RefusesNothingAfterTheEnd: {"appending_nothing_does_nothing": CALLED_ENDED},
+    broken_lives.KeepsTooLittle: {
+        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "keeps at least 10 entries"
+    },
+    broken_lives.KeepsAll: {
+        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "its reader isn't told",
+        "a_reader_that_has_all_but_the_kept_entries_has_no_gap": "Right contains 100 more items",
+    },
+    broken_lives.ForgetsThePlaceBeforeTheOldest: {
+        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "that nothing has caused",
+        "a_reader_that_has_all_but_the_kept_entries_has_no_gap": "that nothing has caused",
+    },
+    broken_lives.WorksOnWhenClosed: {"a_closed_broker_says_so": "DID NOT RAISE Closed"},
+    broken_lives.ClosesOnlyOnce: {"a_closed_broker_says_so": "has been closed already"},
+    broken_lives.DiesInAFork: {
+        "a_forked_process_and_its_parent_both_go_on": "the child could not use the broker"
+    },
+}
+
+BROKEN = {**APPENDING, **READING, **GAPS, **LIVES}
+
+
+@pytest.mark.parametrize("kind", BROKEN, ids=lambda kind: kind.__name__)
+def test_a_broken_log_is_caught(kind: type[MemoryBroker]) -> None:
+    check(BrokerContract, alone(kind), BROKEN[kind], but=names_of(WatchContract))
+
+
+@pytest.mark.parametrize(
+    "kind", [MemoryBroker, broken_lives.MakesIdsByChance], ids=lambda kind: kind.__name__
+)
+def test_a_sound_broker_passes(kind: type[MemoryBroker]) -> None:
+    assert failures(BrokerContract, alone(kind)) == {}
