@@ -1,6 +1,6 @@
 """Server-Sent Events for Flask, with the backend chosen by one config line."""
 
-from .broker import BringsEntries, Broker, ListsStreams, StreamInfo, Watch
+from .broker import AppendsWithin, BringsEntries, Broker, HasTables, ListsStreams, StreamInfo, Watch
 from .errors import (
     BackendConflict,
     BackendUnusable,
@@ -30,6 +30,7 @@ __all__ = [
     "END",
     "GAP",
     "OLDEST",
+    "AppendsWithin",
     "BackendConflict",
     "BackendUnusable",
     "BringsEntries",
@@ -43,6 +44,7 @@ __all__ = [
     "ExponentialBackoff",
     "FixedDelay",
     "FixedInterval",
+    "HasTables",
     "Health",
     "InvalidEvent",
     "InvalidStreamId",

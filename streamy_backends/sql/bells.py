@@ -39,6 +39,10 @@ class Bell(ABC):
         """Make the wait under way, or else the next one, return. Any thread."""
 
     @abstractmethod
+    def suspend(self) -> None:
+        """Close a connection that doesn't survive a fork; the next wait opens another. Any thread."""
+
+    @abstractmethod
     def close(self) -> None:
         """Free what it holds; nobody waits any more. Closing twice does nothing."""
 
@@ -59,6 +63,9 @@ class Timer(Bell):
     def wake(self) -> None:
         self._woken.set()
 
+    def suspend(self) -> None:
+        self._woken.set()
+
     def close(self) -> None:
         self._woken.set()
 
@@ -70,16 +77,19 @@ class DataVersion(Timer):
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         super().__init__()
-        self._connection = connect()
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._connection: Any = None
         self._looks = AdaptivePolling(floor=0.002, ceiling=0.008, share=0.02)
-        self._version = self._look()
+        self._version = -1
         self._changed_at = time.monotonic()
+        self._changed()
 
     def wait(self, seconds: float | None, *, listening: bool) -> bool:
         if not listening:
             return super().wait(seconds, listening=False)
         end = None if seconds is None else time.monotonic() + seconds
-        while (version := self._look()) == self._version:
+        while not self._changed():
             now = time.monotonic()
             pause = self._looks.due_in(now - self._changed_at)
             if end is not None:
@@ -87,12 +97,28 @@ class DataVersion(Timer):
             if pause <= 0 or self._woken.wait(pause):
                 self._woken.clear()
                 return False
-        self._version = version
         self._changed_at = time.monotonic()
         return True
 
-    def close(self) -> None:
-        self._connection.close()
+    def suspend(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+                self._version = -1  # each connection counts by itself
+
+    close = suspend
+
+    def _changed(self) -> bool:
+        while True:
+            # Not under the lock: it may have to wait until a fork is over, before which `suspend` is called.
+            fresh = self._connect() if self._connection is None else None
+            with self._lock:
+                if fresh is not None:
+                    self._connection = fresh
+                if self._connection is not None:
+                    before, self._version = self._version, self._look()
+                    return self._version != before
 
     def _look(self) -> int:
         try:
@@ -137,6 +163,9 @@ class Listen(Bell):
     def wake(self) -> None:
         with suppress(OSError):  # full: then it will wake anyway; closed: nobody waits
             self._outer.send(b".")
+
+    def suspend(self) -> None:
+        self.wake()
 
     def close(self) -> None:
         self._selector.close()

@@ -67,6 +67,8 @@ class SqlBroker(Broker):
             if not isinstance(error.__cause__, MissingTable):
                 raise
             logger.warning("%s", error)  # `flask streamy init-db` needs an app that starts
+        except TypeError as error:
+            raise ConfigError(f"{self._database.url}: {error}") from error  # an option that its driver lacks
         except BrokerUnavailable as error:
             if self._database.is_refusal(error):
                 raise ConfigError(str(error)) from error
@@ -106,16 +108,18 @@ class SqlBroker(Broker):
             return []
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._tables_there(), self._database.within(connection, "append", stream_id) as cursor:
+            with self._database.within(connection, "append") as cursor:
                 self._check_same(connection, cursor)
                 stored = self._database.dialect.append(cursor, batch, alone=False)
+        except MissingTable as error:
+            raise ConfigError(f"the session's database isn't that of the streams: {error}") from error
         except Conflict as error:
             refusal, stored = ConfigError(_contradiction(stream_id, error)), None
         if stored is not None:
             self._retention.start()
             return _ids(batch, stored)
-        with self._database.within(connection, "look for a key", stream_id) as cursor:
-            return self._remembered(cursor, batch, otherwise=refusal)
+        with self._database.within(connection, "look for a key") as cursor:
+            return self._remembered(cursor, batch, latest=True, otherwise=refusal)
 
     def end(self, stream_id: str) -> None:
         epoch = self._ready()
@@ -125,6 +129,8 @@ class SqlBroker(Broker):
 
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
         epoch = self._ready()
+        if not cursors:
+            return {}
         with self._tables_there(), self._database.cursor("read") as cursor:
             return self._read(cursor, cursors, limit, make_id(epoch, 0, NO_ENTRY))
 
@@ -135,8 +141,9 @@ class SqlBroker(Broker):
 
     def watch(self) -> Watch:
         self._ready()
-        bell = self._database.dialect.bell(self._database.connect)
-        watch = SqlWatch(self._heads, bell, self._options.poll_scheduler, self._watches.discard)
+        watch = SqlWatch(
+            self._heads, self._database.bell(), self._options.poll_scheduler, self._watches.discard
+        )
         with self._lock:
             self._watches.add(watch)
         if self._closed:
@@ -236,9 +243,13 @@ class SqlBroker(Broker):
         hashed = "" if key is None else _hashed(stream_id, key)
         return Batch(stream_id, self._ready(), new_nonce(), now_ms(), hashed, events)
 
-    def _remembered(self, cursor: DBAPICursor, batch: Batch, *, otherwise: Exception) -> list[str]:
+    def _remembered(
+        self, cursor: DBAPICursor, batch: Batch, *, latest: bool = False, otherwise: Exception
+    ) -> list[str]:
         """The ids of what was stored under the batch's key; raises `otherwise` if nothing was."""
-        known = self._logs.remembered(cursor, batch.stream_id, batch.key) if batch.key else None
+        known = None
+        if batch.key:
+            known = self._logs.remembered(cursor, batch.stream_id, batch.key, latest=latest)
         if known is None:
             raise otherwise
         return known
@@ -264,7 +275,9 @@ class SqlBroker(Broker):
         if lost:
             before = self._logs.before_oldest(cursor, lost)
             trimmed = {name: OLDEST for name in lost if cursors[name] == OLDEST}  # since it was asked for
-            pages.update({name: Page((), before[name], gap=True) for name in lost if name not in trimmed})
+            pages.update(
+                {name: Page((), before.get(name, origin), gap=True) for name in lost if name not in trimmed}
+            )
             pages.update(self._read(cursor, trimmed, limit, origin) if trimmed else {})
         return pages
 
@@ -292,9 +305,12 @@ class SqlBroker(Broker):
         """See that the session's database is ours: its events would never be found."""
         if connection.engine in self._known:
             return
-        if (self._logs.meta(cursor) or (0, ""))[1] != self._epoch:
+        _, epoch = self._logs.meta(cursor) or (0, "")
+        if epoch != self._epoch:
+            self._epoch = None  # the tables may have been made anew
+        if epoch != self._ready():
             raise ConfigError(
-                f"the session's database has not the streams of {self._database.url}, where they are read"
+                f"the session's database isn't that of the streams, which are read from {self._database.url}"
             )
         self._known.add(connection.engine)
 

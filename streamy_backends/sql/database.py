@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, MetaData, Pool, create_engine, event
 from sqlalchemy import exc as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.errors import BrokerUnavailable, ConfigError
+from streamy_core.errors import BrokerUnavailable, Closed, ConfigError
 from streamy_core.urls import redact
 
+from .bells import Bell
 from .dialect import Dialect
+from .gate import Gate
 from .mysql import Mariadb, Mysql
 from .options import Options
 from .postgresql import Postgresql
@@ -26,7 +30,6 @@ _KINDS: Final[dict[str, type[Dialect]]] = {
 }  # fmt: skip
 
 _CREATORS: Final = 5
-_LOCK: Final = "UPDATE {streams} SET head = head WHERE stream_id = :stream_id"
 
 
 class Conflict(Exception):
@@ -51,7 +54,10 @@ class Database:
         self._driver = self.engine.dialect.loaded_dbapi
         self.dialect = _kind(url)(self.engine, tables, options)
         self._turn = threading.Lock() if self.dialect.lone_writer else None
-        self._lock = self.dialect.render(_LOCK)
+        self._opening = self.dialect.render(self.dialect.opening)
+        self._bells: WeakSet[Bell] = WeakSet()
+        self._gate = Gate(self.close_idle, self._timeout) if not self.dialect.survives_fork else None
+        self._closed = False
         self.url = redact(url.render_as_string())
 
     @contextmanager
@@ -59,9 +65,9 @@ class Database:
         """Lend a cursor. doing: for the messages of errors.
 
         Raises, for what the database finds wrong, BrokerUnavailable if it may pass, else Conflict,
-        MissingTable or ConfigError.
+        MissingTable or ConfigError; Closed.
         """
-        with self._faults(doing), self._lent.connect() as connection, self._dropped_if_broken(connection):
+        with self._lend(doing) as connection:
             yield connection.connection.cursor()
 
     @contextmanager
@@ -72,12 +78,7 @@ class Database:
             with self.cursor(doing) as cursor:
                 yield cursor
             return
-        with (
-            self._in_turn(doing),
-            self._faults(doing),
-            self._lent.connect() as connection,
-            self._dropped_if_broken(connection),
-        ):
+        with self._in_turn(doing), self._lend(doing) as connection:
             cursor = connection.connection.cursor()
             cursor.execute(begin)
             try:
@@ -90,15 +91,41 @@ class Database:
                     connection.invalidate()
                 raise
 
-    def connect(self) -> Any:
-        """A connection of the driver's for the caller alone, who closes it. Raises BrokerUnavailable."""
-        with self._faults("connect"):
+    def bell(self) -> Bell:
+        """A bell of this database, for its caller to close. Raises BrokerUnavailable."""
+        bell = self.dialect.bell(self._connect)
+        self._bells.add(bell)
+        return bell
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses now; more are opened when they are needed."""
+        self.engine.dispose()
+        for bell in list(self._bells):
+            bell.suspend()
+
+    def _connect(self) -> Any:
+        with self._faults("connect"), self._gate or nullcontext():
             lent = self.engine.raw_connection()
             connection, driver = lent.dbapi_connection, lent.driver_connection
             assert connection is not None
             lent.detach()
             self.engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
             return driver
+
+    @contextmanager
+    def _lend(self, doing: str) -> Iterator[Connection]:
+        with self._faults(doing), self._gate or nullcontext():
+            if self._closed:
+                raise Closed("this SQL broker has been closed")
+            with self._lent.connect() as connection:
+                try:
+                    yield connection
+                except BaseException as error:
+                    self._drop_if_broken(connection, error)
+                    raise
+                finally:
+                    if self._closed and self._own and not connection.invalidated:
+                        connection.detach()  # so that it is closed, and not kept in a pool
 
     @contextmanager
     def _faults(self, doing: str) -> Iterator[None]:
@@ -109,15 +136,19 @@ class Database:
             raise self._meaning(error, doing) from error
 
     @contextmanager
-    def within(self, connection: Connection, doing: str, stream_id: str) -> Iterator[DBAPICursor]:
-        """Lend a cursor of somebody else's transaction, once it has locked this stream's row.
+    def within(self, connection: Connection, doing: str) -> Iterator[DBAPICursor]:
+        """Lend a cursor of somebody else's transaction.
 
         If the block raises, nothing is left of what it did, even if that transaction goes on.
-        Raises likewise, and ConfigError if the connection commits each statement by itself.
+        Raises likewise, and ConfigError if the connection is one of another kind of database, or
+        commits each statement by itself.
         """
+        kind = connection.dialect.name
+        if kind not in self.dialect.kinds:
+            raise ConfigError(f"the session's database is {kind}, and the streams are in {self.url}")
         with self._faults(doing):
             # By SQLAlchemy, which only so knows that the transaction has begun.
-            connection.exec_driver_sql(self._lock, {"stream_id": self.dialect.stream_id(stream_id)})
+            connection.exec_driver_sql(self._opening)
             if not self.dialect.in_transaction(connection.connection.driver_connection):
                 raise ConfigError(
                     "the session's connection is in autocommit mode: there is no transaction to publish in"
@@ -136,9 +167,11 @@ class Database:
         """Make the tables that aren't there. Raises as `cursor`."""
         for attempt in range(_CREATORS):
             try:
-                with self._faults("make the tables"):
-                    metadata.create_all(self._lent)
+                with self._lend("make the tables") as connection:
+                    metadata.create_all(connection)
                 return
+            except MissingTable as error:  # their schema, rather
+                raise ConfigError(str(error)) from None
             except (ConfigError, BrokerUnavailable, Conflict):
                 # Another process may have made the same one, between our look and our making it.
                 if attempt == _CREATORS - 1:
@@ -151,7 +184,8 @@ class Database:
         return isinstance(fault, Exception) and self.dialect.is_refusal(fault)
 
     def close(self) -> None:
-        """Free the engine, if it is ours."""
+        """Free the engine, if it is ours. Closing twice does nothing."""
+        self._closed = True
         if self._own:
             self.engine.dispose()
 
@@ -185,19 +219,16 @@ class Database:
         finally:
             self._turn.release()
 
-    @contextmanager
-    def _dropped_if_broken(self, connection: Connection) -> Iterator[None]:
-        try:
-            yield
-        except self._driver.Error as error:
-            if self.engine.dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
-                connection.invalidate(error)
-                self.engine.dispose()  # the others are no better
-            raise
-        except BaseException as error:
-            if not isinstance(error, Exception):  # a greenlet killed in the middle of an answer, say
+    def _drop_if_broken(self, connection: Connection, error: BaseException) -> None:
+        if not isinstance(error, Exception):  # a greenlet killed in the middle of an answer, say
+            connection.invalidate()
+        elif isinstance(error, self._driver.Error) and not connection.invalidated:
+            driver = connection.connection.dbapi_connection
+            if self.engine.dialect.is_disconnect(error, driver, None):
+                # SQLAlchemy, once it sees that itself, drops all those that are as old.
+                with suppress(sa.SQLAlchemyError):
+                    connection.exec_driver_sql("SELECT 1")
                 connection.invalidate()
-            raise
 
 
 def _kind(url: URL) -> type[Dialect]:
@@ -209,15 +240,23 @@ def _kind(url: URL) -> type[Dialect]:
 
 def _new_engine(url: URL, options: Options) -> Engine:
     kind = _kind(url)
-    engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        pool_size=options.max_connections,
-        max_overflow=0,
-        pool_timeout=options.timeout,
-        pool_reset_on_return=None,
-        connect_args=kind.connect_arguments(options),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sa.SAWarning)  # which is all that SQLAlchemy has for an unknown option
+        try:
+            engine = create_engine(
+                url,
+                isolation_level="AUTOCOMMIT",
+                pool_size=options.max_connections,
+                max_overflow=0,
+                pool_timeout=options.timeout,
+                pool_reset_on_return=None,
+                connect_args=kind.connect_arguments(url, options),
+            )
+        except sa.SAWarning as warning:
+            raise ConfigError(f"{redact(url.render_as_string())}: {warning}") from None
+
+    def connect(_dialect: object, _record: object, args: list[Any], arguments: dict[str, Any]) -> Any:
+        return kind.connect(options, args, arguments)
 
     def prepare(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
@@ -225,5 +264,6 @@ def _new_engine(url: URL, options: Options) -> Engine:
             cursor.execute(setting)
         cursor.close()
 
+    event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
     return engine

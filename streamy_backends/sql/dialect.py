@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.events import Event
 
 from .bells import Bell, Timer
 from .options import Options
+from .pages import NO_ENTRY
 from .tables import Tables
 
 
@@ -41,6 +42,9 @@ class Dialect(ABC):
     SQL is written with `{streams}` for a table, and `:count` for a parameter, or `?`.
     """
 
+    kinds: ClassVar[tuple[str, ...]]
+    """SQLAlchemy's names of it."""
+
     begin: ClassVar[str | None] = "BEGIN"
     """What begins a transaction that appends; None where that is one statement, a transaction by itself."""
 
@@ -50,8 +54,14 @@ class Dialect(ABC):
     among: ClassVar[str]
     """What says, behind a column, that it is one of the streams in `:names`."""
 
+    survives_fork: ClassVar[bool] = True
+    """Whether a connection may be open while the process forks."""
+
     latest: ClassVar[str] = "FOR UPDATE"
     """What makes a reading see what others have committed since the transaction began."""
+
+    opening: ClassVar[str] = "SELECT 1"
+    """What makes the driver begin a transaction, and locks nothing that others wait for."""
 
     upsert: ClassVar[str] = """
         INSERT INTO {streams} AS s (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
@@ -84,7 +94,7 @@ class Dialect(ABC):
 
     def render(self, sql: str) -> str:
         """The SQL as the driver takes it."""
-        named = re.sub(r":(\w+)", r"%(\1)s", sql.format(among=self.among, latest=self.latest, **self._names))
+        named = re.sub(r":(\w+)", r"%(\1)s", sql.format(among=self.among, **self._names))
         return named.replace("?", "%s")
 
     def stream_id(self, name: str) -> Any:
@@ -122,7 +132,8 @@ class Dialect(ABC):
         if batch.key:
             cursor.execute(self._remember, (batch.key, before, len(batch.events), nonce, stored_at))
         stream_id = self.stream_id(batch.stream_id)
-        rows = [
+        origin = [(stream_id, 0, NO_ENTRY, stored_at, None, None, "")] if before == 0 else []
+        rows = origin + [
             (stream_id, sequence, nonce, stored_at, event.name, event.retry, event.data)
             for sequence, event in enumerate(batch.events, before + 1)
         ]
@@ -148,8 +159,13 @@ class Dialect(ABC):
 
     @classmethod
     @abstractmethod
-    def connect_arguments(cls, options: Options) -> dict[str, Any]:
-        """What the driver is told for an engine of our own."""
+    def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
+        """What the driver is told for an engine of our own; it wins over what the URL says."""
+
+    @classmethod
+    def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
+        """A connection of the driver's, or None: as SQLAlchemy makes it."""
+        return None
 
     @classmethod
     @abstractmethod

@@ -30,7 +30,7 @@ _OLDEST: Final = """
 
 _REMEMBERED: Final = """
     SELECT s.epoch, k.sequence_before, k.count, k.nonce
-    FROM {keys} k, {streams} s WHERE k.idempotency_key = :key AND s.stream_id = :stream_id {latest}"""
+    FROM {keys} k, {streams} s WHERE k.idempotency_key = :key AND s.stream_id = :stream_id"""
 
 _ALL: Final = """
     SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.nonce,
@@ -50,6 +50,7 @@ class Logs:
         self._newest = dialect.render(_NEWEST)
         self._oldest = dialect.render(_OLDEST)
         self._remembered = dialect.render(_REMEMBERED)
+        self._remembered_latest = f"{self._remembered} {dialect.latest}"
         self._all = dialect.render(_ALL)
         self._meta = dialect.render(_META)
         self._first_meta = dialect.render(dialect.first_meta)
@@ -92,9 +93,15 @@ class Logs:
             for name, epoch, head, sequence, nonce in cursor.fetchall()
         }
 
-    def remembered(self, cursor: DBAPICursor, stream_id: str, key: str) -> list[str] | None:
-        """The ids of what was stored under this key, or None."""
-        cursor.execute(self._remembered, {"key": key, "stream_id": self._dialect.stream_id(stream_id)})
+    def remembered(self, cursor: DBAPICursor, stream_id: str, key: str, *, latest: bool) -> list[str] | None:
+        """The ids of what was stored under this key, or None.
+
+        latest: whether to see what was committed since the transaction began, which takes a lock.
+        """
+        cursor.execute(
+            self._remembered_latest if latest else self._remembered,
+            {"key": key, "stream_id": self._dialect.stream_id(stream_id)},
+        )
         for epoch, before, count, nonce in cursor.fetchall():
             return [make_id(epoch, before + n, nonce) for n in range(1, count + 1)]
         return None
@@ -130,8 +137,6 @@ class Logs:
 def _before(head: int, lowest: int | None, nonce: str) -> tuple[int, str]:
     """Sequence and nonce of the place before the oldest entry; `lowest` is the lowest row's number.
 
-    Trimming leaves the row before the oldest entry: see `retention`.
+    A stream's lowest row is that place: its first append has made one, and trimming leaves one.
     """
-    if lowest is None:
-        return head, NO_ENTRY
-    return (0, NO_ENTRY) if lowest == 1 else (lowest, nonce)
+    return (head, NO_ENTRY) if lowest is None else (lowest, nonce)

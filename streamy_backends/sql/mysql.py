@@ -6,19 +6,20 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.errors import ConfigError
 
 from .dialect import Batch, Dialect, Stored
 from .options import Options
+from .pages import NO_ENTRY
 from .tables import Tables
 
 _NO_SUCH_TABLE = 1146
 _REFUSALS = (1044, 1045, 1049, 1142, 1698)
 """Denied: a database, a login, a table, a login by plug-in; and 1049, there is no such database."""
-_IN_TRANSACTION = 1
+_IN_TRANSACTION, _AUTOCOMMIT = 1, 2
 
 
 class Mysql(Dialect):
@@ -28,6 +29,7 @@ class Mysql(Dialect):
     "Information Functions" (LAST_INSERT_ID).
     """
 
+    kinds = ("mysql", "mariadb")
     begin: ClassVar[str | None] = "START TRANSACTION"
     among = "IN :names"
 
@@ -89,9 +91,12 @@ class Mysql(Dialect):
         return None
 
     @classmethod
-    def connect_arguments(cls, options: Options) -> dict[str, Any]:
+    def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
         seconds = max(1, math.ceil(options.timeout))
+        # Of text the driver makes Latin-1.
+        login = {"password": url.password.encode()} if url.password else {}
         return {
+            **login,
             "charset": "utf8mb4",
             "connect_timeout": seconds,
             "read_timeout": 2 * seconds,  # longer than the wait for a lock
@@ -115,7 +120,7 @@ class Mysql(Dialect):
 
     def in_transaction(self, connection: Any) -> bool:
         status = getattr(connection, "server_status", _IN_TRANSACTION)
-        return bool(status & _IN_TRANSACTION)
+        return bool(status & _IN_TRANSACTION) or not status & _AUTOCOMMIT
 
     def is_missing_table(self, error: Exception) -> bool:
         return error.args[:1] == (_NO_SUCH_TABLE,)
@@ -145,6 +150,10 @@ class Mariadb(Mysql):
                 END IF;
                 INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, name, retry, data)
                 VALUES %s;
+                IF sequence_before = 0 THEN
+                    INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, data)
+                    VALUES (:stream_id, 0, :origin, :stored_at, '');
+                END IF;
             END IF;
             {done}
             SELECT stream_epoch, sequence_before FROM DUAL WHERE stream_end IS NULL;
@@ -163,6 +172,7 @@ class Mariadb(Mysql):
             "count": len(batch.events),
             "key": batch.key,
             "nonce": batch.nonce,
+            "origin": NO_ENTRY,
             "stored_at": batch.stored_at,
         }
         for number, event in enumerate(batch.events, 1):

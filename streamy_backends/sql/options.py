@@ -78,6 +78,10 @@ class Options:
                 or not 0.001 <= value <= _LONGEST
             ):
                 raise ConfigError(f"sql option {name!r} is a number of seconds above 0, not {value!r}")
+        for name in ("table_prefix", "schema"):
+            text: object = getattr(self, name)
+            if not isinstance(text, str) and not (name == "schema" and text is None):
+                raise ConfigError(f"sql option {name!r} is text, not {text!r}")
         for name in ("create_tables", "notify"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"sql option {name!r} is true or false, not {getattr(self, name)!r}")
@@ -116,7 +120,14 @@ def parse(url: str, options: Mapping[str, Any]) -> tuple[URL, Options]:
 def _database(url: str, options: Options) -> URL:
     scheme = scheme_of(url)
     if options.engine is not None:
-        return options.engine.url
+        engine = options.engine
+        if scheme != "sql" and _family(scheme) != _family(engine.dialect.name):
+            raise ConfigError(
+                f"{scheme}: is not what the engine leads to, which is {engine.dialect.name}: write sql:"
+            )
+        if engine.dialect.is_async:
+            raise ConfigError("sql option 'engine' is an Engine that isn't asyncio's")
+        return engine.url
     if scheme == "sql":
         raise ConfigError("sql: takes the database from the option 'engine', a SQLAlchemy Engine")
     try:
@@ -128,13 +139,22 @@ def _database(url: str, options: Options) -> URL:
         ) from None
     if scheme in DRIVERS:
         database = database.set(drivername=DRIVERS[scheme])
-    if scheme.startswith("sqlite") and database.database in (None, "", ":memory:"):
+    in_memory = database.database in (None, "", ":memory:") or database.query.get("mode") == "memory"
+    if scheme.startswith("sqlite") and in_memory:
         raise ConfigError(
             "sqlite: names a file that processes share, like sqlite:///streams.db; for memory there is memory://"
         )
+    if not scheme.startswith("sqlite") and "@" in (database.database or ""):
+        raise ConfigError(f"{redact(url)!r} can't be read: percent-encode what is special in its login")
     if not scheme.startswith("sqlite") and not database.database:
         raise ConfigError(f"{redact(url)!r} names no database: {scheme}://host/database")
     return database
+
+
+def _family(name: str) -> str:
+    """What kinds of databases have in common that are spoken to alike."""
+    kind = name.partition("+")[0]
+    return {"postgres": "postgresql", "mariadb": "mysql"}.get(kind, kind)
 
 
 def _convert(option: Field[Any], value: Any) -> Any:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.errors import ConfigError
@@ -14,6 +14,7 @@ from streamy_core.errors import ConfigError
 from .bells import Bell, Listen, Timer
 from .dialect import Batch, Dialect, Stored
 from .options import Options
+from .pages import NO_ENTRY
 from .tables import Tables
 
 
@@ -21,6 +22,7 @@ class Postgresql(Dialect):
     """See https://www.postgresql.org/docs/current/, sections "INSERT", "Data-Modifying Statements in
     WITH" and "NOTIFY"."""
 
+    kinds = ("postgresql",)
     begin = None
     among = "= ANY(CAST(:names AS text[]))"
 
@@ -47,6 +49,8 @@ class Postgresql(Dialect):
             SELECT :stream_id, sequence_before + place, :nonce, :stored_at, name, retry, data
             FROM counter, unnest(CAST(:names AS text[]), CAST(:retries AS integer[]), CAST(:texts AS text[]))
             WITH ORDINALITY AS batch (name, retry, data, place)
+            UNION ALL
+            SELECT :stream_id, 0, :origin, :stored_at, NULL, NULL, '' FROM counter WHERE sequence_before = 0
         )
         SELECT epoch, sequence_before{rung} FROM counter"""
     """All of an append."""
@@ -76,6 +80,7 @@ class Postgresql(Dialect):
                 "count": len(events),
                 "key": batch.key,
                 "nonce": batch.nonce,
+                "origin": NO_ENTRY,
                 "stored_at": batch.stored_at,
                 "names": [event.name for event in events],
                 "retries": [event.retry for event in events],
@@ -89,7 +94,7 @@ class Postgresql(Dialect):
         return Listen(connect, self._channel) if self._channel else Timer()
 
     @classmethod
-    def connect_arguments(cls, options: Options) -> dict[str, Any]:
+    def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
         seconds = max(1, math.ceil(options.timeout))
         arguments: dict[str, Any] = {
             "connect_timeout": seconds,
@@ -98,11 +103,23 @@ class Postgresql(Dialect):
             "keepalives_interval": seconds,
             "keepalives_count": 2,
         }
+        # Behind a pooler of transactions, neither settings of a session nor its statements last.
         if options.notify:
-            arguments["options"] = f"-c lock_timeout={seconds * 1_000}"
-        else:  # then there may be a pooler, which knows neither settings of a session nor its statements
+            arguments["options"] = f"{url.query.get('options', '')} -c lock_timeout={seconds * 1_000}".strip()
+        else:
             arguments["prepare_threshold"] = None
-        return arguments
+        return {
+            name: value for name, value in arguments.items() if name == "options" or name not in url.query
+        }
+
+    @classmethod
+    def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
+        from .patience import PatientConnection  # which needs the driver
+
+        connection = PatientConnection.connect(*args, **arguments)
+        # The server, where it bounds the wait for a lock, is to be heard first.
+        connection.patience = options.timeout * (2 if options.notify else 1)
+        return connection
 
     @classmethod
     def settings(cls, options: Options) -> Sequence[str]:

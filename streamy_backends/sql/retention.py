@@ -23,6 +23,8 @@ _BATCH: Final = 500
 _CLAIM: Final = """
     UPDATE {meta} SET tidied_at = :now WHERE id = 1 AND (tidied_at <= :due OR tidied_at > :ahead)"""
 
+_RENEW: Final = "UPDATE {meta} SET tidied_at = :now WHERE id = 1"
+
 _LOWEST: Final = "SELECT MIN(sequence) FROM {entries} WHERE stream_id = :stream_id"
 
 _TRIM: Final = "DELETE FROM {entries} WHERE stream_id = :stream_id AND sequence < :floor"
@@ -58,6 +60,7 @@ class Retention:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         render = database.dialect.render
+        self._renew = render(_RENEW)
         self._claim, self._lowest, self._trim = render(_CLAIM), render(_LOWEST), render(_TRIM)
         self._youngest = render(_YOUNGEST)
         self._old_keys, self._forget = render(_OLD_KEYS), render(_FORGET)
@@ -96,6 +99,7 @@ class Retention:
             for stream_id, floor in streams:
                 self._trim_below(stream_id, floor)
                 after = stream_id
+            self._claim_on()
         self._forget_keys()
         return True
 
@@ -114,6 +118,10 @@ class Retention:
             cursor.execute(self._claim, claim)
             return cursor.rowcount == 1
 
+    def _claim_on(self) -> None:
+        with self._database.cursor("go on tidying up") as cursor:
+            cursor.execute(self._renew, {"now": self._clock()})
+
     def _floors(self, after: str) -> list[tuple[str, int]]:
         """The next streams by name, each with the sequence number below which all may go."""
         dialect, options = self._database.dialect, self._options
@@ -126,7 +134,10 @@ class Retention:
             cursor.execute(self._youngest, wanted)
             rows = cursor.fetchall()
         return [
-            (dialect.name_of(name), max(head - options.history, (youngest or head + 1) - 1))
+            (
+                dialect.name_of(name),
+                max(head - options.history, (head + 1 if youngest is None else youngest) - 1),
+            )
             for name, head, youngest in rows
         ]
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.errors import ConfigError
@@ -21,10 +21,15 @@ from .tables import Tables
 class Sqlite(Dialect):
     """See https://sqlite.org/wal.html, and https://sqlite.org/pragma.html for what is set."""
 
+    kinds = ("sqlite",)
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
     begin = "BEGIN IMMEDIATE"
     lone_writer = True
+    survives_fork = False  # https://sqlite.org/howtocorrupt.html, section 2.6
     latest = ""  # only one transaction writes
+    # Python's driver begins with the first statement that writes, and a savepoint outside of a transaction
+    # would be one by itself, which ends with it.
+    opening = "UPDATE {meta} SET id = id WHERE id = 1"
     among = "IN (SELECT value FROM json_each(:names))"
 
     pages: ClassVar[str] = """
@@ -41,7 +46,7 @@ class Sqlite(Dialect):
         self._pages = self.render(self.pages)
 
     def render(self, sql: str) -> str:
-        return sql.format(among=self.among, latest=self.latest, **self._names)
+        return sql.format(among=self.among, **self._names)
 
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": json.dumps(list(names))}
@@ -53,7 +58,7 @@ class Sqlite(Dialect):
         return DataVersion(connect)
 
     @classmethod
-    def connect_arguments(cls, options: Options) -> dict[str, Any]:
+    def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
         return {"timeout": options.timeout}
 
     @classmethod
@@ -78,5 +83,11 @@ class Sqlite(Dialect):
         return str(error).startswith("no such table")
 
     def is_refusal(self, error: Exception) -> bool:
-        words = ("unable to open database file", "file is not a database", "readonly database", "malformed")
+        words = (
+            "unable to open database file",
+            "file is not a database",
+            "readonly database",
+            "malformed",
+            "unknown database",
+        )
         return any(word in str(error) for word in words)

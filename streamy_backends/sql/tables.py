@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from streamy_core.errors import ConfigError
 
@@ -24,24 +23,6 @@ PREFIX: Final = "streamy_"
 
 _LONGEST_NAME: Final = 255 * 4  # bytes of UTF-8
 _MYSQL: Final = ("mysql", "mariadb")
-
-
-class StreamId(TypeDecorator[str]):
-    """A stream's name, compared byte by byte on every database.
-
-    MySQL and MariaDB take trailing spaces, and much else, for equal in text: there it is bytes.
-    PostgreSQL orders by the "C" collation. SQLite compares so by itself.
-    """
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name in _MYSQL:
-            return dialect.type_descriptor(mysql.VARBINARY(_LONGEST_NAME))
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(Text(collation="C"))
-        return dialect.type_descriptor(Text())
 
 
 class Tables(NamedTuple):
@@ -76,18 +57,24 @@ def add_tables(metadata: MetaData, *, prefix: str = PREFIX, schema: str | None =
             mariadb_charset="utf8mb4",
         )
 
+    # Compared byte by byte on every database: in text, MySQL and MariaDB take trailing spaces for equal.
+    stream_id = (
+        Text()
+        .with_variant(mysql.VARBINARY(_LONGEST_NAME), *_MYSQL)
+        .with_variant(Text(collation="C"), "postgresql")
+    )
     long = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
     return Tables(
         table(
             "streams",
-            Column("stream_id", StreamId, primary_key=True),
+            Column("stream_id", stream_id, primary_key=True),
             Column("epoch", String(16), nullable=False),
             Column("head", BigInteger, nullable=False),
             Column("end_nonce", String(16)),
         ),
         table(
             "entries",
-            Column("stream_id", StreamId, primary_key=True),
+            Column("stream_id", stream_id, primary_key=True),
             Column("sequence", BigInteger, primary_key=True, autoincrement=False),
             Column("nonce", String(16), nullable=False),
             Column("stored_at", BigInteger, nullable=False),

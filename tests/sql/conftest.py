@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import Engine, create_engine, make_url
 
 from streamy_backends.sql import from_url
+from streamy_backends.sql.options import DRIVERS
 from streamy_core import FixedDelay, RetryPolicy, StreamManager
 from streamy_core.broker import Broker
 
 from ..conftest import go_without
+from .keeping import NEVER_BY_ITSELF, Tables, Time
 from .servers import HOW_TO_GET, Mariadb, Postgresql, Server, programs
+from .shop import Shop
 
 KINDS: Final = ("sqlite", "postgresql", "mariadb")
 SERVERS: Final[dict[str, type[Server]]] = {"postgresql": Postgresql, "mariadb": Mariadb}
@@ -26,6 +30,7 @@ _prefixes = itertools.count()
 NewBroker = Callable[..., Broker]
 NewManager = Callable[..., StreamManager]
 OwnServer = Callable[..., Server]
+NewEngine = Callable[..., Engine]
 
 
 def server_in(kind: str, folder: Path, *settings: str) -> Server:
@@ -109,3 +114,56 @@ def own_server(tmp_path: Path) -> Iterator[OwnServer]:
             return server
 
         yield make
+
+
+@pytest.fixture
+def new_engine() -> Iterator[NewEngine]:
+    """Makes engines as an app has them, by a broker's URL and SQLAlchemy's settings; freed in the end."""
+    with ExitStack() as to_free:
+
+        def make(url: str, **settings: Any) -> Engine:
+            engine = create_engine(with_driver(url), **settings)
+            to_free.callback(engine.dispose)
+            return engine
+
+        yield make
+
+
+@pytest.fixture
+def engine(new_engine: NewEngine, url: str) -> Engine:
+    """An app's own, with nothing set."""
+    return new_engine(url)
+
+
+@pytest.fixture
+def shop(engine: Engine, prefix: str) -> Shop:
+    return Shop(engine, prefix)
+
+
+@pytest.fixture
+def sse(new_manager: NewManager, url: str) -> StreamManager:
+    return new_manager(url)
+
+
+@pytest.fixture
+def other(new_manager: NewManager, url: str) -> StreamManager:
+    """Of the same streams, by a broker of its own."""
+    return new_manager(url)
+
+
+def with_driver(url: str) -> str:
+    """A broker's URL as SQLAlchemy takes it."""
+    plain = make_url(url)
+    driver = DRIVERS.get(plain.drivername, plain.drivername)
+    return plain.set(drivername=driver).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def tables(url: str, prefix: str, new_broker: NewBroker) -> Tables:
+    """The tables of a broker that doesn't tidy up by itself."""
+    return Tables(new_broker(url, **NEVER_BY_ITSELF), prefix)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()

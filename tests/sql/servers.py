@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+import psutil
 import psycopg
 import pymysql
 
@@ -59,7 +61,7 @@ class Server(ABC):
         """Start it, and wait until it answers."""
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_as_nobody_special(self.unprivileged), *self._command(), *self._settings],
+                [*(without_roots_rights() if self.unprivileged else ()), *self._command(), *self._settings],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
@@ -71,21 +73,35 @@ class Server(ABC):
     def kill(self) -> None:
         """End it and its children at once (SIGKILL)."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            processes = self._all()
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes, DEADLINE)
             self._process.wait(DEADLINE)
             self._process = None
             (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     stop = kill
 
-    def pause(self) -> None:
-        """Have it and its children stand still, connections and all, until `resume` (SIGSTOP)."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGSTOP)
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Meanwhile it does nothing, connections and all (SIGSTOP)."""
+        processes = self._all()
+        for process in processes:
+            process.suspend()
+        try:
+            eventually(lambda: all(map(_stands_still, processes)), "a server that stands still")
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
-    def resume(self) -> None:
+    def _all(self) -> list[psutil.Process]:
+        """PostgreSQL's have groups of their own."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGCONT)
+        first = psutil.Process(self._process.pid)
+        return [first, *first.children(recursive=True)]
 
     @property
     def url(self) -> str:
@@ -147,7 +163,7 @@ class Postgresql(Server):
         password.write_text("secret")
         command = [program, "-D", str(self._data), "-U", "streamy", "--pwfile", str(password)]
         command += ["-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"]
-        _run([*_as_nobody_special(True), *command])
+        _run([*without_roots_rights(), *command])
         with (self._data / "postgresql.conf").open("a") as conf:
             conf.write("\n".join(["", "unix_socket_directories = ''", "listen_addresses = '127.0.0.1'", ""]))
 
@@ -187,10 +203,15 @@ def _run(command: list[str]) -> None:
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2_000:]}{done.stderr[-2_000:]}"
 
 
-def _as_nobody_special(needed: bool) -> list[str]:
-    return (
-        ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if needed and os.geteuid() == 0 else []
-    )
+def _stands_still(process: psutil.Process) -> bool:
+    """Whether all its threads do."""
+    stats = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] in "TZ" for stat in stats)
+
+
+def without_roots_rights() -> list[str]:
+    """What, before a command, takes root's rights from it, if it is root that runs it."""
+    return ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
 
 
 def _user() -> str:

@@ -20,7 +20,7 @@ from ..crowds.serving import ROOT, Gunicorn
 from ..servers.clients import RawClient
 from ..servers.servers import _gunicorn_has_a_control_socket
 
-PACKAGE: Final = __name__.rpartition(".")[0]
+_PACKAGE: Final = __name__.rpartition(".")[0]
 _THREADS: Final = 4
 
 
@@ -48,7 +48,7 @@ class Workers(Gunicorn):
         outer = {name: value for name, value in os.environ.items() if name not in unset}
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, f"{PACKAGE}.workers_app:create_app()"],
+                [*command, f"{_PACKAGE}.app:create_app()"],
                 cwd=ROOT,
                 env=outer | self._settings,
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""A script outside of Flask: `python -m tests.redis.publish URL STREAM COUNT` publishes so many events."""
+"""A script outside of Flask: `python -m tests.workers.publish URL STREAM COUNT` publishes so many events."""
 
 from __future__ import annotations
 

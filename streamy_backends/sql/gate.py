@@ -1,0 +1,59 @@
+"""Keeps a database that no open connection of which survives a fork closed while the process forks."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from weakref import WeakMethod, ref
+
+
+class Gate:
+    """Entered, as a context manager, by whoever uses a connection. Any thread.
+
+    Before a fork it lets nobody in, waits until all have left, but no longer than `patience` seconds,
+    and calls `close_idle`. In the forked process it is of no use: a new one is made there.
+    """
+
+    def __init__(self, close_idle: Callable[[], None], patience: float) -> None:
+        self._close_idle = WeakMethod(close_idle)
+        self._patience = patience
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._forking = False
+        gate = ref(self)
+
+        def before() -> None:
+            if found := gate():
+                found._shut()
+
+        def after() -> None:
+            if found := gate():
+                found._open()
+
+        # There is no way to take these back: with the gate gone they do nothing.
+        os.register_at_fork(before=before, after_in_parent=after)
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while self._forking:
+                self._changed.wait()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            if self._forking:
+                self._changed.notify_all()
+
+    def _shut(self) -> None:
+        with self._changed:
+            self._forking = True
+            self._changed.wait_for(lambda: not self._inside, self._patience)
+        if close_idle := self._close_idle():
+            close_idle()
+
+    def _open(self) -> None:
+        with self._changed:
+            self._forking = False
+            self._changed.notify_all()
