@@ -25,6 +25,7 @@ def main(url: str, kind: str, count: int, rate: float) -> None:
         publish = lambda text: client.publish("bench", text)  # noqa: E731
     else:
         sse = StreamManager(broker=url)
+        sse.cursor("s0")  # so that it is connected
         publish = lambda text: sse.send_event("s0", text)  # noqa: E731
     start = time.monotonic()
     for number in range(count):
