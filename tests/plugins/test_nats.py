@@ -19,7 +19,9 @@ from streamy_core.testing.reading import DEADLINE
 
 from ..conftest import go_without
 
-SOURCE = Path(__file__).parents[2] / "docs" / "examples" / "nats"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+SOURCE = EXAMPLES / "nats"
+TESTED = EXAMPLES / "tested"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,12 @@ def test_a_manager_publishes_and_a_subscriber_reads(
                 *zip(ids, "ab", strict=True)
             ]
             assert subscription.next(DEADLINE) is None, "it has ended"
+
+
+def test_an_apps_tests_run_on_it_by_one_option(installed: Path, url: str) -> None:
+    command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull)
+    done = run(*command, f"--streamy-broker={url}", path=installed, folder=TESTED)
+    assert " 6 passed in" in done.stdout, done.stdout + done.stderr
 
 
 def builds() -> bool:
