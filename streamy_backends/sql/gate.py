@@ -31,8 +31,9 @@ class Gate:
             if found := gate():
                 found._open()
 
-        # There is no way to take these back: with the gate gone they do nothing.
-        os.register_at_fork(before=before, after_in_parent=after)
+        if hasattr(os, "register_at_fork"):  # not every system forks
+            # There is no way to take these back: with the gate gone they do nothing.
+            os.register_at_fork(before=before, after_in_parent=after)
 
     def __enter__(self) -> None:
         with self._changed:

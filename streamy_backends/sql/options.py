@@ -37,8 +37,7 @@ class Options:
     history_age:     seconds; older entries go.
     key_age:         seconds for which an idempotency key is remembered.
     tidy_every:      seconds between two looks for what has grown too old, by one process of all.
-    timeout:         seconds to wait for a connection, or a lock; twice as long, on MySQL and MariaDB, for an
-                     answer. PostgreSQL is given up so long after it acknowledges nothing.
+    timeout:         seconds to wait for a connection, or a lock; twice as long for an answer of a server.
     max_connections: the most connections that are in use at once, beside one for the bell.
     notify:          PostgreSQL: whether to use LISTEN and NOTIFY; False behind a pooler of transactions.
     synchronous:     SQLite: "full", or "normal", which is faster and may lose the last events when the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -114,6 +115,8 @@ class Postgresql(Dialect):
 
     @classmethod
     def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
+        if not hasattr(select, "poll"):  # Windows: then psycopg waits as it does by itself
+            return None
         from .patience import PatientConnection  # which needs the driver
 
         connection = PatientConnection.connect(*args, **arguments)
