@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import json
 import os
 import signal
@@ -23,8 +22,7 @@ import redis
 from streamy_backends.redis import from_url
 from streamy_backends.redis.broker import RedisBroker
 from streamy_core import Broker, ListsStreams
-from streamy_core.testing import BrokerContract
-from streamy_core.testing.contract import MakeBroker
+from streamy_core.testing import BrokerContract, MakeBroker
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all, wait_for_bell
 
 from .conftest import KINDS, NewBroker
@@ -76,9 +74,8 @@ class TestSharedClient(BrokerContract):
 
     @pytest.fixture
     def make_broker(self, client: Any, prefix: str) -> MakeBroker:
-        logs = itertools.count()
-        return lambda *, history=10_000: from_url(
-            "redis://", {"client": client, "prefix": f"{prefix}-{next(logs)}", "history": history}
+        return lambda log="log", *, history=10_000: from_url(
+            "redis://", {"client": client, "prefix": f"{prefix}-{log}", "history": history}
         )
 
 
