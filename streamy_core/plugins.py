@@ -66,12 +66,17 @@ def open_broker(
             f"the backend for {scheme}:// ({claim.distribution}) is broken: {claim.problem}"
         )
     try:
-        return claim.factory(url, dict(options or {}))
+        broker: object = claim.factory(url, dict(options or {}))
     except ImportError as error:
         raise BackendUnusable(
             f"{redact(url)} needs a driver that can't be imported: {error}; "
             f"the documentation of {claim.distribution} says which extra brings it"
         ) from error
+    if not isinstance(broker, Broker):
+        raise BackendUnusable(
+            f"the backend for {scheme}:// ({claim.distribution}) made {broker!r}, and no Broker"
+        )
+    return broker
 
 
 def load_named(text: str, group: str) -> Any:

@@ -75,9 +75,10 @@ class DataVersion(Timer):
 
     hears = True
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[], Any], schema: str) -> None:
         super().__init__()
         self._connect = connect
+        self._question = f'PRAGMA "{schema}".data_version'
         self._lock = threading.Lock()
         self._connection: Any = None
         self._looks = AdaptivePolling(floor=0.002, ceiling=0.008, share=0.02)
@@ -122,7 +123,7 @@ class DataVersion(Timer):
 
     def _look(self) -> int:
         try:
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            (version,) = self._connection.execute(self._question).fetchone()
         except Exception as error:
             raise BrokerUnavailable(f"could not look at the SQLite database: {error}") from error
         return int(version)

@@ -103,7 +103,8 @@ class SqlBroker(Broker):
         idempotency_key: str | None = None,
     ) -> list[str]:
         batch = self._batch(stream_id, events, idempotency_key)
-        connection = self._connection_of(session)
+        with self._database.faults("begin"):
+            connection = self._connection_of(session)
         if not events:
             return []
         refusal: Exception = StreamEnded(stream_id)
@@ -112,6 +113,7 @@ class SqlBroker(Broker):
                 self._check_same(connection, cursor)
                 stored = self._database.dialect.append(cursor, batch, alone=False)
         except MissingTable as error:
+            self._epoch = None  # they may be made anew
             raise ConfigError(f"the session's database isn't that of the streams: {error}") from error
         except Conflict as error:
             refusal, stored = ConfigError(_contradiction(stream_id, error)), None
@@ -161,8 +163,7 @@ class SqlBroker(Broker):
 
         Raises BrokerUnavailable; ConfigError if the database refuses.
         """
-        if self._closed:
-            raise Closed("this SQL broker has been closed")
+        self._own_process()
         self._database.create(self._metadata)
 
     def close(self) -> None:
@@ -189,6 +190,14 @@ class SqlBroker(Broker):
 
     def _ready(self) -> str:
         """The epoch of new streams, once all is well. Raises Closed, ConfigError, BrokerUnavailable."""
+        self._own_process()
+        if (epoch := self._epoch) is None:
+            with self._tables_there():
+                epoch = self._epoch = self._prepare()
+        return epoch
+
+    def _own_process(self) -> None:
+        """See that what is used is this process's. Raises Closed."""
         if self._pid != os.getpid():
             # In a forked child: the parent's connections and locks are not to be touched.
             with self._fork_lock:
@@ -197,9 +206,6 @@ class SqlBroker(Broker):
                     self._start()
         if self._closed:
             raise Closed("this SQL broker has been closed")
-        if (epoch := self._epoch) is None:
-            epoch = self._epoch = self._prepare()
-        return epoch
 
     def _prepare(self) -> str:
         with self._database.cursor("look at the database") as cursor:

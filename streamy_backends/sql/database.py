@@ -104,7 +104,7 @@ class Database:
             bell.suspend()
 
     def _connect(self) -> Any:
-        with self._faults("connect"), self._gate or nullcontext():
+        with self.faults("connect"), self._gate or nullcontext():
             lent = self.engine.raw_connection()
             connection, driver = lent.dbapi_connection, lent.driver_connection
             assert connection is not None
@@ -114,7 +114,7 @@ class Database:
 
     @contextmanager
     def _lend(self, doing: str) -> Iterator[Connection]:
-        with self._faults(doing), self._gate or nullcontext():
+        with self.faults(doing), self._gate or nullcontext():
             if self._closed:
                 raise Closed("this SQL broker has been closed")
             with self._lent.connect() as connection:
@@ -128,7 +128,7 @@ class Database:
                         connection.detach()  # so that it is closed, and not kept in a pool
 
     @contextmanager
-    def _faults(self, doing: str) -> Iterator[None]:
+    def faults(self, doing: str) -> Iterator[None]:
         """Turn errors of SQLAlchemy's, or of the driver's, into ours, as `cursor` does."""
         try:
             yield
@@ -146,7 +146,7 @@ class Database:
         kind = connection.dialect.name
         if kind not in self.dialect.kinds:
             raise ConfigError(f"the session's database is {kind}, and the streams are in {self.url}")
-        with self._faults(doing):
+        with self.faults(doing):
             # By SQLAlchemy, which only so knows that the transaction has begun.
             connection.exec_driver_sql(self._opening)
             if not self.dialect.in_transaction(connection.connection.driver_connection):
@@ -158,8 +158,10 @@ class Database:
             try:
                 yield cursor
             except BaseException:
-                with suppress(self._driver.Error):  # then the database has rolled back all of it
+                try:
                     cursor.execute("ROLLBACK TO SAVEPOINT streamy")
+                except self._driver.Error:  # all of it is rolled back, which SQLAlchemy has to know
+                    connection.invalidate()
                 raise
             cursor.execute("RELEASE SAVEPOINT streamy")
 
@@ -169,6 +171,7 @@ class Database:
             try:
                 with self._lend("make the tables") as connection:
                     metadata.create_all(connection)
+                    connection.commit()  # an engine that was given may begin transactions in its own way
                 return
             except MissingTable as error:  # their schema, rather
                 raise ConfigError(str(error)) from None
@@ -203,6 +206,8 @@ class Database:
             return MissingTable(text)
         if isinstance(fault, driver.IntegrityError):
             return Conflict(text)
+        if isinstance(error, sa.UnboundExecutionError):
+            return ConfigError(f"the session leads to no database: {error}")
         if isinstance(fault, driver.ProgrammingError | driver.DataError | driver.NotSupportedError):
             return ConfigError(text)
         return BrokerUnavailable(text)

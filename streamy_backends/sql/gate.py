@@ -20,7 +20,7 @@ class Gate:
         self._patience = patience
         self._changed = threading.Condition()
         self._inside = 0
-        self._forking = False
+        self._forks = 0  # under way: each thread may fork
         gate = ref(self)
 
         def before() -> None:
@@ -37,24 +37,24 @@ class Gate:
 
     def __enter__(self) -> None:
         with self._changed:
-            while self._forking:
+            while self._forks:
                 self._changed.wait()
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._inside -= 1
-            if self._forking:
+            if self._forks:
                 self._changed.notify_all()
 
     def _shut(self) -> None:
         with self._changed:
-            self._forking = True
+            self._forks += 1
             self._changed.wait_for(lambda: not self._inside, self._patience)
-        if close_idle := self._close_idle():
-            close_idle()
+            if close_idle := self._close_idle():
+                close_idle()
 
     def _open(self) -> None:
         with self._changed:
-            self._forking = False
+            self._forks -= 1
             self._changed.notify_all()

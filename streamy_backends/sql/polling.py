@@ -15,7 +15,10 @@ class PollScheduler(Protocol):
     """Decides how long to wait between two looks at the database. Asked from one thread."""
 
     def due_in(self, idle: float) -> float:
-        """Seconds until the next look, when nothing has been found to grow for `idle` seconds."""
+        """Seconds until the next look, when nothing has been found to grow for `idle` seconds.
+
+        Where a bell tells of news, it is asked as if nothing had grown for a day.
+        """
 
 
 @dataclass(frozen=True, slots=True)

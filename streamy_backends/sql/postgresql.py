@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import select
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -17,6 +18,8 @@ from .dialect import Batch, Dialect, Stored
 from .options import Options
 from .pages import NO_ENTRY
 from .tables import Tables
+
+_LONGEST_CHANNEL: Final = 63
 
 
 class Postgresql(Dialect):
@@ -59,6 +62,8 @@ class Postgresql(Dialect):
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         super().__init__(engine, tables, options)
         channel = f"{tables.streams.schema or 'public'}.{tables.streams.name}"
+        if len(channel) > _LONGEST_CHANNEL:
+            channel = hashlib.sha256(channel.encode()).hexdigest()[:_LONGEST_CHANNEL]
         self._channel = channel if options.notify and engine.dialect.driver == "psycopg" else None
         rung = f", pg_notify('{channel}', '')" if options.notify else ""
         self._whole = self.render(self.whole.replace("{upsert}", self.upsert).replace("{rung}", rung))
@@ -106,7 +111,8 @@ class Postgresql(Dialect):
         }
         # Behind a pooler of transactions, neither settings of a session nor its statements last.
         if options.notify:
-            arguments["options"] = f"{url.query.get('options', '')} -c lock_timeout={seconds * 1_000}".strip()
+            lock_timeout = f"-c lock_timeout={max(1, round(options.timeout * 1_000))}"
+            arguments["options"] = f"{url.query.get('options', '')} {lock_timeout}".strip()
         else:
             arguments["prepare_threshold"] = None
         return {

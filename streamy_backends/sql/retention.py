@@ -19,6 +19,7 @@ from .database import Conflict, Database, MissingTable
 from .options import Options
 
 _BATCH: Final = 500
+_STREAMS_AT_ONCE: Final = 50
 
 _CLAIM: Final = """
     UPDATE {meta} SET tidied_at = :now WHERE id = 1 AND (tidied_at <= :due OR tidied_at > :ahead)"""
@@ -128,7 +129,7 @@ class Retention:
         wanted = {
             "after": dialect.stream_id(after),
             "oldest": self._clock() - round(options.history_age * 1_000),
-            "batch": _BATCH,
+            "batch": _STREAMS_AT_ONCE,
         }
         with self._database.cursor("look for old entries") as cursor:
             cursor.execute(self._youngest, wanted)

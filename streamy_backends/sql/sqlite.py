@@ -43,6 +43,7 @@ class Sqlite(Dialect):
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         super().__init__(engine, tables, options)
+        self._schema = tables.streams.schema or "main"
         self._pages = self.render(self.pages)
 
     def render(self, sql: str) -> str:
@@ -55,7 +56,7 @@ class Sqlite(Dialect):
         return self._pages, {"places": json.dumps(list(places.items())), "most": most}
 
     def bell(self, connect: Callable[[], Any]) -> Bell:
-        return DataVersion(connect)
+        return DataVersion(connect, self._schema)
 
     @classmethod
     def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class Sqlite(Dialect):
     def check(self, cursor: DBAPICursor) -> None:
         if sqlite3.sqlite_version_info < (3, 38):
             raise ConfigError(f"SQLite is {sqlite3.sqlite_version} here, and 3.38 or newer is needed")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f'PRAGMA "{self._schema}".journal_mode = WAL')
         (mode,) = cursor.fetchone() or ("",)
         if mode != "wal":
             raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -16,6 +15,8 @@ from .pages import State
 from .polling import PollScheduler
 
 _UNSEEN: Final = State("", -1, None)
+
+_FOR_LONG: Final = 86_400.0
 
 _SHORTEST: Final = 0.005
 """Seconds between two looks, however often bells ring: one finds all that came meanwhile."""
@@ -108,13 +109,15 @@ class SqlWatch(Watch):
         """Look, and return the streams whose state isn't what it was."""
         with self._lock:
             seen = dict(self._seen)
+        if not seen:
+            return []
         found = self._look(seen)
         changed = {name: found.get(name) for name, state in seen.items() if found.get(name) != state}
         with self._lock:
             self._seen.update({name: state for name, state in changed.items() if name in self._seen})
         if any(seen[name] is not _UNSEEN for name in changed):
             self._grown_at = now
-        idle = math.inf if self._bell.hears else now - self._grown_at
+        idle = _FOR_LONG if self._bell.hears else now - self._grown_at
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + self._polling.due_in(idle)
         # What wasn't there at the first look either has not grown.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..errors import BrokerUnavailable
 from ..plugins import open_broker
 from ..urls import redact
 from .shell import say
@@ -34,7 +36,7 @@ def conformance(url: str, words: str) -> None:
         raise click.ClickException(
             f"{error}; the contract needs: pip install 'streamy-sse[testing]'"
         ) from error
-    open_broker(url).close()  # so that what is wrong with the URL is told in its own words
+    _try_out(url)
     suite.TestConformance.url = url
     report = _Report()
     say(f"{redact(url)}\n")
@@ -42,6 +44,17 @@ def conformance(url: str, words: str) -> None:
     say("\n" + ", ".join(f"{report.counts[word]} {word}" for word in ("kept", "BROKEN", "not asked")))
     if report.counts["BROKEN"] or not report.counts["kept"]:
         click.get_current_context().exit(1)
+
+
+def _try_out(url: str) -> None:
+    """Tell in its own words what is wrong with the URL, or that nothing answers there."""
+    with closing(open_broker(url)) as broker, suppress(NotImplementedError):
+        try:
+            broker.tail("streamy.conformance")
+        except BrokerUnavailable as error:
+            raise click.ClickException(
+                f"{redact(url)} can't be reached, so nothing was asked: {error}"
+            ) from error
 
 
 class _Report:

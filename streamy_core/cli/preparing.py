@@ -8,6 +8,7 @@ from ..binding import Binding
 from ..broker import HasTables
 from ..errors import ConfigError
 from .bound import with_binding
+from .shell import say
 
 
 @click.command("init-db")
@@ -20,3 +21,4 @@ def init_db(binding: Binding) -> None:
     if not isinstance(binding.broker, HasTables):
         raise ConfigError(f"{type(binding.broker).__name__} has no tables to make")
     binding.broker.create_tables()
+    say("The tables are there.")

@@ -14,7 +14,15 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{part}"
-        for part in ("basis", "contract", "fault_contract", "sharing_contract", "watch_contract")
+        for part in (
+            "basis",
+            "contract",
+            "fault_contract",
+            "key_contract",
+            "life_contract",
+            "sharing_contract",
+            "watch_contract",
+        )
     )
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import ClassVar, Protocol
 
 import pytest
@@ -20,6 +21,16 @@ class MakeBroker(Protocol):
     """
 
     def __call__(self, log: str = "log", *, history: int = 10_000) -> Broker: ...
+
+
+@contextmanager
+def closed_in_the_end(broker: Broker) -> Iterator[Broker]:
+    """As the broker itself, but to its author a `close` that isn't written yet is one failure, not all."""
+    try:
+        yield broker
+    finally:
+        with suppress(NotImplementedError):
+            broker.close()
 
 
 class Contract:
@@ -46,7 +57,7 @@ class Contract:
     @pytest.fixture
     def broker(self, make_broker: MakeBroker) -> Iterator[Broker]:
         """A broker with an empty log."""
-        with make_broker() as broker:
+        with closed_in_the_end(make_broker()) as broker:
             yield broker
 
     @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -51,6 +52,7 @@ class EventClient(Closeable):
 
     def events(self, what: str, n: int, *, timeout: float = DEADLINE, **how: Any) -> list[Dispatched]:
         """Connect, read so many events, and leave: `open` and `EventStream.events`."""
+        __tracebackhide__ = True
         with self.open(what, **how) as stream:
             return stream.events(n, timeout=timeout)
 
@@ -106,6 +108,7 @@ class EventStream(Closeable):
 
     def events(self, n: int, *, timeout: float = DEADLINE) -> list[Dispatched]:
         """The next so many events: type, data, last_event_id. Fails after `timeout` seconds."""
+        __tracebackhide__ = True
         end = time.monotonic() + timeout
         with self._news:
             self._news.wait_for(
@@ -113,16 +116,19 @@ class EventStream(Closeable):
             )
             new = self._parser.events[self._given : self._given + n]
         why = "and then the stream was over" if self._over else f"within {timeout:.0f} s"
-        assert len(new) == n, f"{self._what} gave {len(new)} of {n} events, {why}: {new}"
+        if len(new) < n:
+            pytest.fail(f"{self._what} gave {len(new)} of {n} events, {why}: {new}")
         self._given += n
         return new
 
     def read_to_end(self, *, timeout: float = DEADLINE) -> list[Dispatched]:
         """All events until the server ends the connection. Fails after `timeout` seconds."""
+        __tracebackhide__ = True
         with self._news:
             self._news.wait_for(lambda: self._over, timeout)
             new = self._parser.events[self._given :]
-        assert self._over, f"{self._what} was not over within {timeout:.0f} s; it gave {new}"
+        if not self._over:
+            pytest.fail(f"{self._what} was not over within {timeout:.0f} s; it gave {new}")
         self._given += len(new)
         return new
 

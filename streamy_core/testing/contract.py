@@ -7,16 +7,16 @@ If you can stop and start the backend, subclass `FaultContract` as well.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ..broker import Broker, ListsStreams
-from ..errors import Closed, StreamEnded
 from ..events import Event
 from ..ids import ID, OLDEST
 from .basis import Contract, MakeBroker
+from .key_contract import KeyContract
+from .life_contract import LifeContract
 from .reading import DEADLINE, data_of, events, read, read_all
 from .sharing_contract import SharingContract
 from .watch_contract import WatchContract
@@ -32,11 +32,8 @@ STRANGE_CURSORS = [
 ]  # fmt: skip
 
 
-STRANGE_KEYS = ["", " ", ":", "*", "\0", "\n", "é", "🎈", "\ud800", "k" * 5_000]
-
-
-class BrokerContract(WatchContract, SharingContract, Contract):
-    """What every broker keeps."""
+class LogContract:
+    """What every broker keeps of what is appended and read."""
 
     def test_entries_come_in_the_order_of_their_appends(self, broker: Broker) -> None:
         for n in range(20):
@@ -243,14 +240,6 @@ class BrokerContract(WatchContract, SharingContract, Contract):
         page = read(broker, "nobody", "x")
         assert (page.entries, page.ended, page.gap) == ((), False, True)
 
-    def test_a_gap_on_an_ended_stream_leads_to_its_entries_and_its_end(self, broker: Broker) -> None:
-        broker.append("news", events("a", "b"))
-        broker.end("news")
-        gap = read(broker, "news", "x")
-        assert (gap.entries, gap.ended, gap.gap) == ((), False, True), "a gap comes alone, and before the end"
-        page = read(broker, "news", gap.cursor)
-        assert (data_of(page.entries), page.ended) == (["a", "b"], True)
-
     def test_a_cursor_of_another_history_is_a_gap(self, broker: Broker, make_broker: MakeBroker) -> None:
         with make_broker("another") as other:
             foreign = other.append("news", events("a", "b", "c"))
@@ -263,127 +252,12 @@ class BrokerContract(WatchContract, SharingContract, Contract):
         broker.append("news", events("x"))
         assert read(broker, "news", cursor).gap, "an id is one stream's, and no cursor in another"
 
-    def test_what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest(
-        self, make_broker: MakeBroker
-    ) -> None:
-        with make_broker("short", history=10) as broker:
-            first, *_ = broker.append("news", events("first", "second"))
-            for n in range(100):
-                broker.append("news", events(str(n)))
-            page = read(broker, "news", first)
-            assert page.gap, "entries behind this cursor are gone, and its reader isn't told"
-            kept = read_all(broker, "news")
-            assert data_of(kept) == [str(n) for n in range(100 - len(kept), 100)]
-            assert 10 <= len(kept) <= 20, "history=10 keeps at least 10 entries, and at most as many again"
-            assert read_all(broker, "news", page.cursor) == kept
-
-    def test_a_reader_that_has_all_but_the_kept_entries_has_no_gap(self, make_broker: MakeBroker) -> None:
-        with make_broker("short", history=10) as broker:
-            ids = [broker.append("news", events(str(n)))[0] for n in range(100)]
-            kept = read_all(broker, "news")
-            last_trimmed = ids[100 - len(kept) - 1]
-            assert read_all(broker, "news", last_trimmed) == kept
-
-    def test_an_ended_stream_takes_no_more(self, broker: Broker) -> None:
-        broker.append("news", events("a"))
-        broker.end("news")
-        with pytest.raises(StreamEnded):
-            broker.append("news", events("b"))
-        assert data_of(read_all(broker, "news")) == ["a"]
-
-    def test_ending_twice_does_nothing_more(self, broker: Broker) -> None:
-        broker.end("news")
-        end = read(broker, "news").cursor
-        broker.end("news")
-        assert read(broker, "news").cursor == end, "ending again has made another end"
-
-    def test_the_end_comes_after_the_last_entry_and_not_before(self, broker: Broker) -> None:
-        broker.append("news", events("a", "b", "c"))
-        broker.end("news")
-        page = read(broker, "news", limit=2)
-        assert (data_of(page.entries), page.ended) == (["a", "b"], False)
-        page = read(broker, "news", page.cursor, limit=2)
-        assert (data_of(page.entries), page.ended) == (["c"], True)
-
-    def test_the_end_has_a_cursor_of_its_own(self, broker: Broker) -> None:
-        (last,) = broker.append("news", events("a"))
-        broker.end("news")
-        told = read(broker, "news", last)
-        assert (told.entries, told.ended) == ((), True)
-        assert told.cursor != last, "whoever has the last entry hasn't seen the end yet"
-        assert ID.fullmatch(told.cursor), f"the end's cursor is an id like any other, not {told.cursor!r}"
-        knows = read(broker, "news", told.cursor)
-        assert (knows.entries, knows.ended, knows.cursor) == ((), True, told.cursor)
-
-    def test_the_tail_of_an_ended_stream_lies_before_its_end(self, broker: Broker) -> None:
-        broker.append("news", events("a"))
-        broker.end("news")
-        tail = broker.tail("news")
-        page = read(broker, "news", tail)
-        assert (page.entries, page.ended) == ((), True)
-        assert page.cursor != tail, "who reads on from the tail is to be told of the end"
-
-    def test_a_stream_can_end_before_its_first_event(self, broker: Broker) -> None:
-        tail = broker.tail("news")
-        broker.end("news")
-        assert read(broker, "news", tail).ended
-        with pytest.raises(StreamEnded):
-            broker.append("news", events("a"))
-
-    def test_a_repeated_key_stores_nothing_and_returns_the_same_ids(self, broker: Broker) -> None:
-        first = broker.append("news", events("a", "b"), idempotency_key="k")
-        again = broker.append("news", events("a", "b"), idempotency_key="k")
-        assert again == first, "a key that was used before returns the ids of that first time"
-        assert data_of(read_all(broker, "news")) == ["a", "b"], "a key that was used before stores nothing"
-
-    def test_a_key_holds_for_one_stream(self, broker: Broker) -> None:
-        broker.append("news", events("a"), idempotency_key="k")
-        broker.append("other", events("a"), idempotency_key="k")
-        assert data_of(read_all(broker, "other")) == ["a"], "a key of another stream was taken for this one's"
-
-    def test_a_key_is_answered_after_the_end_too(self, broker: Broker) -> None:
-        first = broker.append("news", events("a"), idempotency_key="k")
-        assert len(first) == 1, "append returns the ids of the new entries"
-        broker.end("news")
-        assert broker.append("news", events("a"), idempotency_key="k") == first
-
-    @pytest.mark.parametrize("key", STRANGE_KEYS, ids=lambda key: ascii(key[:12]))
-    def test_any_text_is_a_key(self, broker: Broker, key: str) -> None:
-        first = broker.append("news", events("a"), idempotency_key=key)
-        again = broker.append("news", events("a"), idempotency_key=key)
-        assert again == first, f"the key {key[:20]!r} was used before, and returns the ids of that first time"
-        other = broker.append("news", events("b"), idempotency_key=f"{key} ")
-        assert other != first, f"the key {key[:20]!r} is not the same with a space behind it"
-
     def test_appending_nothing_does_nothing(self, broker: Broker) -> None:
         assert broker.append("news", []) == []
         broker.end("news")
         assert broker.append("news", []) == []
 
-    def test_appending_nothing_uses_up_no_key(self, broker: Broker) -> None:
-        assert broker.append("news", [], idempotency_key="k") == []
-        assert len(broker.append("news", events("a"), idempotency_key="k")) == 1
-        assert data_of(read_all(broker, "news")) == ["a"]
 
-    def test_one_key_from_many_threads_stores_once(self, broker: Broker) -> None:
-        with ThreadPoolExecutor(8) as pool:
-            answers = [
-                pool.submit(broker.append, "news", events("a"), idempotency_key="k") for _ in range(16)
-            ]
-        ids = {tuple(answer.result()) for answer in answers}
-        assert len(ids) == 1, "one key, from several threads at once, was stored more than once"
-        assert data_of(read_all(broker, "news")) == ["a"]
-
-    def test_a_closed_broker_says_so(self, broker: Broker) -> None:
-        broker.close()
-        broker.close()
-        calls: list[Callable[[], object]] = [
-            lambda: broker.append("news", events("a")),
-            lambda: broker.read({"news": OLDEST}, 1),
-            lambda: broker.tail("news"),
-            lambda: broker.end("news"),
-            lambda: broker.watch(),
-        ]
-        for call in calls:
-            with pytest.raises(Closed):
-                call()
+# pytest goes from the last base to the first, so that failures can be taken from top to bottom.
+class BrokerContract(SharingContract, WatchContract, KeyContract, LifeContract, LogContract, Contract):
+    """What every broker keeps."""

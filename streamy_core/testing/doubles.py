@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ..broker import Broker, Watch
 from ..errors import BrokerUnavailable
 from ..events import Event, Page
+from .capabilities import Standing
 
 
-class RecordingBroker(Broker):
+class RecordingBroker(Standing):
     """A broker that remembers what was published through it. Closes the one behind it. Any thread.
 
     What is published within a transaction of the app's isn't remembered: it may roll back.
@@ -61,9 +61,8 @@ class RecordingBroker(Broker):
     def close(self) -> None:
         self._broker.close()
 
-    def __getattr__(self, name: str) -> Any:
-        """The capabilities of the one behind, if it has them."""
-        return getattr(self._broker, name)
+    def behind(self) -> Broker:
+        return self._broker
 
 
 class FaultyBroker(RecordingBroker):
@@ -101,6 +100,10 @@ class FaultyBroker(RecordingBroker):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
+        append = super().append
+        return self.appending(stream_id, lambda: append(stream_id, events, idempotency_key=idempotency_key))
+
+    def appending(self, stream_id: str, append: Callable[[], list[str]]) -> list[str]:
         self.check()
         with self._lock:
             stored = self._appends_to_fail.pop(0) if self._appends_to_fail else None
@@ -110,10 +113,14 @@ class FaultyBroker(RecordingBroker):
                     watch.lose(stream_id)
         if stored is False:
             raise BrokerUnavailable("this append was told to fail")
-        ids = super().append(stream_id, events, idempotency_key=idempotency_key)
+        ids = append()
         if stored:
             raise BrokerUnavailable("the answer to this append was told to be lost")
         return ids
+
+    def behind(self) -> Broker:
+        self.check()
+        return super().behind()
 
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
         self.check()
@@ -143,16 +150,20 @@ class _FaultyWatch(Watch):
     def __init__(self, watch: Watch, broker: FaultyBroker) -> None:
         self._watch = watch
         self._broker = broker
+        self._names: set[str] = set()
         self._lost: list[str] = []
 
     def lose(self, stream_id: str) -> None:
-        self._lost.append(stream_id)
+        if stream_id in self._names:
+            self._lost.append(stream_id)
 
     def add(self, stream_id: str) -> None:
         self._broker.check()
+        self._names.add(stream_id)
         self._watch.add(stream_id)
 
     def discard(self, stream_id: str) -> None:
+        self._names.discard(stream_id)
         self._watch.discard(stream_id)
 
     def wait(self, timeout: float | None) -> Collection[str]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from ..broker import Broker, ListsStreams, StreamInfo, Watch
+from ..broker import Broker, Watch
 from ..errors import Closed
 from ..events import MAX_STREAM_ID, Event, Page
-
-_OF_ONE_STREAM: Final = {"append_within": 1}
-"""Capabilities whose argument at this place is a stream's name."""
+from .capabilities import Standing
 
 
-class Namespaced(Broker):
+class Namespaced(Standing):
     """Streams of another broker whose names begin with `space`; to whoever uses it, all that there are.
 
     Closing it closes its watches, and the other broker if `owns` it. Any thread.
@@ -32,60 +28,45 @@ class Namespaced(Broker):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
-        return self._inner.append(self._name(stream_id), events, idempotency_key=idempotency_key)
+        return self.behind().append(self.inside(stream_id), events, idempotency_key=idempotency_key)
 
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        names = {name: self._name(name) for name in cursors}
-        pages = self._inner.read({names[name]: cursor for name, cursor in cursors.items()}, limit)
+        names = {name: self.inside(name) for name in cursors}
+        pages = self.behind().read({names[name]: cursor for name, cursor in cursors.items()}, limit)
         return {name: _renamed(pages[inner], name) for name, inner in names.items()}
 
     def tail(self, stream_id: str) -> str:
-        return self._inner.tail(self._name(stream_id))
+        return self.behind().tail(self.inside(stream_id))
 
     def end(self, stream_id: str) -> None:
-        self._inner.end(self._name(stream_id))
+        self.behind().end(self.inside(stream_id))
 
     def watch(self) -> Watch:
-        watch = _NamespacedWatch(self._inner.watch(), self._name)
+        watch = _NamespacedWatch(self.behind().watch(), self.inside)
         self._watches.append(watch)
         return watch
 
     def close(self) -> None:
         self._closed = True
-        for watch in self._watches:
-            watch.close()
         if self._owns:
             self._broker.close()
+            return
+        for watch in self._watches:
+            watch.close()
 
-    def __getattr__(self, name: str) -> Any:
-        """The other broker's capabilities, if it has them."""
-        found = getattr(self._broker, name)
-        if name == "streams" and isinstance(self._broker, ListsStreams):
-            return self._list
-        if name in _OF_ONE_STREAM:
-            place = _OF_ONE_STREAM[name]
-            return lambda *args, **kwargs: found(
-                *args[:place], self._name(args[place]), *args[place + 1 :], **kwargs
-            )
-        return found
-
-    @property
-    def _inner(self) -> Broker:
-        if self._closed:
+    def behind(self) -> Broker:
+        if self._closed and not self._owns:
             raise Closed("this broker has been closed")
-        return self._broker
+        return self._broker  # which says by itself that it is closed
 
-    def _name(self, stream_id: str) -> str:
+    def inside(self, stream_id: str) -> str:
         name = self._space + stream_id
         if len(name) <= MAX_STREAM_ID:
             return name
         return self._space + hashlib.sha256(stream_id.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _list(self) -> Iterable[StreamInfo]:
-        assert isinstance(self._broker, ListsStreams)
-        for info in self._broker.streams():
-            if info.stream_id.startswith(self._space):
-                yield replace(info, stream_id=info.stream_id.removeprefix(self._space))
+    def outside(self, name: str) -> str | None:
+        return name.removeprefix(self._space) if name.startswith(self._space) else None
 
 
 class _NamespacedWatch(Watch):

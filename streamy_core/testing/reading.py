@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from functools import partial
 
 from ..broker import Broker, Watch
 from ..events import Entry, Event, Page
@@ -51,7 +52,11 @@ def wait_for_bell(watch: Watch, *stream_ids: str) -> None:
     missing = set(stream_ids)
     end = time.monotonic() + DEADLINE
     while missing and (left := end - time.monotonic()) > 0:
-        missing -= set(watch.wait(left))
+        waiting = in_a_thread(partial(watch.wait, left))
+        finish(waiting, f"the return of wait({left:.3g})")
+        named = waiting.result()
+        assert isinstance(named, Collection), f"wait returned {named!r}, and no collection of names"
+        missing -= set(named)
     assert not missing, f"the watch never named {sorted(missing)}, which have grown"
 
 
@@ -78,6 +83,10 @@ def in_a_thread(call: Callable[[], object]) -> Future[object]:
 
 
 def finish(outcome: Future[object], what: str) -> None:
-    """Wait for the outcome of a call; fail after the deadline, saying `what` has not happened."""
-    eventually(outcome.done, what)
-    outcome.result()
+    """Wait for the outcome of a call; fail after twice the deadline, saying `what` has not happened."""
+    try:
+        outcome.result(2 * DEADLINE)
+    except TimeoutError:
+        if outcome.done():
+            raise
+        raise AssertionError(f"{what}: not within {2 * DEADLINE:g} s") from None

@@ -12,7 +12,7 @@ import pytest
 from ..broker import Broker
 from ..errors import StreamEnded
 from ..ids import OLDEST
-from .basis import MakeBroker
+from .basis import MakeBroker, closed_in_the_end
 from .reading import DEADLINE, data_of, events, read, read_all, wait_for_bell
 
 
@@ -24,7 +24,7 @@ class SharingContract:
         """A broker on the same log, which stands for another process."""
         if not broker.shared:
             pytest.skip(f"{type(broker).__name__} says shared = False: its streams are one process's")
-        with make_broker() as other:
+        with closed_in_the_end(make_broker()) as other:
             yield other
 
     def test_what_one_process_appends_another_reads(self, broker: Broker, other: Broker) -> None:
@@ -48,6 +48,14 @@ class SharingContract:
         watch.add("news")
         broker.append("news", events("a"))
         wait_for_bell(watch, "news")
+
+    def test_a_bell_is_heard_from_add_on_whoever_rings_it(self, broker: Broker, other: Broker) -> None:
+        watch = broker.watch()
+        names = [f"s{n}" for n in range(200)]
+        for name in names:
+            watch.add(name)
+            other.append(name, events("a"))
+        wait_for_bell(watch, *names)
 
     def test_an_end_holds_in_every_process(self, broker: Broker, other: Broker) -> None:
         watch = other.watch()

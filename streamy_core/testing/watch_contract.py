@@ -91,7 +91,7 @@ class WatchContract:
         watch = broker.watch()
         watch.add("news")
         if not isinstance(watch, BringsEntries):
-            return
+            pytest.skip("its bells bring no entries")
         page: Page | None = None
         cursor = OLDEST
         end = time.monotonic() + DEADLINE

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Engine, NullPool, QueuePool, StaticPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, StaticPool, create_engine, event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
@@ -20,7 +20,7 @@ from streamy_core import ConfigError, StreamManager
 from streamy_core.broker import AppendsWithin
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all, wait_for_bell
 
-from .conftest import KINDS, NewBroker, NewEngine, with_driver
+from .conftest import KINDS, NewBroker, NewEngine, NewManager, with_driver
 from .servers import Server
 from .shop import Shop, next_of, texts
 
@@ -303,3 +303,26 @@ def test_the_bell_is_the_only_connection_beside_the_pool_and_goes_with_the_broke
         assert set(watch.wait(DEADLINE)) == {"news"}
         assert connections_of() == 2
     eventually(lambda: connections_of() == 1, "the bell's connection gone")
+
+
+def test_an_engine_that_begins_transactions_in_its_own_way_gets_tables(
+    new_engine: NewEngine, new_broker: NewBroker, tmp_path: Path
+) -> None:
+    engine = new_engine(f"sqlite:///{tmp_path}/streams.db")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    broker = new_broker("sql:", engine=engine)
+    broker.append("news", events("a"))
+    assert data_of(read_all(broker, "news")) == ["a"]
+
+
+def test_a_long_prefix_leaves_a_bell_that_postgresql_can_name(
+    shared: Callable[[str], Server], new_manager: NewManager, prefix: str
+) -> None:
+    sse = new_manager(shared("postgresql").url, table_prefix=f"{prefix}{'x' * 56}"[:56])
+    with sse.subscribe("news") as entries:
+        sse.send_event("news", "a")
+        assert next(entries).event.data == "a"

@@ -144,7 +144,7 @@ def test_with_a_bell_it_is_asked_for_the_longest_interval_only(
     broker.append("news", events("a"))
     wait_for_bell(watch, "news")
     watch.wait(0.1)
-    assert set(noting.asked) == {float("inf")}
+    assert set(noting.asked) == {86_400.0}
 
 
 def without_bell(url: str) -> dict[str, bool]:
@@ -156,3 +156,8 @@ def test_a_wait_ends_at_its_timeout_though_the_next_look_is_far(url: str, new_br
     watch.add("news")
     assert not watch.wait(0)
     assert not watch.wait(0.05)
+
+
+def test_an_interval_stays_one_however_long_nothing_came() -> None:
+    for idle in (0.0, 86_400.0):
+        assert 0 < AdaptivePolling(share=0, jitter=0).due_in(idle) <= 1.0

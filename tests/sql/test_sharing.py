@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -306,6 +307,40 @@ def test_a_process_that_is_forked_in_a_transaction_publishes_after_it(
         cursor.execute(f"UPDATE {broker._tables.streams.name} SET head = head")
         child = in_child(lambda: broker.append("news", events("child")))
     assert succeeds(child)
+
+
+@forks
+def test_a_child_may_make_the_tables_first_of_all(url: str, new_broker: NewBroker) -> None:
+    broker = new_broker(url)
+    assert isinstance(broker, SqlBroker)
+    broker.append("news", events("parent"))
+    assert succeeds(in_child(broker.create_tables))
+
+
+@forks
+def test_no_child_has_the_file_open_whichever_threads_fork(tmp_path: Path, new_broker: NewBroker) -> None:
+    broker = new_broker(f"sqlite:///{tmp_path}/streams.db")
+    stop = threading.Event()
+
+    def has_none_open() -> None:
+        links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]  # noqa: PTH115
+        assert not any("streams.db" in link for link in links), links
+
+    def publish() -> None:
+        while not stop.is_set():
+            broker.append("news", events("x"))
+
+    def fork() -> list[bool]:
+        return [succeeds(in_child(has_none_open)) for _ in range(10)]
+
+    with ThreadPoolExecutor(4) as pool:
+        publishing = pool.submit(publish)
+        try:
+            forks = [pool.submit(fork) for _ in range(3)]
+            assert [each.result() for each in forks] == [[True] * 10] * 3
+        finally:
+            stop.set()
+        publishing.result()
 
 
 @forks

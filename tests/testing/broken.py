@@ -207,6 +207,10 @@ class CreatesStreamsByReading(MemoryBroker):
 class AsksForTheCursorAfterwards(MemoryBroker):
     """What is appended between the two questions, its readers step over."""
 
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        time.sleep(0.0005)  # a round trip, or all is published before anybody reads
+        return super().append(stream_id, events, **key)
+
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
         pages = super().read(cursors, limit)
         whole = {name for name, page in pages.items() if 0 < len(page.entries) < limit and not page.ended}

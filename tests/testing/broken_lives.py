@@ -159,6 +159,24 @@ class KeepsAll(MemoryBroker):
         super().__init__(replace(limits, history=10_000))
 
 
+class CountsAppends(KeepsAll):
+    """Its history is of so many appends, however many events each has."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self._most = limits.history
+        self._sizes: dict[str, list[int]] = {}
+
+    def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        ids = super().append(stream_id, events, **key)
+        sizes = self._sizes.setdefault(stream_id, [])
+        sizes.append(len(events))
+        if len(sizes) > self._most:
+            for _ in range(sizes.pop(0)):
+                self._logs[stream_id].drop_oldest()
+        return ids
+
+
 class ForgetsThePlaceBeforeTheOldest(PagesItsOwnWay):
     def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
         trimmed = cursor != OLDEST and stream_id in self._logs and cursor == self._logs[stream_id].before

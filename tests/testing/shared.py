@@ -130,6 +130,35 @@ class RingsInItsOwnProcessOnly(SharedMemory):
         return self._own.watch()
 
 
+class ConfirmsItsFirstSubscriptionOnly(SharedMemory):
+    def _watch_of(self, log: MemoryBroker) -> Watch:
+        return UnconfirmedWatch(self._backend, log)
+
+
+class UnconfirmedWatch(SharedWatch):
+    """The first `add` waits for its subscription; those of later ones go out with the next command."""
+
+    def __init__(self, backend: Backend, log: MemoryBroker) -> None:
+        super().__init__(backend, log)
+        self._unsent: list[str] = []
+
+    def add(self, stream_id: str) -> None:
+        self._send()
+        if self._names:
+            self._unsent.append(stream_id)
+            self._names.add(stream_id)
+        else:
+            super().add(stream_id)
+
+    def wait(self, timeout: float | None) -> Collection[str]:
+        self._send()
+        return super().wait(timeout)
+
+    def _send(self) -> None:
+        while self._unsent:
+            self._bells.add(self._unsent.pop())
+
+
 class KnowsItsOwnKeysOnly(SharedMemory):
     def append(self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None) -> Ids:
         own = None if idempotency_key is None else f"{id(self)} {idempotency_key}"

@@ -155,12 +155,15 @@ LIVES = {
     },
     broken_lives.RefusesNothingAfterTheEnd: {"appending_nothing_does_nothing": CALLED_ENDED},
     broken_lives.KeepsTooLittle: {
-        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "keeps at least 10 entries"
+        "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "keeps at least 10 entries",
+        "history_counts_entries_and_not_appends": "has kept 5 entries",
     },
     broken_lives.KeepsAll: {
         "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "its reader isn't told",
         "a_reader_that_has_all_but_the_kept_entries_has_no_gap": "Right contains 100 more items",
+        "history_counts_entries_and_not_appends": "has kept 100 entries",
     },
+    broken_lives.CountsAppends: {"history_counts_entries_and_not_appends": "has kept 50 entries"},
     broken_lives.ForgetsThePlaceBeforeTheOldest: {
         "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "that nothing has caused",
         "a_reader_that_has_all_but_the_kept_entries_has_no_gap": "that nothing has caused",

@@ -94,7 +94,11 @@ BELLS = {
 SHARING = {
     shared.RingsInItsOwnProcessOnly: {
         "a_bell_rings_in_every_process": NEWS_NEVER_NAMED,
+        "a_bell_is_heard_from_add_on_whoever_rings_it": NEVER_NAMED,
         "an_end_holds_in_every_process": NEWS_NEVER_NAMED,
+    },
+    shared.ConfirmsItsFirstSubscriptionOnly: {
+        "a_bell_is_heard_from_add_on_whoever_rings_it": "the watch never named ['s1', 's10'"
     },
     shared.KnowsItsOwnKeysOnly: {"a_key_holds_in_every_process": "answered by every other with the same ids"},
     shared.KnowsItsOwnEndsOnly: {"an_end_holds_in_every_process": "DID NOT RAISE StreamEnded"},

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
-from streamy_core import BrokerUnavailable, Event, FixedDelay, PublishFailed, StreamManager
+from streamy_core import (
+    AppendsWithin,
+    BrokerUnavailable,
+    Event,
+    FixedDelay,
+    HasTables,
+    PublishFailed,
+    StreamManager,
+)
 from streamy_core.plugins import open_broker
 from streamy_core.testing import BrokerContract, FaultyBroker, MakeBroker, ManualClock
 from streamy_core.testing.doubles import RecordingBroker
@@ -122,3 +132,25 @@ def test_the_clock_goes_on_when_told(streamy_clock: ManualClock) -> None:
     streamy_clock.sleep(2.5)
     assert streamy_clock() - start == 7.5
     assert streamy_clock.slept == [2.5]
+
+
+def test_a_double_can_be_told_by_its_capabilities_like_the_broker_behind_it(tmp_path: Path) -> None:
+    with FaultyBroker(Namespaced(open_broker(f"sqlite:///{tmp_path}/streams.db"), "x:", owns=True)) as double:
+        assert getattr_static(double, "append_within", None) is not None
+        assert isinstance(double, AppendsWithin)
+        assert isinstance(double, HasTables)
+    with FaultyBroker(open_broker("memory://")) as double:
+        assert not isinstance(double, AppendsWithin)
+
+
+def test_publishing_in_a_transaction_fails_on_demand_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/streams.db"
+    with FaultyBroker(open_broker(url)) as double, create_engine(url).connect() as connection:
+        sse = StreamManager(broker=double)
+        double.fail_next_append()
+        with pytest.raises(PublishFailed):
+            sse.send_event("news", "a", session=connection)
+        sse.send_event("news", "b", session=connection)
+        connection.commit()
+        assert data_of(read_all(double, "news")) == ["b"]
+        connection.engine.dispose()
