@@ -276,14 +276,19 @@ def test_a_process_that_is_forked_while_threads_publish_is_not_held_up(
     used_broker = new_broker(url)
     used_broker.watch().add("news")
     stop = threading.Event()
+    connected: list[int] = []
 
     def publish() -> None:
+        used_broker.append("busy", events("parent"))
+        connected.append(1)
         while not stop.is_set():
             used_broker.append("busy", events("parent"))
 
     with ThreadPoolExecutor(4) as pool:
         publishers = [pool.submit(publish) for _ in range(4)]
         try:
+            # The locks of OpenSSL, held by a thread that connects, are no broker's to free in a child.
+            eventually(lambda: len(connected) == 4, "all threads connected")
             children = [
                 in_child(lambda who=f"child {n}": write_and_read_back(used_broker, who))  # type: ignore[misc]
                 for n in range(3)
