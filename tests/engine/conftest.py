@@ -18,7 +18,7 @@ from .doubles import FaultyBroker
 
 @pytest.fixture
 def broker() -> Iterator[FaultyBroker]:
-    with FaultyBroker(Limits(history=100_000, history_bytes=2**28)) as broker:
+    with FaultyBroker(Limits(history=10_000, history_bytes=2**26)) as broker:
         yield broker
 
 
