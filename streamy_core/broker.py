@@ -143,7 +143,7 @@ class AppendsWithin(Protocol):
         The entries are there for others once it commits; if it rolls back, nothing is left of
         them, not even a hole. Whoever else appends to the stream waits until then.
 
-        Raises what `Broker.append` does, after which the transaction can only be rolled back;
+        Raises StreamEnded; BrokerUnavailable, after which the transaction can only be rolled back;
         TypeError for what is no session; ConfigError for one of another database.
         """
 

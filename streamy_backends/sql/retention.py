@@ -135,11 +135,8 @@ class Retention:
             cursor.execute(self._youngest, wanted)
             rows = cursor.fetchall()
         return [
-            (
-                dialect.name_of(name),
-                max(head - options.history, (head + 1 if youngest is None else youngest) - 1),
-            )
-            for name, head, youngest in rows
+            (dialect.name_of(name), max(head - options.history, head if young is None else young - 1))
+            for name, head, young in rows
         ]
 
     def _trim_below(self, stream_id: str, floor: int) -> None:

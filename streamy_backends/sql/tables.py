@@ -3,7 +3,7 @@
 streams: a row for each stream, which counts its entries. It stays when they go.
 entries: the log. A stream's oldest row is served no more: it is the place before the oldest entry.
 keys:    idempotency keys of late.
-meta:    one row: the epoch of new streams, the version of these tables, who last tidied up, when.
+meta:    one row: the epoch of new streams, the version of these tables, when somebody last tidied up.
 """
 
 from __future__ import annotations

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from ..broker import AppendsWithin, Broker, HasTables, ListsStreams, StreamInfo
 from ..events import Event
 
-T = TypeVar("T")
 
-
-class Standing(Broker):
+class StandIn(Broker):
     """A broker that stands before another one, and can what that can."""
 
-    def __new__(cls, broker: Broker, *_: Any, **__: Any) -> Standing:
+    def __new__(cls, broker: Broker, *_: Any, **__: Any) -> StandIn:
         more = tuple([mixin for protocol, mixin in _MIXINS if isinstance(broker, protocol)])
         kind = type(cls.__name__, (cls, *more), {"__module__": cls.__module__}) if more else cls
         return super().__new__(kind)
@@ -41,7 +39,7 @@ class Standing(Broker):
         return append()
 
 
-class _AppendsWithin(Standing):
+class _AppendsWithin(StandIn):
     def append_within(
         self,
         session: Any,
@@ -59,19 +57,19 @@ class _AppendsWithin(Standing):
         return self.appending(stream_id, append)
 
 
-class _HasTables(Standing):
+class _HasTables(StandIn):
     def create_tables(self) -> None:
         self.behind().create_tables()
 
 
-class _ListsStreams(Standing):
+class _ListsStreams(StandIn):
     def streams(self) -> Iterable[StreamInfo]:
         for info in self.behind().streams():
             if (name := self.outside(info.stream_id)) is not None:
                 yield replace(info, stream_id=name)
 
 
-_MIXINS: Final[tuple[tuple[type, type[Standing]], ...]] = (
+_MIXINS: Final[tuple[tuple[type, type[StandIn]], ...]] = (
     (AppendsWithin, _AppendsWithin),
     (HasTables, _HasTables),
     (ListsStreams, _ListsStreams),

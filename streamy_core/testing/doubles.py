@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from ..broker import Broker, Watch
 from ..errors import BrokerUnavailable
 from ..events import Event, Page
-from .capabilities import Standing
+from .capabilities import StandIn
 
 
-class RecordingBroker(Standing):
+class RecordingBroker(StandIn):
     """A broker that remembers what was published through it. Closes the one behind it. Any thread.
 
     What is published within a transaction of the app's isn't remembered: it may roll back.
@@ -39,24 +39,24 @@ class RecordingBroker(Standing):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
-        ids = self._broker.append(stream_id, events, idempotency_key=idempotency_key)
+        ids = self.behind().append(stream_id, events, idempotency_key=idempotency_key)
         for event, entry_id in zip(events, ids, strict=False):
             self._recorded.setdefault((stream_id, entry_id), event)  # a repeated key gives its first ids
         return ids
 
     def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return self._broker.read(cursors, limit)
+        return self.behind().read(cursors, limit)
 
     def tail(self, stream_id: str) -> str:
-        return self._broker.tail(stream_id)
+        return self.behind().tail(stream_id)
 
     def end(self, stream_id: str) -> None:
-        self._broker.end(stream_id)
+        self.behind().end(stream_id)
         if stream_id not in self._ended:
             self._ended.append(stream_id)
 
     def watch(self) -> Watch:
-        return self._broker.watch()
+        return self.behind().watch()
 
     def close(self) -> None:
         self._broker.close()
@@ -122,20 +122,7 @@ class FaultyBroker(RecordingBroker):
         self.check()
         return super().behind()
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        self.check()
-        return super().read(cursors, limit)
-
-    def tail(self, stream_id: str) -> str:
-        self.check()
-        return super().tail(stream_id)
-
-    def end(self, stream_id: str) -> None:
-        self.check()
-        super().end(stream_id)
-
     def watch(self) -> Watch:
-        self.check()
         watch = _FaultyWatch(super().watch(), self)
         self._watches.append(watch)
         return watch

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from ..broker import Broker, Watch
 from ..errors import Closed
 from ..events import MAX_STREAM_ID, Event, Page
-from .capabilities import Standing
+from .capabilities import StandIn
 
 
-class Namespaced(Standing):
+class Namespaced(StandIn):
     """Streams of another broker whose names begin with `space`; to whoever uses it, all that there are.
 
     Closing it closes its watches, and the other broker if `owns` it. Any thread.
