@@ -180,7 +180,7 @@ class StreamManager(Closeable):
         """
         publisher = self.binding.publisher
         events = [publisher.event(data, event_name, retry)]
-        return self._publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
+        return publisher.publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
 
     def send_events(
         self,
@@ -204,7 +204,7 @@ class StreamManager(Closeable):
             publisher.check(event) if isinstance(event, Event) else publisher.event(event) for event in events
         ]
         check_stream_id(stream_id)
-        return self._publish(stream_id, checked, idempotency_key, session) if checked else []
+        return publisher.publish(stream_id, checked, idempotency_key, session) if checked else []
 
     def end_stream(self, stream_id: str) -> None:
         """End a stream for good: its clients get what is left, `streamy.end`, and the close.
@@ -277,14 +277,6 @@ class StreamManager(Closeable):
         with self._lock:
             self._alone = self._alone or Binding(self, self._settings({}), self._broker)
             return self._alone
-
-    def _publish(
-        self, stream_id: str, events: list[Event], idempotency_key: str | None, session: Any
-    ) -> list[str]:
-        publisher = self.binding.publisher
-        if session is None:
-            return publisher.publish(stream_id, events, idempotency_key)
-        return publisher.publish_within(session, stream_id, events, idempotency_key)
 
     def _bound_to(self, app: Flask) -> Binding | None:
         found: Binding | None = app.extensions.get(EXTENSION, {}).get(self.name)

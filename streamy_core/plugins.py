@@ -80,12 +80,13 @@ def open_broker(
 
 
 def load_named(text: str, group: str) -> Any:
-    """What a name in a config stands for: an entry point of `group`, or "package.module:name".
+    """What a name in a config stands for: an entry point of `group`, or "package.module:name", or the
+    same with a dot.
 
     A class is called for its object. Raises ConfigError.
     """
     try:
-        found = resolve_name(text) if ":" in text else _entry_point(text, group).load()
+        found = resolve_name(text) if {".", ":"} & set(text) else _entry_point(text, group).load()
         return found() if isinstance(found, type) else found
     except ConfigError:
         raise

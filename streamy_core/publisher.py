@@ -80,11 +80,19 @@ class Publisher:
             )
         return event
 
-    def publish(self, stream_id: str, events: Sequence[Event], idempotency_key: str | None) -> list[str]:
+    def publish(
+        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None, session: Any = None
+    ) -> list[str]:
         """Append the events in one round trip and return their ids.
 
-        Raises StreamEnded; PublishFailed after the last attempt; Closed.
+        session: whose transaction they are to be part of; then there is one attempt, since after a
+                 fault a transaction can only be rolled back, by the caller.
+
+        Raises StreamEnded; PublishFailed after the last attempt; Closed; with a session ConfigError,
+        if the broker can't, and TypeError.
         """
+        if session is not None:
+            return self._publish_within(session, stream_id, events, idempotency_key)
         # Without a key of the caller's, one of ours: a reply that is lost must not store it twice.
         key = self._new_key() if idempotency_key is None else idempotency_key
         try:
@@ -97,15 +105,9 @@ class Publisher:
         logger.debug("stream %r: appended %d, up to %s", stream_id, len(ids), ids[-1])
         return ids
 
-    def publish_within(
+    def _publish_within(
         self, session: Any, stream_id: str, events: Sequence[Event], idempotency_key: str | None
     ) -> list[str]:
-        """Append the events within a transaction of the app's and return their ids.
-
-        Once, since after a fault the transaction can only be rolled back, by the caller.
-
-        Raises StreamEnded; PublishFailed; ConfigError if the broker can't; TypeError; Closed.
-        """
         if not isinstance(self._broker, AppendsWithin):
             raise ConfigError(
                 f"{type(self._broker).__name__} can't publish within a transaction: session= is for a "

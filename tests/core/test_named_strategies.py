@@ -47,7 +47,7 @@ def test_by_module_and_name() -> None:
 
 
 def test_an_object_is_taken_as_it_is_and_a_class_is_called(acme: None) -> None:
-    for name in ("acme_policies:patient", "acme_policies:Patient"):
+    for name in ("acme_policies:patient", "acme_policies:Patient", "acme_policies.Patient"):
         policy = settings(retry_policy=name).retry
         assert policy.delay(99) == 1.0
 
