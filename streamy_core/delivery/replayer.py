@@ -48,9 +48,17 @@ class Replayer:
         self._work.put(None)
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None and not self._stop.is_set():
-            action, done = work
-            done(self._insist(action))
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """False when there is nothing more to do. Holds on to no work, and so no client, while it waits."""
+        work = self._work.get()
+        if work is None or self._stop.is_set():
+            return False
+        action, done = work
+        done(self._insist(action))
+        return True
 
     def _insist(self, action: Callable[[], bytes]) -> bytes:
         attempt = 0
