@@ -94,6 +94,7 @@ class MemoryBroker(Broker):
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
         self._forgotten = 0
         self._bytes = 0
+        self._idle_at = 0.0  # before that, no stream is idle beyond age
         self._closed = False
         self._fork_lock = threading.Lock()
         self._start()
@@ -253,11 +254,14 @@ class MemoryBroker(Broker):
     def _tidy(self, now: float) -> None:
         """Drop streams that are idle beyond age, or are too many, and then tombstones likewise."""
         limits = self._limits
+        if now < self._idle_at and len(self._logs) <= limits.streams and self._bytes <= limits.total_bytes:
+            return
         oldest_kept = now - limits.history_age
         while len(self._logs) > 1:
             name, log = next(iter(self._logs.items()))
             crowded = len(self._logs) > limits.streams or self._bytes > limits.total_bytes
             if not crowded and log.written_at >= oldest_kept:
+                self._idle_at = log.written_at + limits.history_age
                 break
             del self._logs[name]
             self._bytes -= log.bytes
@@ -344,30 +348,31 @@ class _Log:
 class _MemoryWatch(Watch):
     def __init__(self, on_close: Callable[[_MemoryWatch], None]) -> None:
         self._on_close = on_close
-        self._bell = threading.Condition()
+        self._mutex = threading.Lock()
+        self._bell = threading.Condition(self._mutex)
         self._names: set[str] = set()
         self._rung: set[str] = set()
         self._interrupted = False
         self._closed = False
 
     def add(self, stream_id: str) -> None:
-        with self._bell:
+        with self._mutex:
             self._names.add(stream_id)
 
     def discard(self, stream_id: str) -> None:
-        with self._bell:
+        with self._mutex:
             self._names.discard(stream_id)
             self._rung.discard(stream_id)
 
     def ring(self, stream_id: str) -> None:
-        with self._bell:
+        with self._mutex:
             if stream_id in self._names:
                 if not self._rung:  # else whoever waits has been woken already
                     self._bell.notify()
                 self._rung.add(stream_id)
 
     def wait(self, timeout: float | None) -> Collection[str]:
-        with self._bell:
+        with self._mutex:
             if self._closed:
                 raise Closed("this watch has been closed")
             self._bell.wait_for(lambda: self._rung or self._interrupted or self._closed, timeout)
@@ -376,12 +381,12 @@ class _MemoryWatch(Watch):
             return rung
 
     def interrupt(self) -> None:
-        with self._bell:
+        with self._mutex:
             self._interrupted = True
             self._bell.notify()
 
     def close(self) -> None:
-        with self._bell:
+        with self._mutex:
             if self._closed:
                 return
             self._closed = True

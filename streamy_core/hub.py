@@ -309,18 +309,14 @@ class Hub:
                 heads = {name: self._feeds[name].window.head for name in batch if name in self._feeds}
             if not heads:
                 continue
-            wakes: dict[Wake, None] = {}
-            for name, frames in self._frames_behind(heads).items():
-                if not frames:
-                    continue
-                grown.add(name)
-                for wake in self._hand_out(name, heads[name], frames):
-                    wakes[wake] = None
+            found = {name: frames for name, frames in self._frames_behind(heads).items() if frames}
+            grown.update(found)
+            # All at once: a reader that wakes at the first would contend with the rest of the work.
+            for wake in self._hand_out(heads, found):
+                self._wake(wake)
+            for name, frames in found.items():
                 if len(frames) >= PAGE or frames[0].entry.event.name == GAP:
                     waiting.append(name)
-            # Only now: a reader that wakes at the first would contend with the reading of the rest.
-            for wake in wakes:
-                self._wake(wake)
         return grown
 
     def _frames_behind(self, heads: dict[str, str]) -> dict[str, list[Frame]]:
@@ -341,17 +337,21 @@ class Hub:
             # The others are to hear of it all the same.
             logger.exception("a reader could not be woken")
 
-    def _hand_out(self, name: str, head: str, frames: list[Frame]) -> Iterable[Wake]:
-        """Put the frames into the stream's window. Returns whom to wake."""
+    def _hand_out(self, heads: Mapping[str, str], found: Mapping[str, list[Frame]]) -> Collection[Wake]:
+        """Put the frames into their streams' windows. Returns whom to wake."""
+        wakes: set[Wake] = set()
+        newest: list[Frame] = []
         with self._lock:
-            feed = self._feeds.get(name)
-            if feed is None or feed.window.head != head:
-                return ()  # the last reader left, and another came, while this was being read
-            feed.window.append(frames)
-            readers = list(feed.readers)
-        for frame in frames:
-            self.notice(frame)
-        return readers
+            for name, frames in found.items():
+                feed = self._feeds.get(name)
+                if feed is None or feed.window.head != heads[name]:
+                    continue  # the last reader left, and another came, while this was being read
+                feed.window.append(frames)
+                wakes |= feed.readers
+                newest.append(frames[-1])
+        for frame in newest:
+            self.notice(frame)  # only the last of a page can be a gap or an end
+        return wakes
 
     def _failed(self, error: Exception, attempt: int) -> int:
         """Note the failure and wait as the policy says. Returns how many attempts have failed."""

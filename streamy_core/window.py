@@ -80,21 +80,19 @@ class Window:
     """See the module. Not locked: the hub does that.
 
     cursor: where the window begins; frames are appended behind it.
+
+    head: the cursor behind the newest frame.
     """
 
     def __init__(self, cursor: str, limits: WindowLimits) -> None:
         self._limits = limits
+        self.head = cursor
         self._start = cursor  # the cursor before the oldest frame
         self._frames: deque[Frame] = deque()
         self._first = 0  # how many frames have ever been dropped
         self._places = {cursor: 0}  # cursor -> how many frames, of all there ever were, precede it
         self._bytes = 0
         self._chunks: dict[tuple[str, str, int], Chunk] = {}
-
-    @property
-    def head(self) -> str:
-        """The cursor behind the newest frame."""
-        return self._frames[-1].entry.id if self._frames else self._start
 
     def distance(self, cursor: str) -> int | None:
         """How many frames lie behind `cursor`; None if the window doesn't hold it."""
@@ -104,10 +102,13 @@ class Window:
     def append(self, frames: list[Frame]) -> None:
         """Add frames at the head, and drop the oldest beyond the limits."""
         self._chunks.clear()
+        self._frames += frames
+        place = self._first + len(self._frames) - len(frames)
         for frame in frames:
-            self._frames.append(frame)
+            place += 1
             self._bytes += len(frame.body)
-            self._places[frame.entry.id] = self._first + len(self._frames)
+            self._places[frame.entry.id] = place
+        self.head = frames[-1].entry.id
         while len(self._frames) > self._limits.entries or self._bytes > self._limits.bytes:
             self._drop_oldest()
 
@@ -116,6 +117,8 @@ class Window:
         start = self._places.get(cursor)
         if start is None:
             return None
+        if start == self._first + len(self._frames) - 1:
+            return [self._frames[-1]]  # whoever keeps up asks from here
         frames: list[Frame] = []
         size = 0
         for place in range(start - self._first, len(self._frames)):

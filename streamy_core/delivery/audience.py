@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -145,6 +145,8 @@ class Audience:
     version:       how often it has been given something, so that who waits knows when to look again.
     rung:          whether there may be more to take.
     over:          whether the last one has left, and the loop knows it no more.
+    data:          what is being sent to members, a slice of them at a time.
+    unsent, left:  those who haven't got it yet, and how many they are.
     """
 
     __slots__ = (
@@ -152,12 +154,15 @@ class Audience:
         "astray",
         "busy",
         "connection",
+        "data",
         "keep_alive",
         "key",
+        "left",
         "members",
         "over",
         "replaying",
         "rung",
+        "unsent",
         "version",
         "waiting",
         "watched",
@@ -178,10 +183,20 @@ class Audience:
         self.version = 0
         self.rung = False
         self.over = False
+        self.stop()
 
-    def framed(self, data: bytes) -> bytes:
-        """The data as it goes out to the members."""
-        return encode_chunk(data) if self.key.chunked else data
+    def stop(self) -> None:
+        """Nothing is being sent any more; who is gone is not held on to."""
+        self.data = b""
+        self.unsent: Iterator[Client] = iter(())
+        self.left = 0
+
+    def start(self, data: bytes) -> None:
+        """From now on this is what is being sent to those who are members now."""
+        members = list(self.members)
+        self.data = encode_chunk(data) if self.key.chunked else data
+        self.unsent = iter(members)
+        self.left = len(members)
 
     def admit(self, client: Client) -> bool:
         """Make the client a member if it is level; else False."""
@@ -225,16 +240,3 @@ class Audience:
     def empty(self) -> bool:
         """Whether nobody is there or about to be."""
         return not (self.members or self.waiting or self.astray)
-
-
-class Sending:
-    """Sending the same bytes to all members of an audience, a slice at a time."""
-
-    __slots__ = ("audience", "data", "left", "members")
-
-    def __init__(self, audience: Audience, data: bytes) -> None:
-        members = list(audience.members)
-        self.audience = audience
-        self.data = data
-        self.members = iter(members)
-        self.left = len(members)

@@ -19,7 +19,7 @@ from typing import Final
 
 from ..slow import Lag, SlowClientPolicy
 from ..wire import KEEP_ALIVE
-from .audience import Audience, AudienceKey, Client, Sending
+from .audience import Audience, AudienceKey, Client
 from .bell import Bell
 from .keepalives import KeepAlives
 from .laggards import Laggards
@@ -59,7 +59,7 @@ class Loop:
         self._gone = gone
         self._clients: dict[Client, None] = {}
         self._audiences: dict[AudienceKey, Audience] = {}
-        self._jobs: deque[Sending] = deque()
+        self._sending: deque[Audience] = deque()
         self._rung: deque[Audience] = deque()
         self._arrivals: deque[tuple[Client, float | None]] = deque()
         self._calls: deque[Callable[[], None]] = deque()
@@ -131,8 +131,8 @@ class Loop:
 
     def _turn(self) -> None:
         self._bell.about_to_sleep()
-        timeout = 0.0 if self._jobs or self._calls or self._arrivals or self._rung else self._timers.due_in()
-        ready = self._selector.select(timeout)
+        busy = self._sending or self._calls or self._arrivals or self._rung
+        ready = self._selector.select(0.0 if busy else self._timers.due_in())
         self._bell.awake()
         for key, mask in ready:
             client: Client | None = key.data
@@ -153,13 +153,13 @@ class Loop:
 
     def _work(self) -> None:
         left = SENDS
-        while self._jobs and left > 0:
-            job = self._jobs.popleft()
-            left -= self._send_some(job, left)
-            if job.left > 0:
-                self._jobs.append(job)
+        while self._sending and left > 0:
+            audience = self._sending.popleft()
+            left -= self._send_some(audience, left)
+            if audience.left > 0:
+                self._sending.append(audience)
             else:
-                self._finish(job.audience)
+                self._finish(audience)
 
     def _advance(self, audience: Audience) -> None:
         """Give the audience what is due to it, if anything is."""
@@ -191,14 +191,14 @@ class Loop:
         audience.busy = True
         audience.version += 1
         self._keep_alives.wrote(audience)
-        job = Sending(audience, audience.framed(data))
-        self._jobs.append(job)
+        audience.start(data)
+        self._sending.append(audience)
 
-    def _send_some(self, job: Sending, most: int) -> int:
-        audience, data, size = job.audience, job.data, len(job.data)
-        sends = min(most, job.left)
-        job.left -= sends
-        for client in islice(job.members, sends):
+    def _send_some(self, audience: Audience, most: int) -> int:
+        data, size = audience.data, len(audience.data)
+        sends = min(most, audience.left)
+        audience.left -= sends
+        for client in islice(audience.unsent, sends):
             if client.audience is not audience:
                 continue
             try:
@@ -216,10 +216,12 @@ class Loop:
     def _finish(self, audience: Audience) -> None:
         """All members have been sent what was due: go on."""
         audience.busy = False
+        audience.stop()
         if audience.connection.finished:
             for client in list(audience.members):
                 self._part(client, "ended")
-        self._settle(audience)
+        if audience.waiting or not audience.members:
+            self._settle(audience)
         if audience.rung or audience.connection.more:
             self._ring_for_more(audience)
 
@@ -362,10 +364,10 @@ class Loop:
     def _leave(self) -> None:
         for audience in list(self._audiences.values()):
             if not audience.busy and (data := audience.connection.take()):
-                self._jobs.append(Sending(audience, audience.framed(data)))
-        while self._jobs:
-            job = self._jobs.popleft()
-            self._send_some(job, job.left)
+                audience.start(data)
+                self._sending.append(audience)
+        for audience in self._sending:
+            self._send_some(audience, audience.left)
         for client in list(self._clients):
             self._part(client, "leaving")
         self._leaving = True

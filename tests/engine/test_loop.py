@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -62,18 +63,25 @@ class House:
         self.hub = hub
         self.gone: list[tuple[str | None, str]] = []
         self.slow: list[Lag] = []
+        self.came: Callable[[Client], None] = lambda client: None
         self.replayer = Replayer(FixedDelay(0.01, retries=1000))
         self.loop = Loop(
             self.replayer,
             policy=policy,
             farewell=lambda: b"retry: 99\n\n",
-            came=lambda client: None,
+            came=lambda client: self.came(client),
             gone=lambda client, reason: self.gone.append((client.key, reason)),
             slow=lambda client, lag: self.slow.append(lag),
         )
         self._visitors: list[socket.socket] = []
 
-    def visit(
+    def visit(self, *names: str, **more: Any) -> Visitor:
+        """`enter`, and wait for the head."""
+        visitor = self.enter(*names, **more)
+        assert visitor.read_until(b"\n\n") == b"HEAD\n\n"
+        return visitor
+
+    def enter(
         self,
         *names: str,
         after: str | None = None,
@@ -95,9 +103,7 @@ class House:
         connection = Connection(self.hub, wanted, default_name="message", retry=1)
         self.loop.adopt(Client(far, connection, keep_alive or Never(), pending=b"HEAD\n\n", key=key), age)
         self._visitors.append(near)
-        visitor = Visitor(near)
-        assert visitor.read_until(b"\n\n") == b"HEAD\n\n"
-        return visitor
+        return Visitor(near)
 
     def close(self) -> None:
         self.loop.leave(DEADLINE)
@@ -211,6 +217,18 @@ def test_a_client_that_leaves_is_forgotten_at_once(house: House) -> None:
     visitor.sock.close()
     eventually(lambda: house.gone == [("u", "gone")], "the loop has noticed")
     eventually(lambda: house.hub.health.streams == 0, "nothing is watched any more")
+
+
+def test_of_a_client_that_has_left_nothing_is_kept(house: House, broker: FaultyBroker) -> None:
+    stayer, leaver = house.visit(), house.visit(key="leaver")
+    broker.append("news", events("a"))
+    assert stayer.data(1) == leaver.data(1) == ["a"]
+    leaver.sock.close()
+    eventually(lambda: len(house.gone) == 1, "the loop has noticed")
+    eventually(
+        lambda: not any(isinstance(kept, Client) and kept.key == "leaver" for kept in gc.get_objects()),
+        "nobody holds on to it",
+    )
 
 
 def test_what_a_client_says_is_ignored(house: House, broker: FaultyBroker) -> None:
@@ -338,23 +356,50 @@ def test_who_joins_while_an_audience_catches_up_gets_nothing_that_it_had(
     assert early.data(1) == ["6"]
 
 
-def test_newcomers_are_let_in_while_an_audience_is_always_busy(house: House, broker: FaultyBroker) -> None:
-    members = [house.visit() for _ in range(300)]
-    stop = threading.Event()
+def test_a_newcomer_that_its_audience_leaps_over_goes_on_by_itself(
+    house: House, broker: FaultyBroker
+) -> None:
+    start = broker.tail("news")
+    house.visit()
+    eventually(lambda: house.hub.health.streams == 1, "there is an audience")
+    with Doors(house, "first", "leapt over", "last") as doors:
+        first, leapt_over, last = (house.enter(key=key) for key in doors.names)
+        doors.open("first")  # the others come in one turn of the loop, before the audience has its own
+        for number, name in enumerate(("leapt over", "last"), 1):
+            doors.wait_for(name)
+            broker.append("news", events(str(number)))
+            eventually(lambda: house.hub.distance("news", start) == number, "the hub has read")  # noqa: B023
+            doors.open(name)
+        for visitor in (first, leapt_over, last):
+            assert visitor.data(2) == ["1", "2"]
 
-    def publish() -> None:
-        while not stop.is_set():
-            broker.append("news", events("x"))
 
-    with ThreadPoolExecutor(1) as pool:
-        publishing = pool.submit(publish)
-        try:
-            newcomer = house.visit()
-            assert newcomer.data(50) == ["x"] * 50
-        finally:
-            stop.set()
-        publishing.result(DEADLINE)
-    assert members[0].data(1) == ["x"]
+class Doors:
+    """Each stops the loop when the client with its name comes, until it is opened."""
+
+    def __init__(self, house: House, *names: str) -> None:
+        self.names = names
+        self._reached = {name: threading.Event() for name in names}
+        self._opened = {name: threading.Event() for name in names}
+        house.came = self._pass
+
+    def _pass(self, client: Client) -> None:
+        if client.key in self.names:
+            self._reached[client.key].set()
+            assert self._opened[client.key].wait(DEADLINE)
+
+    def wait_for(self, name: str) -> None:
+        assert self._reached[name].wait(DEADLINE)
+
+    def open(self, name: str) -> None:
+        self._opened[name].set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for opened in self._opened.values():
+            opened.set()
 
 
 class OddScheduler:
