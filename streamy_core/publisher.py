@@ -93,8 +93,9 @@ class Publisher:
         """
         if session is not None:
             return self._publish_within(session, stream_id, events, idempotency_key)
-        # Without a key of the caller's, one of ours: a reply that is lost must not store it twice.
-        key = self._new_key() if idempotency_key is None else idempotency_key
+        key = idempotency_key
+        if key is None and self._broker.loses_answers:
+            key = self._new_key()  # an answer that is lost must not store it twice
         try:
             ids = self._insist(
                 "publish to", stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from .events import END, GAP, Entry, Event, Page
@@ -90,31 +91,32 @@ class Window:
         self._start = cursor  # the cursor before the oldest frame
         self._frames: deque[Frame] = deque()
         self._first = 0  # how many frames have ever been dropped
-        self._places = {cursor: 0}  # cursor -> how many frames, of all there ever were, precede it
+        # A place is how many frames, of all there ever were, precede a cursor. Those who keep up ask
+        # from the head, or from where it was: other places are noted when somebody asks for one.
+        self._head_was = (cursor, 0)
+        self._places: dict[str, int] = {}
+        self._noted = -1  # up to which place
         self._bytes = 0
         self._chunks: dict[tuple[str, str, int], Chunk] = {}
 
     def distance(self, cursor: str) -> int | None:
         """How many frames lie behind `cursor`; None if the window doesn't hold it."""
-        place = self._places.get(cursor)
+        place = self._place(cursor)
         return None if place is None else self._first + len(self._frames) - place
 
     def append(self, frames: list[Frame]) -> None:
         """Add frames at the head, and drop the oldest beyond the limits."""
         self._chunks.clear()
+        self._head_was = (self.head, self._first + len(self._frames))
         self._frames += frames
-        place = self._first + len(self._frames) - len(frames)
-        for frame in frames:
-            place += 1
-            self._bytes += len(frame.body)
-            self._places[frame.entry.id] = place
+        self._bytes += sum([len(frame.body) for frame in frames])
         self.head = frames[-1].entry.id
         while len(self._frames) > self._limits.entries or self._bytes > self._limits.bytes:
             self._drop_oldest()
 
     def after(self, cursor: str, most: int) -> list[Frame] | None:
         """The frames behind `cursor`, up to about `most` bytes; None if the window doesn't hold it."""
-        start = self._places.get(cursor)
+        start = self._place(cursor)
         if start is None:
             return None
         if start == self._first + len(self._frames) - 1:
@@ -149,6 +151,20 @@ class Window:
         data = b"".join([frame.encode(frame.entry.id, name) for frame in frames])
         last = frames[-1]
         return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1])
+
+    def _place(self, cursor: str) -> int | None:
+        newest = self._first + len(self._frames)
+        if cursor == self.head:
+            return newest
+        if cursor == self._head_was[0] and self._head_was[1] >= self._first:
+            return self._head_was[1]
+        if self._noted < newest:
+            if self._noted < self._first:
+                self._places[self._start] = self._noted = self._first
+            for frame in islice(self._frames, self._noted - self._first, None):
+                self._noted += 1
+                self._places[frame.entry.id] = self._noted
+        return self._places.get(cursor)
 
     def _drop_oldest(self) -> None:
         dropped = self._frames.popleft()

@@ -18,6 +18,8 @@ class FaultyBroker(MemoryBroker):
     reads:  the cursors of each read so far.
     """
 
+    loses_answers = True
+
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits)
         self.deaf = False
