@@ -51,11 +51,7 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds on the processor so far, of all threads, also of those that are over."""
-        ticks = 0
-        for pid in self.pids:
-            after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(after_name[11]) + int(after_name[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(time.clock_gettime(_clock_of(pid)) for pid in self.pids)
 
     def resident(self) -> int:
         """Bytes."""
@@ -76,6 +72,11 @@ class Server:
             self._process.wait(40)
             self.took = time.monotonic() - start
         return self.took
+
+
+def _clock_of(pid: int) -> int:
+    # Of another process: what clock_getcpuclockid(3) gives, which Python has for threads only.
+    return (~pid << 3) | 2
 
 
 def floor() -> Server:
