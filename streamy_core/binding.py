@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Final
 
 from .broker import Broker
 from .config import Settings
@@ -20,6 +21,11 @@ from .signals import emit, gap, stream_ended
 from .window import Frame, WindowLimits
 
 logger = logging.getLogger("streamy")
+
+HOW_TO_SHARE: Final = (
+    "set STREAMY_BROKER_URL to a shared backend, like redis://localhost:6379, or "
+    "sqlite:////path/to/streams.db: a file is enough for processes on one machine"
+)
 
 
 class Binding:
@@ -67,7 +73,7 @@ class Binding:
             logger.warning(
                 "EVENTS WILL BE LOST: several worker processes serve this app, but its broker keeps "
                 "streams in the memory of one process, so clients of the other workers see nothing. "
-                "Run one worker process with threads, or set STREAMY_BROKER_URL to a shared backend."
+                f"Run one worker process with threads, or {HOW_TO_SHARE}."
             )
 
     def cursor(self, stream_ids: Iterable[str]) -> str:

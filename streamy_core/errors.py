@@ -49,12 +49,12 @@ class BrokerUnavailable(StreamyError):
 class PublishFailed(StreamyError):
     """Publishing, or ending a stream, was given up after the retry policy's last attempt.
 
-    `__cause__` is the last fault.
+    `__cause__` is the last fault, which the message tells as well.
     """
 
-    def __init__(self, action: str, stream_id: str, attempts: int) -> None:
+    def __init__(self, action: str, stream_id: str, attempts: int, fault: BrokerUnavailable) -> None:
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        super().__init__(f"could not {action} stream {stream_id!r}: given up after {times}")
+        super().__init__(f"could not {action} stream {stream_id!r}: given up after {times}: {fault}")
         self.stream_id = stream_id
         self.attempts = attempts
 

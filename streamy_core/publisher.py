@@ -117,7 +117,7 @@ class Publisher:
         try:
             return self._broker.append_within(session, stream_id, events, idempotency_key=idempotency_key)
         except BrokerUnavailable as error:
-            raise PublishFailed("publish to", stream_id, 1) from error
+            raise PublishFailed("publish to", stream_id, 1, error) from error
 
     def _new_key(self) -> str:
         pid, prefix = self._key_source
@@ -139,8 +139,8 @@ class Publisher:
             except BrokerUnavailable as error:
                 pause = pause_after(self._retry, attempt)
                 if pause is None:
-                    failure = PublishFailed(what, stream_id, attempt)
-                    logger.error("%s: %s", failure, error)
+                    failure = PublishFailed(what, stream_id, attempt, error)
+                    logger.error("%s", failure)
                     raise failure from error
                 logger.warning(
                     "could not %s stream %r (attempt %d), again in %.2f s: %s",

@@ -10,15 +10,15 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from ..binding import Binding
+from ..binding import HOW_TO_SHARE, Binding
 from ..errors import ConfigError
 from ..manager import EXTENSION
 
 _MANAGER: Final = "streamy.manager"
 _NOT_SHARED: Final = (
     "Warning: this app's broker keeps streams in the memory of one process. This command is another "
-    "process than the server: neither sees what the other publishes. "
-    "Set STREAMY_BROKER_URL to a shared backend (see `streamy backends`)."
+    "process than the server: neither sees what the other publishes. To share streams, "
+    f"{HOW_TO_SHARE} (see `streamy backends`)."
 )
 
 P = ParamSpec("P")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from ..errors import PublishFailed, StreamyError
+from ..errors import StreamyError
 
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -21,7 +21,7 @@ class StreamyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except StreamyError as error:
-            raise click.ClickException(_message(error)) from error
+            raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             click.echo(err=True)  # the terminal has shown ^C, and the prompt wants a new line
             ctx.exit(INTERRUPTED)
@@ -50,9 +50,3 @@ def one_line(text: str) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
-
-
-def _message(error: StreamyError) -> str:
-    if isinstance(error, PublishFailed) and error.__cause__:
-        return f"{error}: {error.__cause__}"
-    return str(error)

@@ -19,7 +19,12 @@ _INTERVAL: Final = 0.05  # gunicorn gives a gevent worker 0.1 s after SIGINT
 def server_is_stopping() -> bool:
     """Whether the gunicorn worker that this process is, if it is one, has been told to stop."""
     worker = gunicorn_worker()
-    return worker is not None and not worker.alive
+    if worker is None:
+        return False
+    # On SIGINT and SIGQUIT a gthread worker shuts its pool before it puts `alive` to False, and if the second
+    # of them comes in between, it never does: it waits for a lock of the pool's that it has itself.
+    pool = getattr(worker, "tpool", None)
+    return not worker.alive or getattr(pool, "_shutdown", False)
 
 
 def gunicorn_worker() -> Any:

@@ -94,7 +94,9 @@ class LogContract:
         broker.append("news", events(*"abc"))
         broker.end("news")
         first = read(broker, "news")
-        assert (data_of(first.entries), first.ended) == (["a", "b", "c"], True)
+        assert (data_of(first.entries), first.ended) == (["a", "b", "c"], True), (
+            "the first reader isn't told of the whole log and its end"
+        )
         assert read(broker, "news") == first, "the second reader found another log than the first"
 
     def test_a_page_has_no_more_than_its_limit_and_leads_on(self, broker: Broker) -> None:
@@ -113,7 +115,9 @@ class LogContract:
     def test_a_page_at_the_head_is_empty_and_stays_there(self, broker: Broker) -> None:
         (last,) = broker.append("news", events("a"))
         page = read(broker, "news", last)
-        assert (page.entries, page.cursor, page.ended, page.gap) == ((), last, False, False)
+        assert (page.entries, page.cursor, page.ended, page.gap) == ((), last, False, False), (
+            "behind the last entry there is a page without entries, with the same cursor, no end and no gap"
+        )
 
     def test_many_streams_are_read_at_once_each_after_its_own_cursor(self, broker: Broker) -> None:
         cursors = {}
@@ -133,7 +137,9 @@ class LogContract:
             broker.append(name, events(f"for {name}"))
         pages = broker.read(dict.fromkeys(names, OLDEST), 10)
         assert {name for name in names if name not in pages} == set(), "these streams were left out"
-        assert [name for name in names if pages[name].entries] == grown
+        assert [name for name in names if pages[name].entries] == grown, (
+            "the streams with entries aren't those that were appended to"
+        )
         assert [data_of(pages[name].entries) for name in grown] == [[f"for {name}"] for name in grown]
 
     def test_reading_no_stream_gives_no_page(self, broker: Broker) -> None:
@@ -180,7 +186,7 @@ class LogContract:
         assert seen == data_of(read_all(broker, "news")), "a reader that followed the log read another one"
         for who in range(8):
             mine = [data for data in seen if data.startswith(f"{who} ")]
-            assert mine == [f"{who} {n}" for n in range(50)]
+            assert mine == [f"{who} {n}" for n in range(50)], f"publisher {who} lost entries, or their order"
 
     def test_streams_that_grow_at_once_are_not_mixed_up(self, broker: Broker) -> None:
         names = [f"s{n}" for n in range(5)]
@@ -209,7 +215,7 @@ class LogContract:
 
     def test_the_tail_of_an_unknown_stream_stays_good_when_it_appears(self, broker: Broker) -> None:
         tail = broker.tail("news")
-        assert ID.fullmatch(tail)
+        assert ID.fullmatch(tail), f"the tail of an unknown stream is an id like any other, not {tail!r}"
         assert data_of(read_all(broker, "news", tail)) == []
         broker.append("news", events("a", "b"))
         assert data_of(read_all(broker, "news", tail)) == ["a", "b"]
@@ -234,11 +240,15 @@ class LogContract:
         page = read(broker, "news", cursor)
         assert page.gap, f"{cursor!r} is nobody's cursor"
         assert page.entries == (), "a page with a gap has no entries"
-        assert data_of(read_all(broker, "news", page.cursor)) == ["a", "b"]
+        assert data_of(read_all(broker, "news", page.cursor)) == ["a", "b"], (
+            "a gap's cursor leads on to the oldest entry"
+        )
 
     def test_a_strange_cursor_of_an_unknown_stream_is_a_gap(self, broker: Broker) -> None:
         page = read(broker, "nobody", "x")
-        assert (page.entries, page.ended, page.gap) == ((), False, True)
+        assert (page.entries, page.ended, page.gap) == ((), False, True), (
+            "a stream that doesn't exist has no entries and no end, and 'x' is nobody's cursor"
+        )
 
     def test_a_cursor_of_another_history_is_a_gap(self, broker: Broker, make_broker: MakeBroker) -> None:
         with make_broker("another") as other:

@@ -41,7 +41,7 @@ class SharingContract:
         broker.append("news", events("b"))
         assert data_of(read_all(other, "news", unknown)) == ["a", "b"]
         assert data_of(read_all(other, "news", first)) == ["b"]
-        assert other.tail("news") == broker.tail("news")
+        assert other.tail("news") == broker.tail("news"), "a stream has one tail, in every process"
 
     def test_a_bell_rings_in_every_process(self, broker: Broker, other: Broker) -> None:
         watch = other.watch()
@@ -64,7 +64,9 @@ class SharingContract:
         broker.end("news")
         wait_for_bell(watch, "news")
         page = read(other, "news")
-        assert (data_of(page.entries), page.ended) == (["a"], True)
+        assert (data_of(page.entries), page.ended) == (["a"], True), (
+            "another process isn't told of the whole log and its end"
+        )
         assert page.cursor == read(broker, "news").cursor, "the end has one id, in every process"
         with pytest.raises(StreamEnded):
             other.append("news", events("b"))

@@ -118,6 +118,18 @@ def test_not_even_being_able_to_end_after_a_failure_is_an_error(
     ]
 
 
+def test_the_warning_that_events_will_be_lost_names_backends_that_workers_can_share(
+    log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    manager = StreamManager(broker="memory://")
+    manager.send_event("news", "x")
+    manager.close()
+    (warning,) = lines(log, logging.WARNING)
+    said = ("EVENTS WILL BE LOST", "redis://localhost:6379", "sqlite:////path/to/streams.db")
+    assert [text for text in said if text not in warning] == []
+
+
 @pytest.mark.parametrize("name", ["a%sb", "a\u2028b", "日本語"])
 def test_a_streams_name_is_quoted(manager: StreamManager, log: pytest.LogCaptureFixture, name: str) -> None:
     manager.end_stream(name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from streamy_core import testing
 from streamy_core.testing import BrokerContract, FaultContract
 
 pytest_plugins = ["pytester"]
@@ -116,3 +119,18 @@ def test_a_mixin_cannot_drop_the_test_that_guards_the_others() -> None:
     mixin = type("Mixin", (), {WHOLE: None})
     with pytest.raises(TypeError, match=f"TestMine overrides or leaves out {WHOLE}"):
         type("TestMine", (mixin, BrokerContract), {})
+
+
+@pytest.mark.parametrize(
+    "file", sorted(Path(testing.__file__).parent.glob("*contract.py")), ids=lambda file: file.stem
+)
+def test_no_promise_is_broken_by_a_mere_true_or_false(file: Path) -> None:
+    asserts = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Assert)]
+    assert not [ast.unparse(each) for each in asserts if each.msg is None and _is_a_mere_truth(each.test)]
+
+
+def _is_a_mere_truth(test: ast.expr) -> bool:
+    """Whether pytest, when it fails, shows no data that differs, or a True or False that nothing names."""
+    return not isinstance(test, ast.Compare) or any(
+        isinstance(node, ast.Constant) and isinstance(node.value, bool) for node in ast.walk(test)
+    )

@@ -148,7 +148,7 @@ def test_publishing_in_a_transaction_fails_on_demand_too(tmp_path: Path) -> None
     with FaultyBroker(open_broker(url)) as double, create_engine(url).connect() as connection:
         sse = StreamManager(broker=double)
         double.fail_next_append()
-        with pytest.raises(PublishFailed):
+        with pytest.raises(PublishFailed, match="attempt: this append was told to fail"):
             sse.send_event("news", "a", session=connection)
         sse.send_event("news", "b", session=connection)
         connection.commit()
