@@ -16,7 +16,7 @@ from .shell import INTERRUPTED, say_table
 def backends() -> None:
     """List the installed backends.
 
-    Backends that can't be used are listed too, with the reason.
+    Plug-ins that can't be loaded are listed too, with the reason.
     """
     found = find_backends()
     say_table(

@@ -1,7 +1,7 @@
 """One gunicorn worker against the bare loop: `python -m tests.bench.fanout [--quick]`.
 
-Prints a table; each ratio is of figures from this run, taken in turns. Needs Linux with two cores, and nothing else
-running on them.
+Prints a table; each ratio is of figures from this run, taken in turns. Needs Linux with two cores,
+and nothing else running on them.
 """
 
 from __future__ import annotations

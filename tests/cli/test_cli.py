@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import threading
 from collections.abc import Sequence
@@ -23,8 +22,6 @@ from streamy_core.testing.reading import DEADLINE, eventually, read_all
 
 from .conftest import Invoke
 from .file_broker import FileBroker
-
-logger = logging.getLogger("streamy")
 
 
 def stored(manager: StreamManager, stream_id: str = "news") -> list[Entry]:
@@ -302,23 +299,6 @@ def test_a_failure_to_publish_tells_what_the_backend_said(app: Flask, invoke: In
     result = invoke("send", "news", "hello")
     assert result.exit_code == 1
     assert result.stderr.endswith("given up after 1 attempt: no answer from the backend\n")
-
-
-# -- init-db
-
-
-class NeedsTables(FileBroker):
-    def create_tables(self) -> None:
-        logger.warning("there are no tables: make them by `flask streamy init-db`")
-        logger.warning("the disk is almost full")
-
-
-def test_init_db_leaves_out_of_all_warnings_the_one_that_asks_for_it(
-    app: Flask, invoke: Invoke, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    StreamManager(app, broker=NeedsTables(tmp_path / "log"))
-    assert invoke("init-db").stdout == "The tables are there.\n"
-    assert caplog.messages == ["the disk is almost full"]
 
 
 # -- backends
