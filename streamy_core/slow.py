@@ -6,9 +6,12 @@ at most one slice of bytes is held for it, shared with others, and the rest stay
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
+
+logger = logging.getLogger("streamy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,19 @@ class SlowClientPolicy(Protocol):
     def decide(self, lag: Lag) -> Verdict:
         """WAIT, DISCONNECT (it comes back and resumes) or SKIP (`streamy.gap`, then the newest entry).
 
-        Asked about once a second for each client that is behind. Must not block.
+        Asked about once a second for each client that is behind. Must not block. With generator
+        delivery it is asked once a client has taken what was on its way for a second or longer:
+        so nothing is with the system then, and only `lag.entries` tells how far behind it is.
         """
+
+
+def verdict_on(lag: Lag, policy: SlowClientPolicy) -> Verdict:
+    """What the policy decides; if it fails, that is logged and the client may stay."""
+    try:
+        return policy.decide(lag)
+    except Exception:
+        logger.exception("the slow-client policy failed, so a slow client may stay")
+        return Verdict.WAIT
 
 
 @dataclass(frozen=True, slots=True)

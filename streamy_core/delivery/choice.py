@@ -78,6 +78,7 @@ class Delivery:
         return EventStreamBody(
             connection,
             self,
+            slow_clients=self._settings.slow_clients,
             threads=None if environ is None else threads_of(environ),
             keep_alive=keep_alive,
             retry=self._settings.retry,
@@ -128,6 +129,10 @@ class Delivery:
         self._roster.unseat(body)
         self._roster.leave(body.key)
         self._say(client_disconnected, body, delivery="generator", reason=reason)
+
+    def slow(self, client: Client | EventStreamBody, lag: Lag) -> None:
+        """The slow-client policy has decided against it."""
+        self._say(slow_client, client, lag=lag)
 
     def farewell(self) -> bytes:
         """The last bytes for a client that is to come back, after a delay that isn't everyone's."""
@@ -208,7 +213,7 @@ class Delivery:
                     farewell=self.farewell,
                     came=partial(self._say, client_connected, delivery="detached"),
                     gone=self._gone,
-                    slow=self._slow,
+                    slow=self.slow,
                 )
             return self._loop
 
@@ -224,9 +229,6 @@ class Delivery:
     def _gone(self, client: Client, reason: str) -> None:
         self._roster.leave(client.key)
         self._say(client_disconnected, client, delivery="detached", reason=reason)
-
-    def _slow(self, client: Client, lag: Lag) -> None:
-        self._say(slow_client, client, lag=lag)
 
     def _say(self, signal: NamedSignal, client: Client | EventStreamBody, **news: Any) -> None:
         self._emit(signal, streams=client.streams, key=client.key, **news)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,14 @@ from typing import Final, Protocol
 from ..errors import BrokerUnavailable, Closed
 from ..keepalive import KeepAliveScheduler, due_after_write
 from ..retry import RetryPolicy, pause_after
+from ..slow import Lag, SlowClientPolicy, Verdict, verdict_on
 from ..wire import KEEP_ALIVE
 from .connection import Connection
 
 _PAUSE_AFTER_GIVING_UP: Final = 1.0
 _SHORT_SERVICE: Final = 5.0
+_SLOW: Final = 1.0
+"""Seconds for the server to be rid of what it was given: so long, and the client may be slow."""
 
 logger = logging.getLogger("streamy")
 
@@ -29,6 +33,9 @@ class Host(Protocol):
     def unseat(self, body: EventStreamBody, reason: str) -> None:
         """It has gone. Only called if it was seated."""
 
+    def slow(self, body: EventStreamBody, lag: Lag) -> None:
+        """The policy has decided against it."""
+
     def farewell(self) -> bytes:
         """The last bytes for a client that is to come back."""
 
@@ -39,6 +46,7 @@ class EventStreamBody(Iterator[bytes]):
     An object and not a generator: `close` works before the first `next`, too, and ends one that is
     under way in another thread. One thread at a time calls `next`.
 
+    slow_clients: the policy for a client that is behind and takes its time.
     threads: how many requests the server can serve at once; None: any number.
     key: whom the client belongs to, or None.
     age: seconds after which it is told to come back, or None.
@@ -49,6 +57,7 @@ class EventStreamBody(Iterator[bytes]):
         connection: Connection,
         host: Host,
         *,
+        slow_clients: SlowClientPolicy,
         threads: int | None = None,
         keep_alive: KeepAliveScheduler,
         retry: RetryPolicy,
@@ -63,6 +72,7 @@ class EventStreamBody(Iterator[bytes]):
         self.key = key
         self.age = age
         self._host = host
+        self._slow_clients = slow_clients
         self._retry = retry
         self._clock = clock
         self._bell: threading.Event | None = None
@@ -74,12 +84,16 @@ class EventStreamBody(Iterator[bytes]):
         self._keep_alive_at: float | None = None
         self._look_again_at: float | None = None
         self._busy_until = 0.0
+        self._gave_at = math.inf
+        self._skips = False
         self._failures = 0
 
     def __next__(self) -> bytes:
         if self._over:
             raise StopIteration
         bell = self._bell or self._enter()
+        if self._seated and self._clock() - self._gave_at >= _SLOW:
+            self._ask_policy()
         while self._sent_away is None:
             if self._over:
                 raise StopIteration
@@ -91,6 +105,7 @@ class EventStreamBody(Iterator[bytes]):
                 if data := self._look():
                     bell.set()
                     self._set_keep_alive()
+                    self._gave_at = self._clock()
                     return data
                 if self.connection.finished:
                     self._leave("ended")
@@ -101,6 +116,7 @@ class EventStreamBody(Iterator[bytes]):
                 self._sent_away = "leaving"
             elif not bell.wait(self._timeout()) and self._something_due(bell):
                 self._set_keep_alive()
+                self._gave_at = self._clock()
                 return KEEP_ALIVE
         self._leave(self._sent_away)
         return self._host.farewell()
@@ -140,15 +156,26 @@ class EventStreamBody(Iterator[bytes]):
             self._seated = False
             self._host.unseat(self, reason)
 
+    def _ask_policy(self) -> None:
+        """The client has taken its time: see what is to be done if it is behind."""
+        lag = Lag(self.connection.entries_behind(), bytes=0, stalled=0.0)
+        if lag.entries == 0 or (verdict := verdict_on(lag, self._slow_clients)) is Verdict.WAIT:
+            return
+        self._host.slow(self, lag)
+        self._skips = verdict is Verdict.SKIP
+        if not self._skips:
+            self._sent_away = "slow"
+
     def _look(self) -> bytes:
-        data = self.connection.take()
+        if not self._skips and (data := self.connection.take()):
+            return data
         if not self._seated:
             # It is about to go: the log itself has to say that nothing is left.
             self.connection.lagging = list(self.connection.reading)
-        if data or not self.connection.lagging:
-            return data
+        if not (self._skips or self.connection.lagging):
+            return b""
         try:
-            data = self.connection.catch_up()
+            data = self.connection.fast_forward() if self._skips else self.connection.catch_up()
         except BrokerUnavailable as error:
             self._failures += 1
             pause = pause_after(self._retry, self._failures)
@@ -160,7 +187,7 @@ class EventStreamBody(Iterator[bytes]):
         except Closed:
             self._sent_away = "leaving"
             return b""
-        self._failures, self._look_again_at = 0, None
+        self._failures, self._look_again_at, self._skips = 0, None, False
         return data
 
     def _timeout(self) -> float | None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Final
 
-from ..slow import Lag, SlowClientPolicy, Verdict
+from ..slow import Lag, SlowClientPolicy, Verdict, verdict_on
 from .audience import Client
 from .timers import Timers
 
 _INTERVAL: Final = 1.0
-
-logger = logging.getLogger("streamy")
 
 
 class Laggards:
@@ -55,7 +52,7 @@ class Laggards:
             if connection is None or not client.pending:
                 continue
             lag = Lag(connection.entries_behind(), len(client.pending), now - client.took_at)
-            verdict = self._ask(lag)
+            verdict = verdict_on(lag, self._policy)
             if verdict is not Verdict.WAIT:
                 self._slow(client, lag)
             if verdict is Verdict.DISCONNECT:
@@ -68,10 +65,3 @@ class Laggards:
         if not self._checking:
             self._checking = True
             self._timers.after(_INTERVAL, self._check)
-
-    def _ask(self, lag: Lag) -> Verdict:
-        try:
-            return self._policy.decide(lag)
-        except Exception:
-            logger.exception("the slow-client policy failed, so a slow client may stay")
-            return Verdict.WAIT

@@ -1,7 +1,8 @@
 """The app under test. What varies comes from the environment.
 
 STREAMY_DELIVERY, STREAMY_KEEP_ALIVE, STREAMY_RECONNECT_DELAY, STREAMY_GENERATOR_SLOTS are the keys of
-those names; STREAMY_SLOW_CLIENTS is how many seconds a client may take nothing. BROKER_FILE is the file of
+those names; STREAMY_SLOW_CLIENTS is how many seconds a client may take nothing, or SKIP_BEYOND by how many
+entries it may be behind before it skips to the latest. BROKER_FILE is the file of
 a broker that survives this process; without it, it is memory.
 """
 
@@ -17,16 +18,16 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from streamy_core import StreamManager
-from streamy_core.slow import Disconnect, Lag, Verdict
+from streamy_core.slow import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
 
 from ..cli.file_broker import FileBroker
 
 
 class Noting:
-    """`Disconnect`, which notes when it was asked last: somebody was behind then."""
+    """A policy that notes when it was asked last: somebody was behind then."""
 
-    def __init__(self, seconds: float) -> None:
-        self._policy = Disconnect(seconds=seconds)
+    def __init__(self, policy: SlowClientPolicy) -> None:
+        self._policy = policy
         self._asked_at = float("-inf")
 
     def decide(self, lag: Lag) -> Verdict:
@@ -41,7 +42,7 @@ class Noting:
 
 def create_app() -> Flask:
     app = Flask(__name__)
-    policy = Noting(float(os.environ.get("STREAMY_SLOW_CLIENTS", "20")))
+    policy = Noting(_policy())
     app.config.update(_settings(), STREAMY_SLOW_CLIENTS=policy)
     file = os.environ.get("BROKER_FILE")
     sse = StreamManager(app, broker=FileBroker(Path(file)) if file else None)
@@ -95,6 +96,12 @@ def create_app() -> Flask:
         )
 
     return app
+
+
+def _policy() -> SlowClientPolicy:
+    if entries := os.environ.get("SKIP_BEYOND"):
+        return SkipToLatest(entries=int(entries))
+    return Disconnect(seconds=float(os.environ.get("STREAMY_SLOW_CLIENTS", "20")))
 
 
 def _settings() -> dict[str, Any]:

@@ -73,6 +73,15 @@ class NeverReader:
                 self.data += [frame.data for frame in source.feed(data) if frame.data is not None]
         return source
 
+    def reads_at_last_until(self, name: str) -> list[Frame]:
+        """All that has data, up to the one behind the first with this name."""
+        source, frames = Source(), list[Frame]()
+        while name not in [frame.name for frame in frames[:-1]]:
+            data = self._socket.recv(65_536)
+            assert data, f"closed without a {name}"
+            frames += [frame for frame in source.feed(data) if frame.data is not None]
+        return frames
+
     def close(self) -> None:
         self._socket.close()
 
@@ -213,3 +222,20 @@ def test_those_who_read_are_not_closed_with_one_that_does_not(serving: Serving, 
             room.run_until_there(0)
         room.publish(ROUND, rate=100)
         assert [source.connections for source in crowd.sources] == [1] * FEW
+
+
+def test_with_a_thread_for_each_client_a_dashboard_that_does_not_read_skips_to_the_newest(
+    serving: Serving, stream: str
+) -> None:
+    gunicorn, heard = serving(STREAMY_DELIVERY="generator", SKIP_BEYOND=10), Latencies()
+    published: list[str] = []
+    with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(published, heard)) as crowd:
+        room = Room(gunicorn, stream, crowd, heard)
+        with closing(NeverReader(gunicorn, stream)) as slow:
+            room.run_until_there(1)
+            room.publish(FURTHER, size=BIG, rate=50)  # four seconds, of which it blocks its thread for most
+            frames = slow.reads_at_last_until("streamy.gap")
+    place = [frame.name for frame in frames].index("streamy.gap")
+    assert [frame.data for frame in frames[:place]] == published[:place]
+    assert [frame.data for frame in frames[place + 1 :]] == published[-1:]
+    assert place < FURTHER / 2

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from streamy_core import FixedInterval, Never, StreamManager
+from streamy_core import FixedInterval, Never, NoRetry, StreamManager
 from streamy_core.delivery.connection import Connection
 from streamy_core.delivery.generator import EventStreamBody
+from streamy_core.signals import client_disconnected, slow_client
+from streamy_core.slow import Disconnect, Lag, SkipToLatest, SlowClientPolicy
+from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE, events, eventually
+from streamy_core.wire import KEEP_ALIVE
 
 from .doubles import FaultyBroker
 
@@ -88,6 +92,81 @@ def test_an_idle_client_gets_keep_alives(make_sse: Callable[..., StreamManager])
     body = body_of(make_sse(), interval=0.01)
     next(body)
     assert [next(body) for _ in range(3)] == [b": keep-alive\n\n"] * 3
+
+
+class Served:
+    """A body whose server takes as long over each piece as the test says, and what came of it."""
+
+    def __init__(self, sse: StreamManager, policy: SlowClientPolicy) -> None:
+        self._clock = ManualClock()
+        hub = sse.binding.hub
+        self._behind = lambda: hub.distance("news", self.body.connection.places["news"])
+        self.lags: list[Lag] = []
+        self.reasons: list[str] = []
+        slow_client.connect(self._slow, sse)
+        client_disconnected.connect(self._gone, sse)
+        self.body = EventStreamBody(
+            Connection(hub, {"news": None}, default_name="message", retry=1),
+            sse.binding.delivery,
+            slow_clients=policy,
+            keep_alive=FixedInterval(30),
+            retry=NoRetry(),
+            clock=self._clock,
+        )
+        next(self.body)
+
+    def next(self, *, after: float, behind: int) -> bytes:
+        """The next piece, asked for so many seconds later, when so many entries are waiting."""
+        eventually(lambda: self._behind() == behind, "the hub has read")
+        self._clock.advance(after)
+        return next(self.body)
+
+    def _slow(self, sender: object, lag: Lag, **_: object) -> None:
+        self.lags.append(lag)
+
+    def _gone(self, sender: object, reason: str, **_: object) -> None:
+        self.reasons.append(reason)
+
+
+def test_a_dashboard_that_takes_its_time_skips_to_the_newest_and_is_told(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    served = Served(make_sse(), SkipToLatest(entries=5))
+    broker.append("news", events(*map(str, range(6))))
+    piece = served.next(after=1.0, behind=6)
+    assert b"event: streamy.gap\n" in piece
+    assert data_of(piece)[1:] == ["5"]
+    assert served.lags == [Lag(entries=6, bytes=0, stalled=0.0)]
+    broker.append("news", events("6", "7"))
+    assert data_of(served.next(after=0.0, behind=2)) == ["6", "7"]
+
+
+def test_a_client_that_takes_its_time_and_is_too_far_behind_is_sent_away(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    served = Served(make_sse(), Disconnect(entries=5))
+    broker.append("news", events(*map(str, range(6))))
+    assert re.fullmatch(rb"retry: \d+\n\n", served.next(after=1.0, behind=6))
+    assert list(served.body) == []
+    assert served.reasons == ["slow"]
+
+
+@pytest.mark.parametrize(("after", "behind"), [(0.9, 6), (1.0, 5)], ids=["is quick", "is not far behind"])
+def test_a_client_gets_all_that_it_is_behind_if_it(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker, after: float, behind: int
+) -> None:
+    served = Served(make_sse(), SkipToLatest(entries=5))
+    broker.append("news", events(*map(str, range(behind))))
+    assert data_of(served.next(after=after, behind=behind)) == [str(n) for n in range(behind)]
+    assert served.lags == []
+
+
+def test_a_client_that_is_level_is_not_slow_however_long_it_took(
+    make_sse: Callable[..., StreamManager],
+) -> None:
+    served = Served(make_sse(), Disconnect(seconds=0, entries=-1))
+    assert served.next(after=100.0, behind=0) == KEEP_ALIVE
+    assert served.lags == []
 
 
 def test_past_the_slots_a_client_gets_what_it_missed_and_is_told_to_come_back(
