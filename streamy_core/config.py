@@ -163,7 +163,7 @@ class Settings:
     slow_clients: SlowClientPolicy = _key(
         Disconnect,
         _strategy(SlowClientPolicy, "streamy.slow_clients", "a SlowClientPolicy, or the name of one"),
-        doc="What happens to a client that can't keep up (detached).",
+        doc="What happens to a client that can't keep up.",
     )
     dead_after: float = _key(
         30.0,

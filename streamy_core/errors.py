@@ -35,8 +35,11 @@ class StreamEnded(StreamyError, ValueError):
     """The stream has ended for good and takes no more events."""
 
     def __init__(self, stream_id: str) -> None:
-        super().__init__(f"stream {stream_id!r} has ended and takes no more events")
+        super().__init__(stream_id)
         self.stream_id = stream_id
+
+    def __str__(self) -> str:
+        return f"stream {self.stream_id!r} has ended and takes no more events"
 
 
 class BrokerUnavailable(StreamyError):
@@ -53,10 +56,14 @@ class PublishFailed(StreamyError):
     """
 
     def __init__(self, action: str, stream_id: str, attempts: int, fault: BrokerUnavailable) -> None:
-        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        super().__init__(f"could not {action} stream {stream_id!r}: given up after {times}: {fault}")
+        super().__init__(action, stream_id, attempts, fault)
         self.stream_id = stream_id
         self.attempts = attempts
+
+    def __str__(self) -> str:
+        action, stream_id, attempts, fault = self.args
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        return f"could not {action} stream {stream_id!r}: given up after {times}: {fault}"
 
 
 class Closed(StreamyError, RuntimeError):

@@ -41,11 +41,13 @@ class SlowClientPolicy(Protocol):
     """Decides about clients that are behind."""
 
     def decide(self, lag: Lag) -> Verdict:
-        """WAIT, DISCONNECT (it comes back and resumes) or SKIP (`streamy.gap`, then the newest entry).
+        """WAIT, DISCONNECT (it comes back and resumes) or SKIP.
+
+        After SKIP it gets `streamy.gap`, the newest entry, and the end if there is one.
 
         Asked about once a second for each client that is behind. Must not block. With generator
-        delivery it is asked once a client has taken what was on its way for a second or longer:
-        so nothing is with the system then, and only `lag.entries` tells how far behind it is.
+        delivery it is asked when the system has taken a piece, if that took a second or longer: so
+        `bytes` and `stalled` are 0 then, and `entries` tells how far behind the client is.
         """
 
 

@@ -82,7 +82,7 @@ class Window:
 
     cursor: where the window begins; frames are appended behind it.
 
-    head: the cursor behind the newest frame.
+    Its attribute `head` is the cursor behind the newest frame.
     """
 
     def __init__(self, cursor: str, limits: WindowLimits) -> None:

@@ -146,7 +146,7 @@ class Audience:
     rung:          whether there may be more to take.
     over:          whether the last one has left, and the loop knows it no more.
     data:          what is being sent to members, a slice of them at a time.
-    unsent, left:  those who haven't got it yet, and how many they are.
+    unsent, left:  those whose turn is still to come, and how many they are.
     """
 
     __slots__ = (
@@ -183,15 +183,15 @@ class Audience:
         self.version = 0
         self.rung = False
         self.over = False
-        self.stop()
+        self.sent()
 
-    def stop(self) -> None:
-        """Nothing is being sent any more; who is gone is not held on to."""
+    def sent(self) -> None:
+        """Nothing is being sent, and nobody who has left is held on to."""
         self.data = b""
         self.unsent: Iterator[Client] = iter(())
         self.left = 0
 
-    def start(self, data: bytes) -> None:
+    def start_sending(self, data: bytes) -> None:
         """From now on this is what is being sent to those who are members now."""
         members = list(self.members)
         self.data = encode_chunk(data) if self.key.chunked else data

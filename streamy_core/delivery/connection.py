@@ -76,19 +76,26 @@ class Connection(Reader):
 
         Reads the log to its end. Blocks; raises BrokerUnavailable.
         """
-        due: list[Frame] = []
-        for name in list(self.reading):
-            start = before = place = self.places[name]
-            newest: Frame | None = None
-            while frames := self.hub.read({name: place})[name]:
-                for newest in frames:
-                    before, place = place, newest.entry.id
-            if newest is not None:
-                if before != start:
-                    due.append(gap_frame(name, start, before))
-                    self.hub.notice(due[-1])
-                due.append(newest)
-        return self._encode(due)
+        data = b""
+        for due in [self._newest(name) for name in self.places if name in self.reading]:
+            if len(data) >= SLICE:
+                break  # the other streams stay where they are: if that is far behind, they are next
+            for frame in due:
+                self.hub.notice(frame)
+            data += self._encode(due)
+        return data
+
+    def _newest(self, name: str) -> list[Frame]:
+        """The newest entry of a stream, its end, if it has one, and before them the gap that they leave."""
+        start = before = place = self.places[name]
+        newest: list[Frame] = []
+        while frames := self.hub.read({name: place})[name]:
+            for frame in frames:
+                if not frame.ends:
+                    before, newest = place, []
+                newest.append(frame)
+                place = frame.entry.id
+        return newest if before == start else [gap_frame(name, start, before), *newest]
 
     def _take_joined(self) -> bytes:
         """As `due`, but bytes that are made once for all clients at this place of this one stream."""

@@ -46,7 +46,7 @@ class EventStreamBody(Iterator[bytes]):
     An object and not a generator: `close` works before the first `next`, too, and ends one that is
     under way in another thread. One thread at a time calls `next`.
 
-    slow_clients: the policy for a client that is behind and takes its time.
+    slow_clients: the policy for a client that is behind, where the server took its time over a piece.
     threads: how many requests the server can serve at once; None: any number.
     key: whom the client belongs to, or None.
     age: seconds after which it is told to come back, or None.
@@ -92,7 +92,7 @@ class EventStreamBody(Iterator[bytes]):
         if self._over:
             raise StopIteration
         bell = self._bell or self._enter()
-        if self._seated and self._clock() - self._gave_at >= _SLOW:
+        if self._may_be_slow():
             self._ask_policy()
         while self._sent_away is None:
             if self._over:
@@ -156,15 +156,19 @@ class EventStreamBody(Iterator[bytes]):
             self._seated = False
             self._host.unseat(self, reason)
 
+    def _may_be_slow(self) -> bool:
+        stays = self._seated and self._sent_away is None and not self.connection.hub.closed
+        return stays and self._clock() - self._gave_at >= _SLOW
+
     def _ask_policy(self) -> None:
-        """The client has taken its time: see what is to be done if it is behind."""
+        """The last piece took its time: see what is to be done if the client is behind."""
         lag = Lag(self.connection.entries_behind(), bytes=0, stalled=0.0)
         if lag.entries == 0 or (verdict := verdict_on(lag, self._slow_clients)) is Verdict.WAIT:
             return
         self._host.slow(self, lag)
         self._skips = verdict is Verdict.SKIP
         if not self._skips:
-            self._sent_away = "slow"
+            self._sent_away = self._sent_away or "slow"
 
     def _look(self) -> bytes:
         if not self._skips and (data := self.connection.take()):

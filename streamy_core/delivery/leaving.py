@@ -21,8 +21,9 @@ def server_is_stopping() -> bool:
     worker = gunicorn_worker()
     if worker is None:
         return False
-    # On SIGINT and SIGQUIT a gthread worker shuts its pool before it puts `alive` to False, and if the second
-    # of them comes in between, it never does: it waits for a lock of the pool's that it has itself.
+    # On SIGINT and SIGQUIT a gthread worker shuts its pool before it puts `alive` to False. If the second of
+    # them comes in between, it never does: it waits for a lock of the pool's that it has itself. (So it does
+    # when the first comes while it hands work to the pool, and of that nothing tells.)
     pool = getattr(worker, "tpool", None)
     return not worker.alive or getattr(pool, "_shutdown", False)
 

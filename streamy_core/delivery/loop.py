@@ -131,8 +131,8 @@ class Loop:
 
     def _turn(self) -> None:
         self._bell.about_to_sleep()
-        busy = self._sending or self._calls or self._arrivals or self._rung
-        ready = self._selector.select(0.0 if busy else self._timers.due_in())
+        something = self._sending or self._calls or self._arrivals or self._rung
+        ready = self._selector.select(0.0 if something else self._timers.due_in())
         self._bell.awake()
         for key, mask in ready:
             client: Client | None = key.data
@@ -191,7 +191,7 @@ class Loop:
         audience.busy = True
         audience.version += 1
         self._keep_alives.wrote(audience)
-        audience.start(data)
+        audience.start_sending(data)
         self._sending.append(audience)
 
     def _send_some(self, audience: Audience, most: int) -> int:
@@ -216,12 +216,11 @@ class Loop:
     def _finish(self, audience: Audience) -> None:
         """All members have been sent what was due: go on."""
         audience.busy = False
-        audience.stop()
+        audience.sent()
         if audience.connection.finished:
             for client in list(audience.members):
                 self._part(client, "ended")
-        if audience.waiting or not audience.members:
-            self._settle(audience)
+        self._settle(audience)
         if audience.rung or audience.connection.more:
             self._ring_for_more(audience)
 
@@ -364,7 +363,7 @@ class Loop:
     def _leave(self) -> None:
         for audience in list(self._audiences.values()):
             if not audience.busy and (data := audience.connection.take()):
-                audience.start(data)
+                audience.start_sending(data)
                 self._sending.append(audience)
         for audience in self._sending:
             self._send_some(audience, audience.left)

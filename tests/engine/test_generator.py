@@ -169,6 +169,16 @@ def test_a_client_that_is_level_is_not_slow_however_long_it_took(
     assert served.lags == []
 
 
+def test_a_client_that_was_sent_away_while_it_took_its_time_is_not_slow_besides(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    served = Served(make_sse(), Disconnect(entries=0))
+    broker.append("news", events("a"))
+    served.body.send_away("disconnected")
+    served.next(after=1.0, behind=1)
+    assert (served.lags, served.reasons) == ([], ["disconnected"])
+
+
 def test_past_the_slots_a_client_gets_what_it_missed_and_is_told_to_come_back(
     make_sse: Callable[..., StreamManager], broker: FaultyBroker
 ) -> None:
