@@ -81,7 +81,7 @@ class MemoryBroker(Broker):
     """
 
     shared: ClassVar[bool] = False
-    loses_answers: ClassVar[bool] = False
+    loses_replies: ClassVar[bool] = False
 
     _epoch: str
     _watches: tuple[_MemoryWatch, ...]

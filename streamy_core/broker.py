@@ -30,8 +30,8 @@ class Broker(Closeable, ABC):
     shared: ClassVar[bool] = True
     """Whether what one process appends can be read by another."""
 
-    loses_answers: ClassVar[bool] = True
-    """Whether an append can be stored and fail all the same, as when only the answer is lost. Then each
+    loses_replies: ClassVar[bool] = True
+    """Whether an append can be stored and fail all the same, as when only the reply is lost. Then each
     is given an idempotency key, so that it can be tried again."""
 
     @abstractmethod

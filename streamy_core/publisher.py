@@ -94,8 +94,8 @@ class Publisher:
         if session is not None:
             return self._publish_within(session, stream_id, events, idempotency_key)
         key = idempotency_key
-        if key is None and self._broker.loses_answers:
-            key = self._new_key()  # an answer that is lost must not store it twice
+        if key is None and self._broker.loses_replies:
+            key = self._new_key()  # a reply that is lost must not store it twice
         try:
             ids = self._insist(
                 "publish to", stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key)

@@ -338,10 +338,10 @@ def test_all_attempts_at_one_append_have_the_same_key(publisher: Publisher, brok
     assert broker.keys[0]
 
 
-def test_a_broker_that_loses_no_answers_is_given_no_key_of_ours(
+def test_a_broker_that_loses_no_replies_is_given_no_key_of_ours(
     publisher: Publisher, broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FaultyBroker, "loses_answers", False)
+    monkeypatch.setattr(FaultyBroker, "loses_replies", False)
     publisher.publish("news", X, None)
     publisher.publish("news", X, "mine")
     assert broker.keys == [None, "mine"]

@@ -18,7 +18,7 @@ class FaultyBroker(MemoryBroker):
     reads:  the cursors of each read so far.
     """
 
-    loses_answers = True
+    loses_replies = True
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits)
