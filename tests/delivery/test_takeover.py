@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from streamy_core import END
-from streamy_core.delivery.takeover import plain_socket
+from streamy_core.delivery.takeover import notice_death, plain_socket
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..servers.parsing import StreamParser
@@ -387,3 +387,13 @@ def test_a_connection_of_many_streams_is_left_to_the_server(protocol: str, taken
     ):
         found = plain_socket({"gunicorn.socket": sock, "SERVER_PROTOCOL": protocol})
     assert (found is sock) is taken
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
+def test_the_system_is_told_how_long_a_peer_may_acknowledge_nothing() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sock,
+    ):
+        notice_death(sock, 12.5)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 12_500

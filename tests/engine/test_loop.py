@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import pytest
 
-from streamy_core import FixedDelay, FixedInterval, KeepAliveScheduler, Never
+from streamy_core import OLDEST, FixedDelay, FixedInterval, KeepAliveScheduler, Never
 from streamy_core.delivery.audience import Client
 from streamy_core.delivery.connection import Connection
 from streamy_core.delivery.loop import Loop
@@ -41,6 +41,14 @@ class Visitor:
             self.received += data
         found, _, self.received = self.received.partition(end)
         return found + end
+
+    def count(self, what: bytes, expected: int) -> None:
+        """Read until this has come so many times."""
+        seen, rest = self.received.count(what), b""
+        while seen < expected:
+            rest += self.sock.recv(262_144)
+            seen += rest.count(what)
+            rest = rest[rest.rfind(b"\n") + 1 :]
 
     def read_to_the_close(self) -> bytes:
         while data := self.sock.recv(65536):
@@ -157,6 +165,21 @@ def test_a_long_replay_and_what_comes_meanwhile_are_one_stream(
     broker.append("news", events(*map(str, range(1500, 2000))))
     assert replayed.data(1999) == [str(n) for n in range(1, 2000)]
     assert level.data(500) == [str(n) for n in range(1500, 2000)]
+
+
+def test_a_long_replay_makes_nobody_else_wait(house: House, broker: FaultyBroker) -> None:
+    broker.append("long", events(*["x" * 1_000] * 10_000))
+    other = house.visit("other")
+    eventually(lambda: house.hub.health.streams == 1, "there is an audience")
+    broker.reads.clear()
+    replaying = house.visit("long", after=OLDEST)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(replaying.count, b"data: x", 10_000)
+        broker.append("other", events("now"))
+        assert other.data(1) == ["now"]
+        pages = sum("long" in cursors for cursors in broker.reads)
+        reading.result(3 * DEADLINE)
+    assert pages < sum("long" in cursors for cursors in broker.reads) / 2
 
 
 def test_a_client_that_reads_slowly_loses_nothing(house: House, broker: FaultyBroker) -> None:
