@@ -9,20 +9,38 @@ nothing is known of any more becomes a gap.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from streamy_core.broker import Broker, StreamInfo, Watch
-from streamy_core.errors import Closed, ConfigError, StreamEnded
-from streamy_core.events import Entry, Event, Page
-from streamy_core.hookspecs import BrokerFactory, hookimpl
-from streamy_core.ids import OLDEST, encode_number, make_id, new_epoch, new_nonce, sequence_of
-from streamy_core.urls import options_of
+from streamy_core.broker import (
+    OLDEST,
+    BaseWatch,
+    Broker,
+    BrokerFactory,
+    Closed,
+    ConfigError,
+    Duplicate,
+    Entry,
+    Event,
+    ForkGuard,
+    Page,
+    StreamEnded,
+    StreamInfo,
+    Watch,
+    bounded,
+    hookimpl,
+    make_id,
+    new_epoch,
+    new_nonce,
+    options_of,
+    sequence_of,
+)
+from streamy_core.ids import encode_number
+from streamy_core.options import option, parse_options, seconds, whole
 
 
 @hookimpl
@@ -30,48 +48,29 @@ def streamy_brokers() -> Mapping[str, BrokerFactory]:
     return {"memory": from_url}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a memory broker keeps.
+    """What a memory broker keeps."""
 
-    history:       the newest entries of a stream.
-    history_bytes: bytes of a stream's data; its newest entry stays, however large.
-    history_age:   seconds.
-    streams:       streams with entries; beyond, the one idle for longest is dropped.
-    total_bytes:   bytes of data in all; beyond, likewise.
-    tombstones:    dropped streams that are remembered.
-    keys:          idempotency keys remembered for one stream.
-    """
-
-    history: int = 1_000
-    history_bytes: int = 4 * 2**20
-    history_age: float = 3_600.0
-    streams: int = 10_000
-    total_bytes: int = 256 * 2**20
-    tombstones: int = 100_000
-    keys: int = 1_000
-
-    def __post_init__(self) -> None:
-        for limit in fields(self):
-            value = getattr(self, limit.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise ConfigError(f"memory:// option {limit.name!r} is a number above 0, not {value!r}")
+    history: int = option(1_000, whole(1), doc="The newest entries of a stream.")
+    history_bytes: int = option(
+        4 * 2**20, whole(1), doc="Bytes of a stream's data; its newest entry stays, however large."
+    )
+    history_age: float = option(3_600.0, seconds(), doc="Seconds.")
+    streams: int = option(
+        10_000, whole(1), doc="Streams with entries; beyond, the one idle for longest is dropped."
+    )
+    total_bytes: int = option(256 * 2**20, whole(1), doc="Bytes of data in all; beyond, likewise.")
+    tombstones: int = option(100_000, whole(1), doc="Dropped streams that are remembered.")
+    keys: int = option(1_000, whole(1), doc="Idempotency keys remembered for one stream.")
 
 
 def from_url(url: str, options: Mapping[str, Any]) -> MemoryBroker:
     """The broker for `memory://?history=50&history_age=60`; `options` win over the query."""
     if url.partition("?")[0].lower() != "memory://":
         raise ConfigError("memory:// has no host and no path: memory://?history=50")
-    given: dict[str, Any] = {**options_of(url), **options}
-    kinds = {limit.name: float if limit.name == "history_age" else int for limit in fields(Limits)}
-    for name, value in given.items():
-        if name not in kinds:
-            raise ConfigError(f"memory:// has no option {name!r}; it has {', '.join(kinds)}")
-        try:
-            given[name] = kinds[name](value)
-        except (TypeError, ValueError):
-            raise ConfigError(f"memory:// option {name!r} is a number, not {value!r}") from None
-    return MemoryBroker(Limits(**given))
+    given = {**options_of(url), **options}
+    return MemoryBroker(parse_options(Limits, given, "memory:// option {!r}".format))
 
 
 class MemoryBroker(Broker):
@@ -84,9 +83,8 @@ class MemoryBroker(Broker):
     loses_replies: ClassVar[bool] = False
 
     _epoch: str
-    _watches: tuple[_MemoryWatch, ...]
+    _watches: tuple[BaseWatch, ...]
     _mutex: threading.Lock
-    _pid: int
 
     def __init__(self, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits or Limits()
@@ -97,8 +95,7 @@ class MemoryBroker(Broker):
         self._bytes = 0
         self._idle_at = 0.0  # before that, no stream is idle beyond age
         self._closed = False
-        self._fork_lock = threading.Lock()
-        self._start()
+        self._guard = ForkGuard(self._start)
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
@@ -109,7 +106,7 @@ class MemoryBroker(Broker):
             now = self._clock()
             log = self._log_for_writing(stream_id, now)
             if idempotency_key is not None and (known := log.keys.get(idempotency_key)):
-                return list(known)
+                return Duplicate(known)
             if log.end is not None:
                 raise StreamEnded(stream_id)
             ids = self._store(log, stream_id, events, now)
@@ -118,18 +115,21 @@ class MemoryBroker(Broker):
             self._tidy(now)
             watches = self._watches
         for watch in watches:
-            watch.ring(stream_id)
+            watch.ring((stream_id,))
         return ids
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
+        share = None if max_bytes is None or not cursors else max_bytes // len(cursors)
         with self._lock():
             now = self._clock()
-            return {name: self._page(name, cursor, limit, now) for name, cursor in cursors.items()}
+            return {name: self._page(name, cursor, limit, share, now) for name, cursor in cursors.items()}
 
-    def tail(self, stream_id: str) -> str:
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         with self._lock():
-            log = self._logs.get(stream_id)
-            return log.last if log else self._remembered(stream_id).last
+            logs = {name: self._logs.get(name) for name in stream_ids}
+            return {name: log.last if log else self._remembered(name).last for name, log in logs.items()}
 
     def end(self, stream_id: str) -> None:
         with self._lock():
@@ -141,11 +141,11 @@ class MemoryBroker(Broker):
             self._tidy(now)
             watches = self._watches
         for watch in watches:
-            watch.ring(stream_id)
+            watch.ring((stream_id,))
 
     def watch(self) -> Watch:
         with self._lock():
-            watch = _MemoryWatch(self._unwatch)
+            watch = BaseWatch(self._unwatch)
             self._watches = (*self._watches, watch)
             return watch
 
@@ -174,19 +174,14 @@ class MemoryBroker(Broker):
         self._epoch = new_epoch()
         self._watches = ()
         self._mutex = threading.Lock()
-        self._pid = os.getpid()
 
     def _lock(self) -> threading.Lock:
-        if self._pid != os.getpid():
-            # In a forked child: the lock may be held by a thread that doesn't exist here.
-            with self._fork_lock:
-                if self._pid != os.getpid():
-                    self._start()
+        self._guard.check()
         if self._closed:
             raise Closed("this memory broker has been closed")
         return self._mutex
 
-    def _unwatch(self, watch: _MemoryWatch) -> None:
+    def _unwatch(self, watch: BaseWatch) -> None:
         with self._mutex:
             self._watches = tuple(other for other in self._watches if other is not watch)
 
@@ -218,7 +213,7 @@ class MemoryBroker(Broker):
         self._trim(log, now)
         return ids
 
-    def _page(self, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def _page(self, stream_id: str, cursor: str, limit: int, max_bytes: int | None, now: float) -> Page:
         log = self._logs.get(stream_id)
         if log is None:
             stone = self._remembered(stream_id)
@@ -230,14 +225,15 @@ class MemoryBroker(Broker):
         self._expire(log, now)
         if cursor == log.end:
             return Page((), cursor, ended=True)
-        place = 0 if cursor in (OLDEST, log.before) else log.place_after(cursor)
-        if place is None:
+        passed = 0 if cursor in (OLDEST, log.before) else log.count_up_to(cursor)
+        if passed is None:
             return Page((), log.before, gap=True)
-        entries = log.entries_from(place, limit)
-        if log.end is not None and place + len(entries) == len(log.entries):
+        entries = log.entries_from(passed, limit, max_bytes)
+        more = passed + len(entries) < len(log.entries)
+        if log.end is not None and not more:
             return Page(entries, log.end, ended=True)
-        after = entries[-1].id if entries else log.before if place == 0 else cursor
-        return Page(entries, after)
+        after = entries[-1].id if entries else log.before if passed == 0 else cursor
+        return Page(entries, after, more=more)
 
     def _trim(self, log: _Log, now: float) -> None:
         limits = self._limits
@@ -323,73 +319,23 @@ class _Log:
         self.bytes -= dropped.event.size
         return dropped.event.size
 
-    def place_after(self, cursor: str) -> int | None:
+    def count_up_to(self, cursor: str) -> int | None:
         """How many entries lie at or before `cursor`, or None if it isn't one of theirs."""
         if cursor == self.last:
             return len(self.entries)
         if len(self.entries) > 1 and cursor == self.entries[-2].id:
             return len(self.entries) - 1  # whoever keeps up asks from here
         sequence = sequence_of(cursor)
-        if sequence is None or not 0 < (place := sequence - self.sequence + len(self.entries)) < len(
-            self.entries
-        ):
+        count = -1 if sequence is None else sequence - self.sequence + len(self.entries)
+        if not 0 < count < len(self.entries):
             return None
-        return place if self.entries[place - 1].id == cursor else None
+        return count if self.entries[count - 1].id == cursor else None
 
-    def entries_from(self, place: int, limit: int) -> tuple[Entry, ...]:
-        stop = min(place + limit, len(self.entries))
-        return tuple([self.entries[i] for i in range(place, stop)])
+    def entries_from(self, first: int, limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
+        # By index: a deque's own iterator would walk to the first from its beginning.
+        return bounded(map(self.entries.__getitem__, range(first, len(self.entries))), limit, max_bytes)
 
     def remember(self, key: str, ids: list[str], most: int) -> None:
         self.keys[key] = tuple(ids)
         if len(self.keys) > most:
             self.keys.popitem(last=False)
-
-
-class _MemoryWatch(Watch):
-    def __init__(self, on_close: Callable[[_MemoryWatch], None]) -> None:
-        self._on_close = on_close
-        self._mutex = threading.Lock()
-        self._bell = threading.Condition(self._mutex)
-        self._names: set[str] = set()
-        self._rung: set[str] = set()
-        self._interrupted = False
-        self._closed = False
-
-    def add(self, stream_id: str) -> None:
-        with self._mutex:
-            self._names.add(stream_id)
-
-    def discard(self, stream_id: str) -> None:
-        with self._mutex:
-            self._names.discard(stream_id)
-            self._rung.discard(stream_id)
-
-    def ring(self, stream_id: str) -> None:
-        with self._mutex:
-            if stream_id in self._names:
-                if not self._rung:  # else whoever waits has been woken already
-                    self._bell.notify()
-                self._rung.add(stream_id)
-
-    def wait(self, timeout: float | None) -> Collection[str]:
-        with self._mutex:
-            if self._closed:
-                raise Closed("this watch has been closed")
-            self._bell.wait_for(lambda: self._rung or self._interrupted or self._closed, timeout)
-            self._interrupted = False
-            rung, self._rung = self._rung, set()
-            return rung
-
-    def interrupt(self) -> None:
-        with self._mutex:
-            self._interrupted = True
-            self._bell.notify()
-
-    def close(self) -> None:
-        with self._mutex:
-            if self._closed:
-                return
-            self._closed = True
-            self._bell.notify()
-        self._on_close(self)

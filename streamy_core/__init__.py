@@ -1,6 +1,14 @@
-"""Server-Sent Events for Flask, with the backend chosen by one config line."""
+"""Server-Sent Events for Flask, with the backend chosen by one config line.
 
-from .broker import AppendsWithin, BringsEntries, Broker, HasTables, ListsStreams, StreamInfo, Watch
+Here is what an app's author imports. Policies are in `streamy_core.strategies`, signals in
+`streamy_core.signals`, what tests need in `streamy_core.testing`, and what the author of a backend
+builds on in `streamy_core.broker`.
+"""
+
+from typing import Final
+
+from .engine.hub import Health
+from .engine.subscription import Subscription
 from .errors import (
     BackendConflict,
     BackendUnusable,
@@ -14,57 +22,33 @@ from .errors import (
     StreamyError,
     UnknownBackend,
 )
-from .events import END, GAP, Entry, Event, Page
-from .hookspecs import hookimpl
-from .hub import Health
+from .events import END, GAP, Entry, Event
 from .ids import OLDEST
-from .keepalive import FixedInterval, Jittered, KeepAliveScheduler, Never
 from .manager import StreamManager
-from .plugins import find_backends, open_broker
 from .response import EventStreamResponse
-from .retry import ExponentialBackoff, FixedDelay, NoRetry, RetryPolicy
-from .subscription import Subscription
-from .urls import options_of
+
+__version__: Final = "0.2.0"
 
 __all__ = [
     "END",
     "GAP",
     "OLDEST",
-    "AppendsWithin",
     "BackendConflict",
     "BackendUnusable",
-    "BringsEntries",
-    "Broker",
     "BrokerUnavailable",
     "Closed",
     "ConfigError",
     "Entry",
     "Event",
     "EventStreamResponse",
-    "ExponentialBackoff",
-    "FixedDelay",
-    "FixedInterval",
-    "HasTables",
     "Health",
     "InvalidEvent",
     "InvalidStreamId",
-    "Jittered",
-    "KeepAliveScheduler",
-    "ListsStreams",
-    "Never",
-    "NoRetry",
-    "Page",
     "PublishFailed",
-    "RetryPolicy",
     "StreamEnded",
-    "StreamInfo",
     "StreamManager",
     "StreamyError",
     "Subscription",
     "UnknownBackend",
-    "Watch",
-    "find_backends",
-    "hookimpl",
-    "open_broker",
-    "options_of",
+    "__version__",
 ]

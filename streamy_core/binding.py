@@ -12,13 +12,13 @@ from typing import Final
 from .broker import Broker
 from .config import Settings
 from .delivery.choice import Delivery
+from .engine.hub import Hub
+from .engine.publisher import Publisher
+from .engine.window import Frame, WindowLimits
 from .events import END
-from .hub import Hub
 from .ids import join_cursors
 from .plugins import open_broker
-from .publisher import Publisher
 from .signals import emit, gap, stream_ended
-from .window import Frame, WindowLimits
 
 logger = logging.getLogger("streamy")
 
@@ -78,7 +78,7 @@ class Binding:
 
     def cursor(self, stream_ids: Iterable[str]) -> str:
         """The place "from now on" in these streams. Raises BrokerUnavailable."""
-        return join_cursors({name: self.broker.tail(name) for name in stream_ids})
+        return join_cursors(self.broker.tail(list(stream_ids)))
 
     def close(self) -> None:
         """Send all clients away and close the broker, unless that was given. Closing twice does nothing."""

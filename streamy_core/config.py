@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from .broker import Broker
 from .errors import ConfigError
-from .keepalive import FixedInterval, KeepAliveScheduler
 from .plugins import load_named
-from .retry import ExponentialBackoff, RetryPolicy
-from .slow import Disconnect, SlowClientPolicy
+from .strategies.keepalive import FixedInterval, KeepAliveScheduler
+from .strategies.retry import ExponentialBackoff, RetryPolicy
+from .strategies.slow_clients import Disconnect, SlowClientPolicy
 from .urls import redact, redact_options, scheme_of
 
 PREFIX: Final = "STREAMY_"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from unicodedata import category
@@ -85,17 +86,37 @@ class Entry(NamedTuple):
 class Page(NamedTuple):
     """What one read of one stream gives back.
 
-    entries: in order, right behind the cursor that was given.
+    entries: in order, right after the cursor that was given.
     cursor:  where to read on.
     ended:   the stream has ended and `entries` are its last; `cursor` is then the end's own id.
     gap:     the given cursor could not be placed. Such a page has no entries; its `cursor` is
-             the place before the oldest entry that is left.
+             the one before the oldest entry that is left.
+    more:    the page stops before the end of the log: there is more to read after `cursor`.
     """
 
     entries: tuple[Entry, ...]
     cursor: str
     ended: bool = False
     gap: bool = False
+    more: bool = False
+
+
+def bounded(entries: Iterable[Entry], limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
+    """As many of these entries, from the first, as a page may hold; no more of them are asked for.
+
+    limit:     the most entries.
+    max_bytes: the most bytes of data, but for a first entry that has more by itself; None: any number.
+    """
+    taken: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += entry.event.size
+        if taken and max_bytes is not None and size > max_bytes:
+            break
+        taken.append(entry)
+        if len(taken) >= limit:
+            break
+    return tuple(taken)
 
 
 def check_retry(retry: object) -> int:

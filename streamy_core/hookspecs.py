@@ -1,6 +1,6 @@
 """The hook that a backend's plug-in implements (pluggy project and entry-point group `streamy`).
 
-from streamy_core import hookimpl
+from streamy_core.broker import hookimpl
 
 @hookimpl
 def streamy_brokers():
@@ -10,15 +10,16 @@ def streamy_brokers():
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pluggy
 
-from .broker import Broker
+if TYPE_CHECKING:
+    from .broker.interface import Broker
 
 PROJECT: Final = "streamy"
 
-BrokerFactory = Callable[[str, Mapping[str, Any]], Broker]
+BrokerFactory: TypeAlias = "Callable[[str, Mapping[str, Any]], Broker]"
 """Makes a broker of a URL and of `STREAMY_BROKER_OPTIONS`.
 
 Import drivers in here, not in the plug-in's module, so that a missing one harms nobody else, and

@@ -14,16 +14,16 @@ from .binding import Binding
 from .broker import Broker
 from .closeable import Closeable
 from .config import PREFIX, Settings, load_settings
+from .delivery.commands import order
 from .delivery.connection import Connection
-from .delivery.control import order
+from .engine.hub import Health
+from .engine.subscription import Subscription
 from .errors import BrokerUnavailable, ConfigError, InvalidEvent, InvalidStreamId
 from .events import CONTROL, Event, check_stream_id
-from .hub import Health
 from .ids import split_cursor
-from .keepalive import FixedInterval, KeepAliveScheduler, Never
 from .response import EventStreamResponse
-from .retry import RetryPolicy
-from .subscription import Subscription
+from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
+from .strategies.retry import RetryPolicy
 from .wire import encode_retry
 
 EXTENSION: Final = "streamy"

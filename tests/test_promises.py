@@ -10,14 +10,8 @@ from flask import Flask, render_template_string, request
 from flask.testing import FlaskClient
 
 from streamy_backends.memory import Limits
-from streamy_core import (
-    BrokerUnavailable,
-    FixedDelay,
-    InvalidEvent,
-    PublishFailed,
-    StreamEnded,
-    StreamManager,
-)
+from streamy_core import BrokerUnavailable, InvalidEvent, PublishFailed, StreamEnded, StreamManager
+from streamy_core.strategies import FixedDelay
 from streamy_core.testing.event_stream import Dispatched, EventStreamParser
 
 from .engine.doubles import FaultyBroker

@@ -13,20 +13,8 @@ from weakref import WeakSet
 
 from polling_watch import PollingWatch
 
-from streamy_core import (
-    OLDEST,
-    Broker,
-    BrokerUnavailable,
-    Closed,
-    ConfigError,
-    Entry,
-    Event,
-    Page,
-    StreamEnded,
-    Watch,
-    hookimpl,
-    options_of,
-)
+from streamy_core import OLDEST, BrokerUnavailable, Closed, ConfigError, Entry, Event, StreamEnded
+from streamy_core.broker import Broker, Page, Watch, hookimpl, options_of
 
 Log = dict[str, Any]  # "count" of all rows ever; "rows" that are left; the cursor "before" them; "end"
 

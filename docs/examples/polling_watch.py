@@ -4,7 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from streamy_core import Closed, Watch
+from streamy_core import Closed
+from streamy_core.broker import Watch
 
 
 class PollingWatch(Watch):

@@ -2,8 +2,9 @@
 
 from flask import Flask
 
-from streamy_core import ExponentialBackoff, Jittered, StreamManager
-from streamy_core.slow import Lag, SkipToLatest, Verdict
+from streamy_core import StreamManager
+from streamy_core.strategies import ExponentialBackoff, Jittered
+from streamy_core.strategies.slow_clients import Lag, SkipToLatest, Verdict
 
 app = Flask(__name__)
 app.config.from_mapping(

@@ -50,7 +50,7 @@ def _try_out(url: str) -> None:
     """Tell in its own words what is wrong with the URL, or that nothing answers there."""
     with closing(open_broker(url)) as broker, suppress(NotImplementedError):
         try:
-            broker.tail("streamy.conformance")
+            broker.tail(["streamy.conformance"])
         except BrokerUnavailable as error:
             raise click.ClickException(
                 f"{redact(url)} can't be reached, so nothing was asked: {error}"

@@ -11,9 +11,9 @@ from typing import Final, NoReturn, cast
 import click
 
 from ..binding import Binding
+from ..engine.publisher import Publisher
 from ..errors import InvalidEvent
 from ..events import MAX_RETRY_MS, Event, check_stream_id
-from ..publisher import Publisher
 from .bound import with_binding
 from .shell import say
 

@@ -15,10 +15,10 @@ import click
 
 from ..binding import Binding
 from ..broker import ListsStreams
+from ..engine.subscription import Subscription
 from ..errors import ConfigError
 from ..events import CONTROL, Entry, check_stream_id
 from ..ids import OLDEST, split_cursor
-from ..subscription import Subscription
 from .bound import with_binding
 from .shell import one_line, say, say_table
 

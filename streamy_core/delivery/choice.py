@@ -15,21 +15,28 @@ from typing import TYPE_CHECKING, Any, Final
 from blinker import NamedSignal
 
 from ..config import Settings
+from ..engine.hub import Hub
 from ..errors import BrokerUnavailable, Closed
-from ..hub import Hub
-from ..keepalive import KeepAliveScheduler
 from ..signals import client_connected, client_disconnected, slow_client
-from ..slow import Lag
+from ..strategies.keepalive import KeepAliveScheduler
+from ..strategies.slow_clients import Lag
 from ..wire import encode_retry
-from .audience import Client
+from .commands import Control
 from .connection import Connection
-from .control import Control
-from .generator import EventStreamBody
-from .leaving import Departure
-from .loop import Loop
-from .replayer import Replayer
-from .roster import Roster, threads_of
-from .takeover import client_socket, encode_head, notice_death, plain_socket, speaks_chunks, take_over
+from .detached.groups import Client
+from .detached.loop import Loop
+from .detached.replayer import Replayer
+from .detached.takeover import (
+    client_socket,
+    encode_head,
+    notice_death,
+    plain_socket,
+    speaks_chunks,
+    take_over,
+)
+from .limits import Roster, threads_of
+from .servers.gunicorn import Departure
+from .wsgi import EventStreamBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ..engine.hub import Hub
+from ..engine.reader import SLICE, Reader
+from ..engine.window import Frame, gap_frame
 from ..events import GAP
-from ..hub import Hub
 from ..ids import join_cursors
-from ..reader import SLICE, Reader
-from ..window import Frame, gap_frame
 from ..wire import encode_name, encode_opening
 
 

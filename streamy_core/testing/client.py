@@ -12,7 +12,7 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from ..closeable import Closeable
-from ..delivery.generator import EventStreamBody
+from ..delivery.wsgi import EventStreamBody
 from ..ids import OLDEST
 from ..manager import EXTENSION, OPENED, StreamManager
 from .event_stream import Dispatched, EventStreamParser

@@ -17,7 +17,7 @@ from ..ids import ID, OLDEST
 from .basis import Contract, MakeBroker
 from .key_contract import KeyContract
 from .life_contract import LifeContract
-from .reading import DEADLINE, data_of, events, read, read_all
+from .reading import DEADLINE, data_of, events, read, read_all, tail
 from .sharing_contract import SharingContract
 from .watch_contract import WatchContract
 
@@ -106,11 +106,49 @@ class LogContract:
         assert page.cursor == page.entries[-1].id, "a page's cursor is the id of its last entry"
         assert data_of(read_all(broker, "news", page.cursor, limit=2)) == list("cde")
 
-    @pytest.mark.parametrize("limit", [1, 2, 100, 10_000])
+    @pytest.mark.parametrize("limit", [1, 2, 100, 150, 10_000])
     def test_a_page_is_full_or_reaches_the_end(self, broker: Broker, limit: int) -> None:
         broker.append("news", events(*map(str, range(150))))
-        found = len(read(broker, "news", limit=limit).entries)
-        assert found == min(limit, 150), "a page with fewer entries than its limit reaches the end of the log"
+        page = read(broker, "news", limit=limit)
+        assert len(page.entries) == min(limit, 150), (
+            "a page with fewer entries than its limit reaches the end of the log"
+        )
+        assert page.more is (limit < 150), "`more` says whether a page stops before the end of the log"
+
+    def test_a_page_stays_within_its_bytes(self, broker: Broker) -> None:
+        broker.append("news", events(*["x" * 1_000] * 10))
+        page = read(broker, "news", max_bytes=3_500)
+        assert len(page.entries) == 3, "a page holds as many entries as fit into max_bytes, and no more"
+        assert page.more, "a page that its bytes have cut short says that there is more"
+        rest = read(broker, "news", page.cursor, max_bytes=7_000)
+        assert (len(rest.entries), rest.more) == (7, False), "what just fits is in the page"
+
+    def test_bytes_are_counted_as_utf_8(self, broker: Broker) -> None:
+        broker.append("news", events(*["🎈" * 250] * 4))
+        assert len(read(broker, "news", max_bytes=2_500).entries) == 2, "250 balloons are 1,000 bytes"
+
+    def test_a_page_holds_one_entry_however_large(self, broker: Broker) -> None:
+        broker.append("news", events("x" * 10_000, "y" * 10_000, "z"))
+        page = read(broker, "news", max_bytes=1)
+        assert data_of(page.entries) == ["x" * 10_000], "the first entry is in the page, whatever its size"
+        assert data_of(read_all(broker, "news", page.cursor)) == ["y" * 10_000, "z"]
+
+    def test_the_end_is_told_only_with_the_last_entry(self, broker: Broker) -> None:
+        broker.append("news", events("x" * 1_000, "y" * 1_000))
+        broker.end("news")
+        first = read(broker, "news", max_bytes=1_500)
+        assert (data_of(first.entries), first.ended, first.more) == (["x" * 1_000], False, True)
+        last = read(broker, "news", first.cursor, max_bytes=1_500)
+        assert (data_of(last.entries), last.ended, last.more) == (["y" * 1_000], True, False)
+
+    def test_many_streams_share_the_bytes(self, broker: Broker) -> None:
+        names = [f"s{n}" for n in range(10)]
+        for name in names:
+            broker.append(name, events(*["x" * 1_000] * 20))
+        pages = broker.read(dict.fromkeys(names, OLDEST), 100, 30_000)
+        assert {name: len(page.entries) for name, page in pages.items()} == dict.fromkeys(names, 3), (
+            "each stream has an equal share of max_bytes"
+        )
 
     def test_a_page_at_the_head_is_empty_and_stays_there(self, broker: Broker) -> None:
         (last,) = broker.append("news", events("a"))
@@ -209,16 +247,33 @@ class LogContract:
 
     def test_tail_is_the_place_from_now_on(self, broker: Broker) -> None:
         broker.append("news", events("old"))
-        tail = broker.tail("news")
+        cursor = tail(broker, "news")
         broker.append("news", events("new"))
-        assert data_of(read_all(broker, "news", tail)) == ["new"]
+        assert data_of(read_all(broker, "news", cursor)) == ["new"]
+
+    def test_tails_of_many_streams_are_those_of_each(self, broker: Broker) -> None:
+        names = [f"s{n}" for n in range(100)]
+        for name in names[::2]:
+            broker.append(name, events("old"))
+        broker.end(names[0])
+        tails = broker.tail(names)
+        assert set(tails) == set(names), "tail returns a cursor for every stream asked for"
+        assert dict(tails) == {name: tail(broker, name) for name in names}
+        for name in names[1:]:
+            broker.append(name, events(f"new {name}"))
+        pages = broker.read(tails, 10)
+        found = {name: data_of(page.entries) for name, page in pages.items() if name != names[0]}
+        assert found == {name: [f"new {name}"] for name in names[1:]}
+
+    def test_no_streams_have_no_tails(self, broker: Broker) -> None:
+        assert dict(broker.tail([])) == {}
 
     def test_the_tail_of_an_unknown_stream_stays_good_when_it_appears(self, broker: Broker) -> None:
-        tail = broker.tail("news")
-        assert ID.fullmatch(tail), f"the tail of an unknown stream is an id like any other, not {tail!r}"
-        assert data_of(read_all(broker, "news", tail)) == []
+        cursor = tail(broker, "news")
+        assert ID.fullmatch(cursor), f"the tail of an unknown stream is an id like any other, not {cursor!r}"
+        assert data_of(read_all(broker, "news", cursor)) == []
         broker.append("news", events("a", "b"))
-        assert data_of(read_all(broker, "news", tail)) == ["a", "b"]
+        assert data_of(read_all(broker, "news", cursor)) == ["a", "b"]
 
     def test_every_page_has_a_cursor_that_can_be_kept(self, broker: Broker) -> None:
         page = read(broker, "news", OLDEST)
@@ -227,7 +282,7 @@ class LogContract:
         assert data_of(read_all(broker, "news", page.cursor)) == ["a"]
 
     def test_reading_creates_no_stream(self, broker: Broker) -> None:
-        broker.tail("news")
+        broker.tail(["news"])
         read(broker, "news")
         watch = broker.watch()
         watch.add("news")

@@ -44,11 +44,13 @@ class RecordingBroker(StandIn):
             self._recorded.setdefault((stream_id, entry_id), event)  # a repeated key gives its first ids
         return ids
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return self.behind().read(cursors, limit)
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
+        return self.behind().read(cursors, limit, max_bytes)
 
-    def tail(self, stream_id: str) -> str:
-        return self.behind().tail(stream_id)
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        return self.behind().tail(stream_ids)
 
     def end(self, stream_id: str) -> None:
         self.behind().end(stream_id)

@@ -45,7 +45,7 @@ class FaultContract(Contract):
         calls: dict[str, Callable[[], object]] = {
             "append": lambda: broker.append("news", events("b")),
             "read": lambda: broker.read({"news": OLDEST}, 1),
-            "tail": lambda: broker.tail("news"),
+            "tail": lambda: broker.tail(["news"]),
             "end": lambda: broker.end("news"),
         }
         for name, call in calls.items():

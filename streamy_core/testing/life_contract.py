@@ -10,7 +10,7 @@ from ..broker import Broker
 from ..errors import Closed, StreamEnded
 from ..ids import ID, OLDEST
 from .basis import MakeBroker
-from .reading import data_of, events, read, read_all
+from .reading import data_of, events, read, read_all, tail
 
 
 class LifeContract:
@@ -103,15 +103,15 @@ class LifeContract:
     def test_the_tail_of_an_ended_stream_lies_before_its_end(self, broker: Broker) -> None:
         broker.append("news", events("a"))
         broker.end("news")
-        tail = broker.tail("news")
-        page = read(broker, "news", tail)
+        cursor = tail(broker, "news")
+        page = read(broker, "news", cursor)
         assert (page.entries, page.ended) == ((), True), "behind the tail there is nothing but the end"
-        assert page.cursor != tail, "who reads on from the tail is to be told of the end"
+        assert page.cursor != cursor, "who reads on from the tail is to be told of the end"
 
     def test_a_stream_can_end_before_its_first_event(self, broker: Broker) -> None:
-        tail = broker.tail("news")
+        cursor = tail(broker, "news")
         broker.end("news")
-        assert read(broker, "news", tail).ended, "a stream without entries has ended, and nobody is told"
+        assert read(broker, "news", cursor).ended, "a stream without entries has ended, and nobody is told"
         with pytest.raises(StreamEnded):
             broker.append("news", events("a"))
 
@@ -121,7 +121,7 @@ class LifeContract:
         calls: dict[str, Callable[[], object]] = {
             "append": lambda: broker.append("news", events("a")),
             "read": lambda: broker.read({"news": OLDEST}, 1),
-            "tail": lambda: broker.tail("news"),
+            "tail": lambda: broker.tail(["news"]),
             "end": lambda: broker.end("news"),
             "watch": broker.watch,
         }

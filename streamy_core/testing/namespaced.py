@@ -30,13 +30,18 @@ class Namespaced(StandIn):
     ) -> list[str]:
         return self.behind().append(self.inside(stream_id), events, idempotency_key=idempotency_key)
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
         names = {name: self.inside(name) for name in cursors}
-        pages = self.behind().read({names[name]: cursor for name, cursor in cursors.items()}, limit)
+        behind = {names[name]: cursor for name, cursor in cursors.items()}
+        pages = self.behind().read(behind, limit, max_bytes)
         return {name: _renamed(pages[inner], name) for name, inner in names.items()}
 
-    def tail(self, stream_id: str) -> str:
-        return self.behind().tail(self.inside(stream_id))
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        names = {name: self.inside(name) for name in stream_ids}
+        tails = self.behind().tail(list(names.values()))
+        return {name: tails[inner] for name, inner in names.items()}
 
     def end(self, stream_id: str) -> None:
         self.behind().end(self.inside(stream_id))

@@ -21,20 +21,30 @@ def events(*data: str) -> list[Event]:
     return [Event(text) for text in data]
 
 
-def read(broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 1_000) -> Page:
+def read(
+    broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 1_000, max_bytes: int | None = None
+) -> Page:
     """One page of one stream."""
-    pages = broker.read({stream_id: cursor}, limit)
+    pages = broker.read({stream_id: cursor}, limit, max_bytes)
     assert stream_id in (pages or {}), "read returns a Page for every stream asked for"
     return pages[stream_id]
 
 
+def tail(broker: Broker, stream_id: str) -> str:
+    """The cursor "from now on" of one stream."""
+    tails = broker.tail([stream_id])
+    assert stream_id in (tails or {}), "tail returns a cursor for every stream asked for"
+    return tails[stream_id]
+
+
 def read_all(broker: Broker, stream_id: str, cursor: str = OLDEST, limit: int = 1_000) -> list[Entry]:
-    """Every entry behind the cursor, page by page. A gap fails the test."""
+    """Every entry after the cursor, page by page. A gap fails the test."""
     found: list[Entry] = []
     while True:
         page = read(broker, stream_id, cursor, limit)
         assert not page.gap, f"a gap after {cursor!r} that nothing has caused"
         if not page.entries:
+            assert not page.more, f"after {cursor!r} a page without entries says that there are more"
             return found
         again = {entry.id for entry in found} & {entry.id for entry in page.entries}
         assert not again, f"entries come twice, again after {cursor!r}: {sorted(again)[:3]}"

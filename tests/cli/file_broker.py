@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from streamy_core import OLDEST, Broker, Entry, Event, Page, StreamEnded, Watch
+from streamy_core import OLDEST, Entry, Event, StreamEnded
+from streamy_core.broker import Broker, Page, Watch
 from streamy_core.ids import make_id, new_nonce
 
 _START = make_id("file", 0, "000")

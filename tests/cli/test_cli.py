@@ -15,9 +15,10 @@ from click.testing import CliRunner
 from flask import Flask
 
 from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core import OLDEST, BrokerUnavailable, Entry, Event, NoRetry, StreamManager
+from streamy_core import OLDEST, BrokerUnavailable, Entry, Event, StreamManager
 from streamy_core.cli import main
 from streamy_core.demo import app as demo
+from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, eventually, read_all
 
 from .conftest import Invoke
@@ -315,7 +316,7 @@ def install(site: Path, distribution: str, module: str) -> None:
 
 def serving(scheme: str) -> str:
     return f"""\
-        from streamy_core import hookimpl
+        from streamy_core.broker import hookimpl
 
         @hookimpl
         def streamy_brokers():

@@ -12,7 +12,7 @@ from .command import STREAMY
 
 FORGETFUL = '''
 from streamy_backends.memory import MemoryBroker
-from streamy_core import hookimpl
+from streamy_core.broker import hookimpl
 
 
 class ForgetfulBroker(MemoryBroker):

@@ -12,9 +12,9 @@ from flask import Flask
 from streamy_core.config import MANAGERS, Settings, known_keys, load_settings
 from streamy_core.errors import ConfigError
 from streamy_core.events import MAX_RETRY_MS
-from streamy_core.keepalive import FixedInterval, Jittered, Never
-from streamy_core.retry import ExponentialBackoff, FixedDelay, NoRetry
-from streamy_core.slow import Disconnect, SkipToLatest
+from streamy_core.strategies.keepalive import FixedInterval, Jittered, Never
+from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry
+from streamy_core.strategies.slow_clients import Disconnect, SkipToLatest
 from streamy_core.wire import encode_retry
 
 INF, NAN = float("inf"), float("nan")

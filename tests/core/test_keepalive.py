@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamy_core.keepalive import FixedInterval, Jittered, KeepAliveScheduler, Never
+from streamy_core.strategies.keepalive import FixedInterval, Jittered, KeepAliveScheduler, Never
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 from streamy_core import InvalidEvent, PublishFailed, StreamEnded, StreamManager, StreamyError
-from streamy_core.retry import FixedDelay
+from streamy_core.strategies.retry import FixedDelay
 
 from .test_publisher import FaultyBroker
 

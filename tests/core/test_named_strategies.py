@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from streamy_core import ConfigError, Jittered, NoRetry
+from streamy_core import ConfigError
 from streamy_core.config import Settings, load_settings
-from streamy_core.slow import SkipToLatest
+from streamy_core.strategies import Jittered, NoRetry
+from streamy_core.strategies.slow_clients import SkipToLatest
 
 POLICIES = """
 class Patient:
@@ -39,8 +40,8 @@ def settings(**keys: Any) -> Settings:
 def test_by_module_and_name() -> None:
     found = settings(
         retry_policy="streamy_core:NoRetry",
-        keep_alive="streamy_core.keepalive:Jittered",
-        slow_clients="streamy_core.slow:SkipToLatest",
+        keep_alive="streamy_core.strategies.keepalive:Jittered",
+        slow_clients="streamy_core.strategies.slow_clients:SkipToLatest",
     )
     assert (found.retry_policy, found.keep_alive) == (NoRetry(), Jittered())
     assert isinstance(found.slow_clients, SkipToLatest)

@@ -21,7 +21,7 @@ from streamy_core.plugins import Backend, find_backends, open_broker
 
 GOOD = """
 from streamy_backends.memory import MemoryBroker
-from streamy_core import hookimpl
+from streamy_core.broker import hookimpl
 
 def connect(url, options):
     broker = MemoryBroker()
@@ -34,7 +34,7 @@ def streamy_brokers():
 """
 
 NEEDS_A_DRIVER = """
-from streamy_core import hookimpl
+from streamy_core.broker import hookimpl
 
 def connect(url, options):
     import a_driver_that_nobody_has
@@ -45,7 +45,7 @@ def streamy_brokers():
 """
 
 MISSPELT = """
-from streamy_core import hookimpl
+from streamy_core.broker import hookimpl
 
 @hookimpl
 def streamy_broker():

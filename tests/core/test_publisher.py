@@ -13,6 +13,7 @@ import pytest
 from streamy_backends.memory import MemoryBroker
 from streamy_core import StreamManager
 from streamy_core.broker import Broker, Watch
+from streamy_core.engine.publisher import Publisher
 from streamy_core.errors import (
     BrokerUnavailable,
     Closed,
@@ -23,8 +24,7 @@ from streamy_core.errors import (
 )
 from streamy_core.events import END, GAP, Event, Page
 from streamy_core.ids import OLDEST
-from streamy_core.publisher import Publisher
-from streamy_core.retry import FixedDelay, NoRetry
+from streamy_core.strategies.retry import FixedDelay, NoRetry
 
 T = TypeVar("T")
 

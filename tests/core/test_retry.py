@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamy_core.retry import ExponentialBackoff, FixedDelay, NoRetry, RetryPolicy
+from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry, RetryPolicy
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -18,7 +18,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from streamy_core import StreamManager
-from streamy_core.slow import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
+from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
 
 from ..cli.file_broker import FileBroker
 

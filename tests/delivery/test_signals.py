@@ -26,7 +26,7 @@ from streamy_core.signals import (
     slow_client,
     stream_ended,
 )
-from streamy_core.slow import Lag, Verdict
+from streamy_core.strategies.slow_clients import Lag, Verdict
 from streamy_core.testing.reading import DEADLINE, eventually
 
 pytestmark = pytest.mark.timeout(20)

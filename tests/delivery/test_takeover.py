@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from streamy_core import END
-from streamy_core.delivery.takeover import notice_death, plain_socket
+from streamy_core.delivery.detached.takeover import notice_death, plain_socket
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..servers.parsing import StreamParser

@@ -21,8 +21,9 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 
 from streamy_backends.sql import from_url
 from streamy_backends.sql.options import DRIVERS, Options
-from streamy_core import GAP, OLDEST, BrokerUnavailable, ConfigError, NoRetry, PublishFailed, StreamManager
+from streamy_core import GAP, OLDEST, BrokerUnavailable, ConfigError, PublishFailed, StreamManager
 from streamy_core.broker import ListsStreams
+from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
 from tests.sql.conftest import KINDS, server_in
 from tests.sql.servers import Server

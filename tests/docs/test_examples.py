@@ -18,17 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamy_core import (
-    OLDEST,
-    ConfigError,
-    Event,
-    Jittered,
-    StreamEnded,
-    StreamManager,
-    find_backends,
-    open_broker,
-)
-from streamy_core.slow import Lag, SkipToLatest, Verdict
+from streamy_core import OLDEST, ConfigError, Event, StreamEnded, StreamManager
+from streamy_core.plugins import find_backends, open_broker
+from streamy_core.strategies import Jittered
+from streamy_core.strategies.slow_clients import Lag, SkipToLatest, Verdict
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page as BrowserPage

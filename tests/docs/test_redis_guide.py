@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from streamy_backends.redis.options import DRIVER_OPTIONS, Options
-from streamy_core import OLDEST, NoRetry, PublishFailed, StreamManager
+from streamy_core import OLDEST, PublishFailed, StreamManager
 from streamy_core.broker import ListsStreams
+from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, eventually
 from tests.conftest import go_without
 from tests.redis.servers import HOW_TO_GET, Server, binary

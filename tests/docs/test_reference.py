@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 import streamy_core
-from streamy_core import END, GAP, Entry, Event, Page, StreamManager, StreamyError
+from streamy_core import END, GAP, Entry, Event, StreamManager, StreamyError
+from streamy_core.broker import Page
 from streamy_core.cli import flask_commands, main
 from streamy_core.config import known_keys
+from streamy_core.engine.window import Frame, frames_of
 from streamy_core.ids import join_cursors, make_id
-from streamy_core.window import Frame, frames_of
 from streamy_core.wire import KEEP_ALIVE, encode_body, encode_event, encode_opening, encode_retry
 
 
@@ -118,7 +119,8 @@ def test_the_headers_are_what_is_sent(docs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["streamy_core", "streamy_core.signals", "streamy_core.slow", "streamy_core.testing"]
+    "module",
+    ["streamy_core", "streamy_core.signals", "streamy_core.strategies.slow_clients", "streamy_core.testing"],
 )
 def test_every_public_name_has_its_place(docs: Path, module: str) -> None:
     page = (docs / "reference" / "api.md").read_text("utf-8")

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streamy_backends.memory import Limits
-from streamy_core import FixedDelay
-from streamy_core.hub import Hub
-from streamy_core.reader import Reader
+from streamy_core.engine.hub import Hub
+from streamy_core.engine.reader import Reader
+from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE
 
 from .doubles import FaultyBroker

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 
 from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core import BrokerUnavailable, Event, Page, Watch
+from streamy_core import BrokerUnavailable, Event
+from streamy_core.broker import Page, Watch
 
 
 class FaultyBroker(MemoryBroker):

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from streamy_core import FixedInterval, Never, NoRetry, StreamManager
+from streamy_core import StreamManager
 from streamy_core.delivery.connection import Connection
-from streamy_core.delivery.generator import EventStreamBody
+from streamy_core.delivery.wsgi import EventStreamBody
 from streamy_core.signals import client_disconnected, slow_client
-from streamy_core.slow import Disconnect, Lag, SkipToLatest, SlowClientPolicy
+from streamy_core.strategies import FixedInterval, Never, NoRetry
+from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy
 from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE, events, eventually
 from streamy_core.wire import KEEP_ALIVE

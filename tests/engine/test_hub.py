@@ -12,11 +12,11 @@ import pytest
 from streamy_backends.memory import Limits
 from streamy_core import END, GAP, Closed, Event
 from streamy_core import window as window_module
-from streamy_core.hub import PAGE, Hub
-from streamy_core.reader import Reader
-from streamy_core.retry import FixedDelay
+from streamy_core.engine.hub import PAGE, Hub
+from streamy_core.engine.reader import Reader
+from streamy_core.engine.window import WindowLimits
+from streamy_core.strategies.retry import FixedDelay
 from streamy_core.testing.reading import events, eventually
-from streamy_core.window import WindowLimits
 
 from .conftest import Follower
 from .doubles import BringingBroker, FaultyBroker

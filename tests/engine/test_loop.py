@@ -12,15 +12,16 @@ from typing import Any, Self
 
 import pytest
 
-from streamy_core import OLDEST, FixedDelay, FixedInterval, KeepAliveScheduler, Never
-from streamy_core.delivery.audience import Client
+from streamy_core import OLDEST
 from streamy_core.delivery.connection import Connection
-from streamy_core.delivery.loop import Loop
-from streamy_core.delivery.replayer import Replayer
-from streamy_core.hub import Hub
-from streamy_core.slow import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
+from streamy_core.delivery.detached.groups import Client
+from streamy_core.delivery.detached.loop import Loop
+from streamy_core.delivery.detached.replayer import Replayer
+from streamy_core.engine.hub import Hub
+from streamy_core.engine.window import WindowLimits
+from streamy_core.strategies import FixedDelay, FixedInterval, KeepAliveScheduler, Never
+from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
 from streamy_core.testing.reading import DEADLINE, events, eventually
-from streamy_core.window import WindowLimits
 
 from .doubles import FaultyBroker
 

@@ -9,10 +9,10 @@ import pytest
 
 from streamy_core import BrokerUnavailable
 from streamy_core.delivery.connection import Connection
-from streamy_core.hub import Hub
-from streamy_core.reader import SLICE
+from streamy_core.engine.hub import Hub
+from streamy_core.engine.reader import SLICE
+from streamy_core.engine.window import Frame
 from streamy_core.testing.reading import events
-from streamy_core.window import Frame
 
 from .doubles import FaultyBroker
 

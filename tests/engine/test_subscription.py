@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from streamy_backends.memory import Limits
-from streamy_core import GAP, OLDEST, BrokerUnavailable, NoRetry, StreamManager
+from streamy_core import GAP, OLDEST, BrokerUnavailable, StreamManager
+from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE
 
 from .doubles import FaultyBroker

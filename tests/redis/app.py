@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from flask import Flask, Response, jsonify, request
 
-from streamy_core import FixedDelay, StreamManager
+from streamy_core import StreamManager
+from streamy_core.strategies import FixedDelay
 
 
 def create_app() -> Flask:

@@ -12,7 +12,9 @@ from typing import Any, Final
 import pytest
 
 from streamy_backends.redis import from_url
-from streamy_core import Broker, FixedDelay, RetryPolicy, StreamManager
+from streamy_core import StreamManager
+from streamy_core.broker import Broker
+from streamy_core.strategies import FixedDelay, RetryPolicy
 from streamy_core.testing.reading import data_of, events, read_all
 
 from ..conftest import go_without

@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from streamy_core.hub import Health
+from streamy_core.engine.hub import Health
 
 from ..crowds.crowd import Frame, Source
 from ..crowds.serving import ROOT, THREADS, Gunicorn

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from streamy_backends.redis.watch import RedisWatch
-from streamy_core import Broker, Event, StreamManager
-from streamy_core.broker import BringsEntries
+from streamy_core import Event, StreamManager
+from streamy_core.broker import BringsEntries, Broker
 from streamy_core.events import Page
 from streamy_core.testing.reading import data_of, events, read, read_all, wait_for_bell
 

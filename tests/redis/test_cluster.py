@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from streamy_core import Broker, BrokerUnavailable, StreamManager
-from streamy_core.retry import FixedDelay
+from streamy_core import BrokerUnavailable, StreamManager
+from streamy_core.broker import Broker
+from streamy_core.strategies.retry import FixedDelay
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all
 
 from .conftest import NewBroker, program

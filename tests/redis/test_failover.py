@@ -11,7 +11,9 @@ from typing import Final
 import pytest
 
 from streamy_backends.redis.names import Names
-from streamy_core import GAP, Broker, BrokerUnavailable, Entry, FixedDelay, StreamManager, Subscription
+from streamy_core import GAP, BrokerUnavailable, Entry, StreamManager, Subscription
+from streamy_core.broker import Broker
+from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all
 
 from ..crowds.crowd import Crowd

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamy_core import (
-    OLDEST,
-    BrokerUnavailable,
-    Event,
-    FixedDelay,
-    NoRetry,
-    PublishFailed,
-    StreamManager,
-    Subscription,
-)
+from streamy_core import OLDEST, BrokerUnavailable, Event, PublishFailed, StreamManager, Subscription
+from streamy_core.strategies import FixedDelay, NoRetry
 from streamy_core.testing.reading import DEADLINE, data_of, read_all
 
 from .conftest import KINDS, NewManager, OwnServer

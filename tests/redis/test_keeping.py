@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from streamy_backends.redis.names import Names
-from streamy_core import Broker, ListsStreams, StreamEnded, StreamInfo
+from streamy_core import StreamEnded
+from streamy_core.broker import Broker, ListsStreams, StreamInfo
 from streamy_core.ids import sequence_of
 from streamy_core.testing.contract import AWKWARD_NAMES
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell

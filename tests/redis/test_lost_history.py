@@ -9,7 +9,8 @@ from typing import Any, Final
 import pytest
 
 from streamy_backends.redis.names import Names
-from streamy_core import GAP, OLDEST, Broker, Entry, StreamManager, Subscription
+from streamy_core import GAP, OLDEST, Entry, StreamManager, Subscription
+from streamy_core.broker import Broker
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all
 
 from .conftest import KINDS, NewManager, OwnServer

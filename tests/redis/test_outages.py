@@ -13,8 +13,10 @@ from typing import Any, Final
 
 import pytest
 
-from streamy_core import Broker, BrokerUnavailable, ExponentialBackoff, FixedDelay, StreamManager
-from streamy_core.hub import Health
+from streamy_core import BrokerUnavailable, StreamManager
+from streamy_core.broker import Broker
+from streamy_core.engine.hub import Health
+from streamy_core.strategies import ExponentialBackoff, FixedDelay
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all
 
 from ..crowds.crowd import Crowd

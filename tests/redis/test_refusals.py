@@ -13,7 +13,8 @@ import pytest
 
 from streamy_backends.redis import from_url
 from streamy_backends.redis.broker import _check_server
-from streamy_core import BrokerUnavailable, ConfigError, open_broker
+from streamy_core import BrokerUnavailable, ConfigError
+from streamy_core.plugins import open_broker
 from streamy_core.testing.reading import DEADLINE, events
 
 from .conftest import SECRET, NewBroker, OwnServer, address, publishes
@@ -202,7 +203,8 @@ def run_without_driver(code: str) -> str:
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "unix", "redis+sentinel", "redis+cluster"])
 def test_without_the_driver_it_is_named_with_whose_documentation_helps(scheme: str) -> None:
     said = run_without_driver(f"""
-from streamy_core import BackendUnusable, open_broker
+from streamy_core import BackendUnusable
+from streamy_core.plugins import open_broker
 try:
     open_broker("{scheme}://user:hunter2@host")
 except BackendUnusable as error:
@@ -214,7 +216,8 @@ except BackendUnusable as error:
 
 def test_without_the_driver_other_backends_work() -> None:
     assert run_without_driver("""
-from streamy_core import Event, open_broker
+from streamy_core import Event
+from streamy_core.plugins import open_broker
 with open_broker("memory://") as broker:
     print(len(broker.append("news", [Event("hello")])))
 """) == "1\n"  # fmt: skip

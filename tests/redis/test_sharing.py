@@ -21,7 +21,7 @@ import redis
 
 from streamy_backends.redis import from_url
 from streamy_backends.redis.broker import RedisBroker
-from streamy_core import Broker, ListsStreams
+from streamy_core.broker import Broker, ListsStreams
 from streamy_core.testing import BrokerContract, MakeBroker
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all, wait_for_bell
 

@@ -14,8 +14,9 @@ from sqlalchemy import Engine, create_engine, make_url
 
 from streamy_backends.sql import from_url
 from streamy_backends.sql.options import DRIVERS
-from streamy_core import FixedDelay, RetryPolicy, StreamManager
+from streamy_core import StreamManager
 from streamy_core.broker import Broker
+from streamy_core.strategies import FixedDelay, RetryPolicy
 
 from ..conftest import go_without
 from .keeping import NEVER_BY_ITSELF, Tables, Time

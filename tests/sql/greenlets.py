@@ -14,7 +14,7 @@ from typing import Final
 import gevent
 
 from streamy_backends.sql import from_url
-from streamy_core import Broker
+from streamy_core.broker import Broker
 from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
 
 from ..redis.greenlets import count_ticks

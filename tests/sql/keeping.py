@@ -7,7 +7,7 @@ from typing import Any, Final
 from streamy_backends.sql.broker import SqlBroker
 from streamy_backends.sql.options import Options
 from streamy_backends.sql.retention import Retention
-from streamy_core import Broker
+from streamy_core.broker import Broker
 from streamy_core.testing.reading import data_of, events, read_all
 
 NEVER_BY_ITSELF: Final = {"tidy_every": 3_600.0}

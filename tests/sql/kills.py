@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from streamy_core import Entry, ExponentialBackoff, StreamManager
-from streamy_core.hub import Health
+from streamy_core import Entry, StreamManager
+from streamy_core.engine.hub import Health
+from streamy_core.strategies import ExponentialBackoff
 from streamy_core.testing.reading import DEADLINE, read_all
 
 from ..crowds.crowd import Crowd

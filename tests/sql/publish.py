@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from streamy_core import FixedDelay, StreamManager
+from streamy_core import StreamManager
+from streamy_core.strategies import FixedDelay
 
 
 def main(url: str, stream: str, name: str, count: str) -> None:

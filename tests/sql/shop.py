@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, select
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from streamy_core import ListsStreams, StreamManager
-from streamy_core.subscription import Subscription
+from streamy_core import StreamManager
+from streamy_core.broker import ListsStreams
+from streamy_core.engine.subscription import Subscription
 from streamy_core.testing.reading import DEADLINE, data_of, read_all
 
 

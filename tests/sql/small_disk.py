@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamy_backends.sql import from_url
-from streamy_core import OLDEST, NoRetry, PublishFailed, StreamManager
+from streamy_core import OLDEST, PublishFailed, StreamManager
+from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, read_all, wait_for_bell
 
 BATCH: Final = 5

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from streamy_backends.sql.broker import SqlBroker
-from streamy_core import Broker, BrokerUnavailable, Closed
-from streamy_core.broker import Watch
+from streamy_core import BrokerUnavailable, Closed
+from streamy_core.broker import Broker, Watch
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all, wait_for_bell
 
 from .conftest import NewBroker

@@ -10,12 +10,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
+from streamy_backends.sql.polling import AdaptivePolling, FixedPolling
 
 from streamy_backends.sql import SCHEMES, from_url
 from streamy_backends.sql.options import Options, parse
-from streamy_backends.sql.polling import AdaptivePolling, FixedPolling
-from streamy_core import ConfigError, open_broker
-from streamy_core.plugins import find_backends
+from streamy_core import ConfigError
+from streamy_core.plugins import find_backends, open_broker
 from streamy_core.testing.reading import data_of, events, read_all, wait_for_bell
 
 from .conftest import NewBroker

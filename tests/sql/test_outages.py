@@ -17,14 +17,9 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from streamy_backends.sql import from_url
-from streamy_core import (
-    OLDEST,
-    BrokerUnavailable,
-    ConfigError,
-    NoRetry,
-    PublishFailed,
-)
+from streamy_core import OLDEST, BrokerUnavailable, ConfigError, PublishFailed
 from streamy_core.ids import sequence_of
+from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all
 
 from ..redis.proxy import LossyProxy

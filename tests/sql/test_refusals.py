@@ -282,7 +282,8 @@ def run_without(module: str, code: str) -> str:
 
 
 OPEN: Final = """
-from streamy_core import BackendUnusable, open_broker
+from streamy_core import BackendUnusable
+from streamy_core.plugins import open_broker
 try:
     open_broker("{}")
 except BackendUnusable as error:
@@ -313,7 +314,8 @@ def test_without_its_driver_a_database_says_which_and_whose_documentation_helps(
 @pytest.mark.parametrize("module", ["psycopg", "pymysql"])
 def test_without_the_other_drivers_sqlite_works(module: str, tmp_path: Path) -> None:
     assert run_without(module, f"""
-from streamy_core import Event, open_broker
+from streamy_core import Event
+from streamy_core.plugins import open_broker
 with open_broker("sqlite:///{tmp_path}/streams.db") as broker:
     print(len(broker.append("news", [Event("hello")])))
 """) == "1\n"  # fmt: skip
@@ -321,7 +323,8 @@ with open_broker("sqlite:///{tmp_path}/streams.db") as broker:
 
 def test_without_sqlalchemy_other_backends_work_and_all_are_listed() -> None:
     said = run_without("sqlalchemy", """
-from streamy_core import Event, open_broker
+from streamy_core import Event
+from streamy_core.plugins import open_broker
 with open_broker("memory://") as broker:
     broker.append("news", [Event("hello")])
 from streamy_core.cli import main

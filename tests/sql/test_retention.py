@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from streamy_backends.sql.broker import SqlBroker
-from streamy_core import OLDEST, Broker, StreamEnded
+from streamy_core import OLDEST, StreamEnded
+from streamy_core.broker import Broker
 from streamy_core.events import Page
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import events, eventually, read

@@ -17,8 +17,7 @@ from typing import Any, Final
 import pytest
 
 from streamy_backends.sql.broker import SqlBroker
-from streamy_core import Broker
-from streamy_core.broker import Watch
+from streamy_core.broker import Broker, Watch
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all, wait_for_bell
 
 from ..crowds.serving import ROOT

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from streamy_core import Broker, StreamManager
-from streamy_core.broker import Watch
+from streamy_core import StreamManager
+from streamy_core.broker import Broker, Watch
 from streamy_core.testing.reading import events, eventually, wait_for_bell
 
 from .conftest import NewBroker, NewManager, server_in

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.orm import Session
 
 from streamy_backends.sql import from_url
-from streamy_core import Broker, BrokerUnavailable, ConfigError, StreamManager
+from streamy_core import BrokerUnavailable, ConfigError, StreamManager
+from streamy_core.broker import Broker
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell
 
 from ..cli.command import Command, flask_streamy
@@ -96,7 +97,8 @@ def test_a_schema_that_is_not_there_is_named(url_of: Callable[[str], str], prefi
 
 AT_A_WORD: Final = """
 import sys
-from streamy_core import Event, open_broker
+from streamy_core import Event
+from streamy_core.plugins import open_broker
 open_broker("memory://").close()
 import sqlalchemy, psycopg, pymysql
 print("ready", flush=True)

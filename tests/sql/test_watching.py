@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from streamy_core import Broker, BrokerUnavailable
-from streamy_core.broker import Watch
+from streamy_core import BrokerUnavailable
+from streamy_core.broker import Broker, Watch
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all, wait_for_bell
 
 from ..workers.promises import run_script

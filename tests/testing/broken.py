@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any
 
 from streamy_backends.memory import MemoryBroker
-from streamy_core import OLDEST, Event, Page
+from streamy_core import OLDEST, Event
+from streamy_core.broker import Page
 from streamy_core.ids import ID
 
 Ids = list[str]

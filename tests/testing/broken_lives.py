@@ -10,7 +10,8 @@ from secrets import token_hex
 from typing import Any
 
 from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core import OLDEST, BrokerUnavailable, Closed, Event, Page, StreamEnded
+from streamy_core import OLDEST, BrokerUnavailable, Closed, Event, StreamEnded
+from streamy_core.broker import Page
 from streamy_core.ids import sequence_of
 
 from .broken import Ids, PagesItsOwnWay

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from typing import Any
 
 from streamy_backends.memory import MemoryBroker, _MemoryWatch
-from streamy_core import OLDEST, Page, Watch
+from streamy_core import OLDEST
+from streamy_core.broker import Page, Watch
 
 
 def with_watch(kind: type[_MemoryWatch]) -> type[MemoryBroker]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamy_core import OLDEST, Broker, Entry, Event, Page, StreamEnded, Watch
+from streamy_core import OLDEST, Entry, Event, StreamEnded
+from streamy_core.broker import Broker, Page, Watch
 
 LOGS: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
 

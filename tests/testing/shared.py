@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core import Broker, BrokerUnavailable, Closed, Event, Page, StreamEnded, Watch
+from streamy_core import BrokerUnavailable, Closed, Event, StreamEnded
+from streamy_core.broker import Broker, Page, Watch
 
 from .broken import Ids
 

@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from streamy_core import (
-    AppendsWithin,
-    BrokerUnavailable,
-    Event,
-    FixedDelay,
-    HasTables,
-    PublishFailed,
-    StreamManager,
-)
+from streamy_core import BrokerUnavailable, Event, PublishFailed, StreamManager
+from streamy_core.broker import AppendsWithin, HasTables
 from streamy_core.plugins import open_broker
+from streamy_core.strategies import FixedDelay
 from streamy_core.testing import BrokerContract, FaultyBroker, MakeBroker, ManualClock
 from streamy_core.testing.doubles import RecordingBroker
 from streamy_core.testing.namespaced import Namespaced

@@ -12,7 +12,9 @@ from typing import Final
 
 import pytest
 
-from streamy_core import END, Broker, FixedDelay, StreamManager
+from streamy_core import END, StreamManager
+from streamy_core.broker import Broker
+from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE, data_of, read_all
 
 from ..crowds.crowd import Crowd, Frame, Source

@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamy_core import Broker, ConfigError, Event, Page, Watch, hookimpl, options_of
+from streamy_core import ConfigError, Event
+from streamy_core.broker import Broker, Page, Watch, hookimpl, options_of
 
 
 @hookimpl

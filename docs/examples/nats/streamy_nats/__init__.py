@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from streamy_core import Broker, hookimpl
+from streamy_core.broker import Broker, hookimpl
 
 from .options import Options
 

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from streamy_core import Broker, Closed, Event, Page, StreamInfo, Watch
+from streamy_core import Closed, Event
+from streamy_core.broker import Broker, Page, StreamInfo, Watch
 
 from .line import Line
 from .log import Log

@@ -17,7 +17,8 @@ from nats.aio.msg import Msg
 from nats.js.api import Header, RePublish, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from streamy_core import OLDEST, ConfigError, Event, InvalidEvent, Page, StreamEnded, StreamInfo
+from streamy_core import OLDEST, ConfigError, Event, InvalidEvent, StreamEnded
+from streamy_core.broker import Page, StreamInfo
 
 from .options import Options
 from .record import Record, make_id, seq_of

@@ -9,7 +9,8 @@ from math import isfinite
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from streamy_core import ConfigError, options_of
+from streamy_core import ConfigError
+from streamy_core.broker import options_of
 
 _KNOWN = {"history": int, "prefix": str, "timeout": float, "connect": dict}
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)

@@ -9,7 +9,8 @@ from contextlib import suppress
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from streamy_core import BrokerUnavailable, Closed, Watch
+from streamy_core import BrokerUnavailable, Closed
+from streamy_core.broker import Watch
 
 from .line import PASSING, Line
 from .log import Log

@@ -9,7 +9,7 @@ import pytest
 from servers import Server
 from streamy_nats import from_url
 
-from streamy_core import Broker
+from streamy_core.broker import Broker
 from streamy_core.testing import MakeBroker
 
 NewServer = Callable[..., Server]

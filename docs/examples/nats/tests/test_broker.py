@@ -17,17 +17,8 @@ from nats.js import JetStreamContext
 from servers import Server
 from streamy_nats import from_url
 
-from streamy_core import (
-    OLDEST,
-    Broker,
-    BrokerUnavailable,
-    ConfigError,
-    Event,
-    InvalidEvent,
-    ListsStreams,
-    StreamEnded,
-    StreamInfo,
-)
+from streamy_core import OLDEST, BrokerUnavailable, ConfigError, Event, InvalidEvent, StreamEnded
+from streamy_core.broker import Broker, ListsStreams, StreamInfo
 from streamy_core.testing import MakeBroker
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell
 

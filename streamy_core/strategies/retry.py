@@ -25,7 +25,7 @@ class RetryPolicy(Protocol):
         """Seconds to wait after the `attempt`-th failure in a row (from 1); None: give up. Any thread."""
 
 
-def pause_after(policy: RetryPolicy, attempt: int) -> float | None:
+def delay_after(policy: RetryPolicy, attempt: int) -> float | None:
     """What the policy says, within bounds. A policy that fails gives up, which is logged."""
     try:
         delay = policy.delay(attempt)

@@ -1,4 +1,4 @@
-"""The one interface a backend implements: an append-only log per stream, plus a doorbell.
+"""The one interface that a backend implements: an append-only log per stream, plus a bell.
 
 The log is the truth; the bell says "look again", and may bring along what there is to see. A lost
 bell costs a delay, never an event.
@@ -11,12 +11,15 @@ the caller's retry policy, never inside a broker.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar
 
-from .closeable import Closeable
-from .events import Event, Page
+from ..closeable import Closeable
+from ..events import Event, Page
+
+
+class Duplicate(list[str]):
+    """The ids that `Broker.append` returns where it stored nothing, since the key was used before."""
 
 
 class Broker(Closeable, ABC):
@@ -25,6 +28,9 @@ class Broker(Closeable, ABC):
     A cursor is an id after which a reader goes on. Any text at all may be given as a cursor: one
     that can't be placed is a gap, never an error. `OLDEST`, the empty cursor, reads from the oldest
     entry that is left and is never a gap. Reading never creates a stream.
+
+    Making a broker connects to nothing that it can do without, and many streams are asked for in one
+    round trip.
     """
 
     shared: ClassVar[bool] = True
@@ -42,30 +48,38 @@ class Broker(Closeable, ABC):
 
         Returns the new entries' ids, in order; for no events none, and nothing is done. If
         `idempotency_key`, which may be any text, was used on this stream before, nothing is stored
-        and the ids of that first time are returned, also after the stream's end. How long a key is
-        remembered is the broker's to say; it has to outlast any retry policy.
+        and the ids of that first time are returned, also after the stream's end: as a `Duplicate`,
+        if the broker can tell. How long a key is remembered is the broker's to say; it has to
+        outlast any retry policy.
 
         Raises StreamEnded; BrokerUnavailable, after which the events may or may not be stored,
         which repeating the call with the same key settles.
         """
 
     @abstractmethod
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
         """What each stream holds after its cursor, many streams in one round trip.
 
-        cursors: stream id -> cursor.
-        limit:   the most entries to return for one stream, at least 1.
+        cursors:   stream id -> cursor.
+        limit:     the most entries to return for one stream, at least 1.
+        max_bytes: the most bytes of data (`Event.size`) in all pages together, of which each stream
+                   has an equal share. A page's first entry is returned whatever its size; further
+                   ones as long as the page stays within its share. None: any number.
 
-        Returns a page for every stream asked for, also for one that doesn't exist. A page with
-        fewer than `limit` entries reaches the end of the log, unless it is a gap's.
+        Returns a page for every stream asked for, also for one that doesn't exist. `Page.more` says
+        whether a page stops before the end of the log. What isn't returned should not be transferred
+        either: `bounded` does the counting where entries come one by one.
         """
 
     @abstractmethod
-    def tail(self, stream_id: str) -> str:
-        """The cursor "from now on": what is appended later lies behind it.
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        """The cursor "from now on" of each stream, many streams in one round trip.
 
-        On a stream that doesn't exist it is a cursor that stays good when the stream appears.
-        On one that has ended it lies before the end, so that its reader is told of it.
+        What is appended later lies after it. On a stream that doesn't exist it is a cursor that stays
+        good when the stream appears. On one that has ended it lies before the end, so that its reader
+        is told of it.
         """
 
     @abstractmethod
@@ -82,7 +96,7 @@ class Broker(Closeable, ABC):
 
 
 class Watch(ABC):
-    """The doorbells of many streams, answered by one thread.
+    """What hears the bells of many streams. One thread waits; `BaseWatch` has most of what one needs.
 
     The promise that everything rests on: an append that returns after `add(stream)` returned makes
     a later `wait` name that stream. A stream may be named for nothing; it may never be forgotten.
@@ -116,63 +130,3 @@ class Watch(ABC):
 
         Closing twice does nothing.
         """
-
-
-@runtime_checkable
-class BringsEntries(Protocol):
-    """A capability of a watch: its bells bring the entries along, so that they needn't be read."""
-
-    def brought(self, stream_id: str, cursor: str) -> Page | None:
-        """What the bells that `wait` has named brought for this stream, once; for the waiting thread.
-
-        A page as `Broker.read` gives for this cursor, but it may end before the log does. None if
-        the bells don't tell all, without a hole, that lies behind the cursor: then it is to be read.
-        """
-
-
-@runtime_checkable
-class AppendsWithin(Protocol):
-    """A capability of a broker: it can append within a transaction of the app's."""
-
-    def append_within(
-        self,
-        session: Any,
-        stream_id: str,
-        events: Sequence[Event],
-        *,
-        idempotency_key: str | None = None,
-    ) -> list[str]:
-        """As `Broker.append`, within the transaction that is under way in `session`.
-
-        The entries are there for others once it commits; if it rolls back, nothing is left of
-        them, not even a hole. Whoever else appends to the stream waits until then.
-
-        Raises StreamEnded; BrokerUnavailable, after which the transaction can only be rolled back;
-        TypeError for what is no session; ConfigError for one of another database.
-        """
-
-
-@runtime_checkable
-class HasTables(Protocol):
-    """A capability of a broker: what it keeps has to be made before its first use."""
-
-    def create_tables(self) -> None:
-        """Make what isn't there yet. Any thread, in any number of processes at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """A line in a list of streams. `last` is the newest entry's id; `entries` how many are left."""
-
-    stream_id: str
-    entries: int
-    last: str
-    ended: bool
-
-
-@runtime_checkable
-class ListsStreams(Protocol):
-    """A capability: the broker can name its streams."""
-
-    def streams(self) -> Iterable[StreamInfo]:
-        """Every stream that the backend knows, ended ones too, by name."""

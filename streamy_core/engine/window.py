@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
 
-from .events import END, GAP, Entry, Event, Page
-from .wire import encode_body, encode_id, encode_name
+from ..events import END, GAP, Entry, Event, Page
+from ..wire import encode_body, encode_id, encode_name
 
 _CHUNKS: Final = 16
 

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final
 from weakref import ref
 
-from ..keepalive import due_after_write
-from .audience import Audience
+from ...strategies.keepalive import due_after_write
+from .groups import Audience
 from .timers import Timers
 
 _BUSY_PAUSE: Final = 0.01

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .broker import AppendsWithin, Broker
-from .errors import BrokerUnavailable, ConfigError, InvalidEvent, PublishFailed, StreamyError
-from .events import CONTROL, RESERVED_PREFIX, Event
-from .retry import RetryPolicy, pause_after
+from ..broker import AppendsWithin, Broker
+from ..errors import BrokerUnavailable, ConfigError, InvalidEvent, PublishFailed, StreamyError
+from ..events import CONTROL, RESERVED_PREFIX, Event
+from ..strategies.retry import RetryPolicy, delay_after
 
 logger = logging.getLogger("streamy")
 
@@ -137,7 +137,7 @@ class Publisher:
             try:
                 return action()
             except BrokerUnavailable as error:
-                pause = pause_after(self._retry, attempt)
+                pause = delay_after(self._retry, attempt)
                 if pause is None:
                     failure = PublishFailed(what, stream_id, attempt, error)
                     logger.error("%s", failure)

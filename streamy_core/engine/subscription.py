@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from .closeable import Closeable
-from .errors import BrokerUnavailable
-from .events import Entry
+from ..closeable import Closeable
+from ..errors import BrokerUnavailable
+from ..events import Entry
+from ..strategies.retry import RetryPolicy, delay_after
 from .hub import Hub
 from .reader import Reader
-from .retry import RetryPolicy, pause_after
 from .window import Frame
 
 
@@ -76,7 +76,7 @@ class Subscription(Closeable, Iterator[Entry]):
                 return frames + self._reader.read_lagging()
             except BrokerUnavailable:
                 attempt += 1
-                pause = pause_after(self._retry, attempt)
+                pause = delay_after(self._retry, attempt)
                 if pause is None:
                     self._bell.set()
                     raise

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from ..errors import BrokerUnavailable, Closed
-from ..retry import RetryPolicy, pause_after
+from ...errors import BrokerUnavailable, Closed
+from ...strategies.retry import RetryPolicy, delay_after
 
 _PAUSE_AFTER_GIVING_UP: Final = 1.0
 
@@ -69,7 +69,7 @@ class Replayer:
                 break
             except BrokerUnavailable as error:
                 attempt += 1
-                pause = pause_after(self._retry, attempt)
+                pause = delay_after(self._retry, attempt)
                 if pause is None:
                     attempt, pause = 0, _PAUSE_AFTER_GIVING_UP
                 logger.warning("catching up failed, again in %.2f s: %s", pause, error)

@@ -1,4 +1,4 @@
-"""When to ask the database what has grown."""
+"""When a watch that polls asks what has grown."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from streamy_core.errors import ConfigError
+from ..errors import ConfigError
 
 
 @runtime_checkable
 class PollScheduler(Protocol):
-    """Decides how long to wait between two looks at the database. Asked from one thread."""
+    """Decides how long to wait between two looks at the backend. Asked from one thread."""
 
     def due_in(self, idle: float) -> float:
         """Seconds until the next look, when nothing has been found to grow for `idle` seconds.

@@ -17,14 +17,14 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from ..slow import Lag, SlowClientPolicy
-from ..wire import KEEP_ALIVE
-from .audience import Audience, AudienceKey, Client
-from .bell import Bell
+from ...strategies.slow_clients import Lag, SlowClientPolicy
+from ...wire import KEEP_ALIVE
+from .groups import Audience, AudienceKey, Client
 from .keepalives import KeepAlives
-from .laggards import Laggards
 from .replayer import Replayer
+from .slow_clients import Laggards
 from .timers import Aging, Timers
+from .waker import Bell
 
 SENDS: Final = 256
 """How many sends are made before everything else gets its turn."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Final, Self
 
+from ..ids import OLDEST
 from .hub import PAGE, Hub, Wake
-from .ids import OLDEST
 from .window import Frame, frames_of
 
 SLICE: Final = 256 * 1024
@@ -38,9 +38,8 @@ class Reader:
         self.lost = False
         self.lagging: list[str] = []
         self._wake: Wake | None = None
-        self.places = {
-            name: hub.broker.tail(name) if cursor is None else cursor for name, cursor in wanted.items()
-        }
+        tails = hub.broker.tail([name for name, cursor in wanted.items() if cursor is None])
+        self.places = {name: tails[name] if cursor is None else cursor for name, cursor in wanted.items()}
         self._resume({name: cursor for name, cursor in wanted.items() if cursor is not None})
 
     def attach(self, wake: Wake) -> None:

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from ..engine.hub import Hub
+from ..engine.reader import Reader
 from ..errors import BrokerUnavailable
 from ..events import CONTROL, Event
-from ..hub import Hub
-from ..reader import Reader
 
 _PAUSE: Final = 1.0
 

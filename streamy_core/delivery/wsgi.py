@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from ..errors import BrokerUnavailable, Closed
-from ..keepalive import KeepAliveScheduler, due_after_write
-from ..retry import RetryPolicy, pause_after
-from ..slow import Lag, SlowClientPolicy, Verdict, verdict_on
+from ..strategies.keepalive import KeepAliveScheduler, due_after_write
+from ..strategies.retry import RetryPolicy, delay_after
+from ..strategies.slow_clients import Lag, SlowClientPolicy, Verdict, verdict_on
 from ..wire import KEEP_ALIVE
 from .connection import Connection
 
@@ -182,7 +182,7 @@ class EventStreamBody(Iterator[bytes]):
             data = self.connection.fast_forward() if self._skips else self.connection.catch_up()
         except BrokerUnavailable as error:
             self._failures += 1
-            pause = pause_after(self._retry, self._failures)
+            pause = delay_after(self._retry, self._failures)
             if pause is None:
                 self._failures, pause = 0, _PAUSE_AFTER_GIVING_UP
             self._look_again_at = self._clock() + pause

@@ -14,8 +14,8 @@ from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from ..keepalive import KeepAliveScheduler
-from .connection import Connection
+from ...strategies.keepalive import KeepAliveScheduler
+from ..connection import Connection
 from .takeover import LAST_CHUNK, encode_chunk
 
 _DISCARD: Final = 65_536

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from .leaving import gunicorn_worker
+from .servers.gunicorn import gunicorn_worker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from .generator import EventStreamBody
+    from .wsgi import EventStreamBody
 
 _UNLIMITED: Final = 2**31
 

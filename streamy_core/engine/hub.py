@@ -20,10 +20,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .broker import BringsEntries, Broker, Watch
-from .errors import BrokerUnavailable, Closed
-from .events import CONTROL, END, GAP, Page
-from .retry import RetryPolicy, pause_after
+from ..broker import BringsEntries, Broker, Watch
+from ..errors import BrokerUnavailable, Closed
+from ..events import CONTROL, END, GAP, Page
+from ..strategies.retry import RetryPolicy, delay_after
 from .window import Chunk, Frame, Window, WindowLimits, frames_of
 
 PAGE: Final = 100
@@ -362,7 +362,7 @@ class Hub:
             last_failure=f"{type(error).__name__}: {error}",
             failing=True,
         )
-        pause = pause_after(self._retry, attempt)
+        pause = delay_after(self._retry, attempt)
         if pause is None:
             logger.error("reading failed %d times in a row, going on: %s", attempt, error, exc_info=not known)
             attempt, pause = 0, _PAUSE_AFTER_GIVING_UP

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..slow import Lag, SlowClientPolicy, Verdict, verdict_on
-from .audience import Client
+from ...strategies.slow_clients import Lag, SlowClientPolicy, Verdict, verdict_on
+from .groups import Client
 from .timers import Timers
 
 _INTERVAL: Final = 1.0

@@ -1,0 +1,59 @@
+"""What the author of a backend builds on: the interface, its values, and what most backends need."""
+
+from ..errors import (
+    BackendConflict,
+    BackendUnusable,
+    BrokerUnavailable,
+    Closed,
+    ConfigError,
+    StreamEnded,
+    UnknownBackend,
+)
+from ..events import MAX_STREAM_ID, Entry, Event, Page, bounded
+from ..hookspecs import BrokerFactory, hookimpl
+from ..ids import OLDEST, make_id, new_epoch, new_nonce, sequence_of
+from ..urls import options_of, redact, scheme_of
+from .capabilities import AppendsWithin, BringsEntries, HasTables, ListsStreams, StreamInfo
+from .forks import ForkGuard
+from .interface import Broker, Duplicate, Watch
+from .polling import AdaptivePolling, FixedPolling, PollScheduler
+from .watches import BaseWatch, PollingWatch
+
+__all__ = [
+    "MAX_STREAM_ID",
+    "OLDEST",
+    "AdaptivePolling",
+    "AppendsWithin",
+    "BackendConflict",
+    "BackendUnusable",
+    "BaseWatch",
+    "BringsEntries",
+    "Broker",
+    "BrokerFactory",
+    "BrokerUnavailable",
+    "Closed",
+    "ConfigError",
+    "Duplicate",
+    "Entry",
+    "Event",
+    "FixedPolling",
+    "ForkGuard",
+    "HasTables",
+    "ListsStreams",
+    "Page",
+    "PollScheduler",
+    "PollingWatch",
+    "StreamEnded",
+    "StreamInfo",
+    "UnknownBackend",
+    "Watch",
+    "bounded",
+    "hookimpl",
+    "make_id",
+    "new_epoch",
+    "new_nonce",
+    "options_of",
+    "redact",
+    "scheme_of",
+    "sequence_of",
+]

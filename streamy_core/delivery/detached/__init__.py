@@ -1,0 +1,1 @@
+"""Delivery by an event loop that owns the sockets of its clients."""

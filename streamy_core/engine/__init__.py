@@ -1,0 +1,1 @@
+"""Streams without any web framework: reading, publishing, and what the verbs come to."""

@@ -1,0 +1,71 @@
+"""Trying again by a policy: the one place where anything in this library does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from ..errors import BrokerUnavailable
+from .retry import RetryPolicy, delay_after
+
+PAUSE_AFTER_GIVING_UP: Final = 1.0
+"""Seconds before a series that must not end begins anew."""
+
+T = TypeVar("T")
+
+
+class Attempts:
+    """A series of attempts by a policy. For one thread at a time.
+
+    endless: whether the series begins anew when the policy gives up, after a pause.
+
+    Its attribute `failed` is how many have failed in a row.
+    """
+
+    __slots__ = ("_endless", "_policy", "failed")
+
+    def __init__(self, policy: RetryPolicy, *, endless: bool = False) -> None:
+        self._policy = policy
+        self._endless = endless
+        self.failed = 0
+
+    def after_failure(self) -> float | None:
+        """Count a failure. Seconds to wait before the next attempt; None: give up."""
+        self.failed += 1
+        delay = delay_after(self._policy, self.failed)
+        if delay is None and self._endless:
+            self.failed = 0
+            return PAUSE_AFTER_GIVING_UP
+        return delay
+
+    def after_success(self) -> None:
+        """The next failure is the first of a new series."""
+        self.failed = 0
+
+
+def keep_trying(
+    action: Callable[[], T],
+    attempts: Attempts,
+    *,
+    wait: Callable[[float], object],
+    failed: Callable[[BrokerUnavailable, float | None], None],
+) -> T:
+    """What `action` returns, tried again, as the policy says, while it raises BrokerUnavailable.
+
+    wait:   waits so many seconds between two attempts. What it raises ends the series.
+    failed: told of each failure, and of the seconds until the next attempt, None if there is none.
+
+    Raises the last BrokerUnavailable when the policy gives up.
+    """
+    while True:
+        try:
+            result = action()
+        except BrokerUnavailable as error:
+            delay = attempts.after_failure()
+            failed(error, delay)
+            if delay is None:
+                raise
+            wait(delay)
+        else:
+            attempts.after_success()
+            return result
