@@ -158,6 +158,8 @@ class WsgiBody(Iterator[bytes]):
         self._busy_until = self._clock() + _SHORT_SERVICE
         if self._stays and self.session.expiry is not None:
             self._expires_at = self._clock() + self.session.expiry.seconds
+        if self._stays and self.reader.level:
+            self._attach(wake)
         return wake
 
     def _end(self, reason: DisconnectReason) -> None:
@@ -199,21 +201,21 @@ class WsgiBody(Iterator[bytes]):
         if not self._skips and (data := reader.take()):
             return data
         if self._stays and not reader.attached and (reader.level or not reader.lagging):
-            return self._attach(wake)
-        if not self._stays and not reader.level:
+            self._attach(wake)
+            return b""
+        if not self._stays:
             # It is about to go: the log itself has to say that nothing is left.
             reader.lagging = list(reader.reading)
-        elif not (self._skips or reader.lagging) or not self._stays:
+        if not (self._skips or reader.lagging):
             return b""
         return self._read(reader.skip_to_newest if self._skips else reader.catch_up, wake)
 
-    def _attach(self, wake: threading.Event) -> bytes:
+    def _attach(self, wake: threading.Event) -> None:
         try:
             self.reader.attach(wake.set)
             wake.set()  # something may have come before the hub knew of it
         except Closed:
             self._disconnected = DisconnectReason.SHUTDOWN
-        return b""
 
     def _read(self, action: Callable[[], bytes], wake: threading.Event) -> bytes:
         try:

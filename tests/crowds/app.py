@@ -1,9 +1,9 @@
 """The app under test. What varies comes from the environment.
 
-STREAMY_DELIVERY, STREAMY_KEEP_ALIVE, STREAMY_RECONNECT_DELAY, STREAMY_GENERATOR_SLOTS are the keys of
-those names; STREAMY_SLOW_CLIENTS is how many seconds a client may take nothing, or SKIP_BEYOND by how many
-entries it may be behind before it skips to the latest. BROKER_FILE is the file of
-a broker that survives this process; without it, it is memory.
+STREAMY_DELIVERY, STREAMY_KEEP_ALIVE, STREAMY_RECONNECT_DELAY, STREAMY_WSGI_SLOTS are the keys of
+those names; STREAMY_SLOW_CLIENT_POLICY is how many seconds a client may take nothing, or SKIP_BEYOND
+by how many entries it may be behind before it skips to the latest. BROKER_FILE is the file of a
+broker that survives this process; without it, it is memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from streamy_core import StreamManager
-from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
+from streamy_core.strategies.slow_clients import (
+    Disconnect,
+    Lag,
+    SkipToLatest,
+    SlowClientPolicy,
+    Verdict,
+)
 
 from ..cli.file_broker import FileBroker
 
@@ -43,7 +49,7 @@ class Noting:
 def create_app() -> Flask:
     app = Flask(__name__)
     policy = Noting(_policy())
-    app.config.update(_settings(), STREAMY_SLOW_CLIENTS=policy)
+    app.config.update(_settings(), STREAMY_SLOW_CLIENT_POLICY=policy)
     file = os.environ.get("BROKER_FILE")
     sse = StreamManager(app, broker=FileBroker(Path(file)) if file else None)
     meetings: dict[int, threading.Barrier] = {}
@@ -101,7 +107,7 @@ def create_app() -> Flask:
 def _policy() -> SlowClientPolicy:
     if entries := os.environ.get("SKIP_BEYOND"):
         return SkipToLatest(entries=int(entries))
-    return Disconnect(seconds=float(os.environ.get("STREAMY_SLOW_CLIENTS", "20")))
+    return Disconnect(seconds=float(os.environ.get("STREAMY_SLOW_CLIENT_POLICY", "20")))
 
 
 def _settings() -> dict[str, Any]:
@@ -109,6 +115,6 @@ def _settings() -> dict[str, Any]:
         "STREAMY_DELIVERY": str,
         "STREAMY_KEEP_ALIVE": float,
         "STREAMY_RECONNECT_DELAY": float,
-        "STREAMY_GENERATOR_SLOTS": int,
+        "STREAMY_WSGI_SLOTS": int,
     }
     return {key: kind(os.environ[key]) for key, kind in kinds.items() if key in os.environ}

@@ -149,7 +149,7 @@ def kept_in(data: list[str], heard: Latencies) -> Heard:
 
 
 def test_a_client_that_never_reads_makes_nobody_else_wait(serving: Serving, stream: str) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=600), Latencies()
+    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENT_POLICY=600), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), CLIENTS, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         room.publish(ROUND)
@@ -171,7 +171,7 @@ def test_a_client_that_never_reads_makes_nobody_else_wait(serving: Serving, stre
 def test_a_client_that_never_reads_takes_up_no_memory_for_what_it_misses(
     serving: Serving, stream: str
 ) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=600), Latencies()
+    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENT_POLICY=600), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), FEW, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         with closing(room.joined()):
@@ -186,7 +186,7 @@ def test_a_client_that_never_reads_takes_up_no_memory_for_what_it_misses(
 
 
 def test_a_client_that_never_reads_is_closed_when_the_policy_says_so(serving: Serving, stream: str) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=PATIENCE), Latencies()
+    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENT_POLICY=PATIENCE), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), FEW, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         with closing(room.joined()):
@@ -198,7 +198,7 @@ def test_a_client_that_never_reads_is_closed_when_the_policy_says_so(serving: Se
 def test_a_client_that_is_closed_for_not_reading_comes_back_and_has_missed_nothing(
     serving: Serving, stream: str
 ) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=PATIENCE), Latencies()
+    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENT_POLICY=PATIENCE), Latencies()
     published: list[str] = []
     with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(published, heard)) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
@@ -215,7 +215,7 @@ def test_a_client_that_is_closed_for_not_reading_comes_back_and_has_missed_nothi
 
 
 def test_those_who_read_are_not_closed_with_one_that_does_not(serving: Serving, stream: str) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=PATIENCE), Latencies()
+    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENT_POLICY=PATIENCE), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), FEW, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         with closing(room.joined()):
@@ -227,7 +227,7 @@ def test_those_who_read_are_not_closed_with_one_that_does_not(serving: Serving, 
 def test_with_a_thread_for_each_client_a_dashboard_that_does_not_read_skips_to_the_newest(
     serving: Serving, stream: str
 ) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="generator", SKIP_BEYOND=10), Latencies()
+    gunicorn, heard = serving(STREAMY_DELIVERY="wsgi", SKIP_BEYOND=10), Latencies()
     published: list[str] = []
     with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(published, heard)) as crowd:
         room = Room(gunicorn, stream, crowd, heard)

@@ -197,7 +197,7 @@ class Gunicorn(Server):
         given = {
             "STREAMY_BROKER_URL": "memory://",
             "STREAMY_DELIVERY": pair.delivery,
-            "STREAMY_GENERATOR_SLOTS": pair.threads,
+            "STREAMY_WSGI_SLOTS": pair.threads,
             "STREAMY_RECONNECT_DELAY": RECONNECT_DELAY,
             "PYTHONUNBUFFERED": 1,
             **settings,

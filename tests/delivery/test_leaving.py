@@ -27,9 +27,9 @@ MAX_REQUESTS: Final = 60
 
 HOUSES: Final = (
     Pair("gthread", "detached", threads=4),
-    Pair("gthread", "generator", threads=40),
+    Pair("gthread", "wsgi", threads=40),
     Pair("sync", "detached", threads=1),
-    Pair("gevent", "generator", threads=40),
+    Pair("gevent", "wsgi", threads=40),
 )
 
 

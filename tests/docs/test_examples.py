@@ -164,11 +164,11 @@ def test_one_connection_reads_many_streams(load: Load, reader: type[Reader]) -> 
 def test_the_strategies_are_taken(load: Load) -> None:
     example = load("strategies")
     settings = example.sse.binding.settings
-    assert settings.slow_clients == SkipToLatest(entries=50, seconds=10.0)
+    assert settings.slow_client_policy == SkipToLatest(entries=50, seconds=10.0)
     assert settings.keep_alive == Jittered(20.0, spread=0.3)
     assert (settings.retry.retries, settings.max_connections) == (5, 8_000)
-    mine = StreamManager(slow_clients=example.OnlyIfStuck())
-    policy = mine.binding.settings.slow_clients
+    mine = StreamManager(slow_client_policy=example.OnlyIfStuck())
+    policy = mine.binding.settings.slow_client_policy
     assert policy.decide(Lag(entries=None, bytes=1, stalled=59.0)) is Verdict.WAIT
     assert policy.decide(Lag(entries=1, bytes=1, stalled=61.0)) is Verdict.DISCONNECT
     mine.close()

@@ -1,6 +1,6 @@
 """The app under test. What varies comes from the environment, so that any server can run it.
 
-STREAMY_BROKER_URL, STREAMY_DELIVERY, STREAMY_GENERATOR_SLOTS, STREAMY_KEEP_ALIVE and
+STREAMY_BROKER_URL, STREAMY_DELIVERY, STREAMY_WSGI_SLOTS, STREAMY_KEEP_ALIVE and
 STREAMY_RECONNECT_DELAY are the keys of those names; BROKER_HISTORY is how many entries the broker
 keeps of a stream.
 """
@@ -90,7 +90,7 @@ def _settings() -> dict[str, Any]:
     kinds = {
         "STREAMY_BROKER_URL": str,
         "STREAMY_DELIVERY": str,
-        "STREAMY_GENERATOR_SLOTS": int,
+        "STREAMY_WSGI_SLOTS": int,
         "STREAMY_KEEP_ALIVE": float,
         "STREAMY_RECONNECT_DELAY": float,
     }

@@ -49,11 +49,11 @@ class Pair:
 
 
 PAIRS: Final = (
-    Pair("werkzeug", "generator"),
-    Pair("gthread", "generator"),
-    Pair("gevent", "generator"),
-    Pair("waitress", "generator"),
-    Pair("sync", "generator", threads=1, alone="its only worker is busy with the stream: nobody can publish"),
+    Pair("werkzeug", "wsgi"),
+    Pair("gthread", "wsgi"),
+    Pair("gevent", "wsgi"),
+    Pair("waitress", "wsgi"),
+    Pair("sync", "wsgi", threads=1, alone="its only worker is busy with the stream: nobody can publish"),
     Pair("gthread", "detached"),
     Pair("sync", "detached", threads=1),
 )
@@ -62,9 +62,9 @@ PAIRS: Final = (
 LIVE: Final = tuple(pair for pair in PAIRS if not pair.alone)
 GTHREAD: Final = tuple(pair for pair in PAIRS if pair.server == "gthread")
 POLLING: Final = (
-    Pair("sync", "generator", threads=1, polls=True),
-    Pair("gthread", "generator", polls=True),
-    Pair("waitress", "generator", polls=True),
+    Pair("sync", "wsgi", threads=1, polls=True),
+    Pair("gthread", "wsgi", polls=True),
+    Pair("waitress", "wsgi", polls=True),
 )
 
 
@@ -269,7 +269,7 @@ def _environment(pair: Pair, history: int) -> dict[str, str]:
         "BROKER_HISTORY": history,
         "STREAMY_DELIVERY": pair.delivery,
         # All threads: clients that have just left still hold theirs until the next keep-alive.
-        "STREAMY_GENERATOR_SLOTS": 0 if pair.polls else pair.threads,
+        "STREAMY_WSGI_SLOTS": 0 if pair.polls else pair.threads,
         "STREAMY_KEEP_ALIVE": KEEP_ALIVE,
         "STREAMY_RECONNECT_DELAY": RECONNECT_DELAY,
         "PYTHONUNBUFFERED": 1,
