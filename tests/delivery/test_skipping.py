@@ -1,0 +1,105 @@
+"""Skipping to the latest: what is left out is told of, once, and nothing else is left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from streamy_core import BrokerUnavailable
+from streamy_core.delivery.connection import Connection
+from streamy_core.engine.hub import Hub
+from streamy_core.engine.reader import SLICE
+from streamy_core.engine.window import Frame
+from streamy_core.testing.reading import events
+
+from ..engine.doubles import FaultyBroker
+
+
+@pytest.fixture
+def noticed() -> list[str]:
+    """The streams of which a gap or an end was told, in order."""
+    return []
+
+
+@pytest.fixture
+def connect(make_hub: Callable[..., Hub], noticed: list[str]) -> Callable[..., Connection]:
+    def notice(frame: Frame) -> None:
+        noticed.append(frame.entry.stream_id)
+
+    def make(*names: str) -> Connection:
+        connection = Connection(make_hub(notice=notice), dict.fromkeys(names), default_name="", retry=1)
+        connection.take()
+        return connection
+
+    return make
+
+
+def shown(data: bytes) -> list[str]:
+    """The name of each of our own events, and the first character of the data of others."""
+    lines = re.findall(rb"^(?:event: (streamy\..*)\ndata: .*|data: (.).*)$", data, re.MULTILINE)
+    return [(ours or first).decode() for ours, first in lines]
+
+
+def test_all_but_the_newest_entry_is_left_out_and_told_of(
+    connect: Callable[..., Connection], broker: FaultyBroker, noticed: list[str]
+) -> None:
+    connection = connect("news")
+    broker.append("news", events("1", "2", "3"))
+    assert shown(connection.fast_forward()) == ["streamy.gap", "3"]
+    assert noticed == ["news"]
+
+
+def test_a_single_entry_is_no_gap(
+    connect: Callable[..., Connection], broker: FaultyBroker, noticed: list[str]
+) -> None:
+    connection = connect("news")
+    broker.append("news", events("1"))
+    assert shown(connection.fast_forward()) == ["1"]
+    assert noticed == []
+
+
+def test_of_an_ended_stream_the_newest_entry_comes_before_its_end(
+    connect: Callable[..., Connection], broker: FaultyBroker
+) -> None:
+    connection = connect("news")
+    broker.append("news", events("1", "2", "3"))
+    broker.end("news")
+    assert shown(connection.fast_forward()) == ["streamy.gap", "3", "streamy.end"]
+    assert connection.finished
+
+
+def test_streams_whose_newest_entries_are_too_much_at_once_have_their_turn_later(
+    connect: Callable[..., Connection], broker: FaultyBroker, noticed: list[str]
+) -> None:
+    connection = connect("a", "b", "c")
+    for name in "abc":
+        broker.append(name, events(*[f"{name}{n}".ljust(SLICE * 2 // 3) for n in range(3)]))
+    assert shown(connection.fast_forward()) == ["streamy.gap", "a", "streamy.gap", "b"]
+    assert noticed == ["a", "b"], "no gap is told of where none is"
+    assert shown(connection.fast_forward()) == ["streamy.gap", "c"]
+
+
+def test_an_outage_in_the_middle_leaves_all_as_it_was(
+    connect: Callable[..., Connection],
+    broker: FaultyBroker,
+    noticed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = connect("a", "b")
+    for name in "ab":
+        broker.append(name, events(*[f"{name}{n}" for n in range(3)]))
+    read = connection.hub.read
+
+    def fail_for_b(cursors: dict[str, str]) -> dict[str, list[Frame]]:
+        if "b" in cursors:
+            raise BrokerUnavailable("away")
+        return read(cursors)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(connection.hub, "read", fail_for_b)
+        with pytest.raises(BrokerUnavailable):
+            connection.fast_forward()
+    assert noticed == []
+    assert shown(connection.fast_forward()) == ["streamy.gap", "a", "streamy.gap", "b"]
