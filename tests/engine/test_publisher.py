@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from streamy_backends.memory import MemoryBroker
 from streamy_core import StreamManager
-from streamy_core.broker import Broker, Watch
+from streamy_core.broker import Broker
 from streamy_core.engine.publisher import Publisher
 from streamy_core.errors import (
     BrokerUnavailable,
@@ -22,63 +22,24 @@ from streamy_core.errors import (
     PublishFailed,
     StreamEnded,
 )
-from streamy_core.events import END, GAP, Event, Page
-from streamy_core.ids import OLDEST
+from streamy_core.events import END, GAP, Event
 from streamy_core.strategies.retry import FixedDelay, NoRetry
+from streamy_core.testing import FaultyBroker
+from streamy_core.testing.reading import data_of, read, read_all, tail
 
-T = TypeVar("T")
 
+class KeyedBroker(FaultyBroker):
+    """Keeps the idempotency keys of all appends that were tried, in their order."""
 
-class FaultyBroker(Broker):
-    """A memory broker behind a bad line.
-
-    lost_requests: how many of the next appends and ends fail with nothing done.
-    lost_replies:  how many of those after them are done and fail all the same.
-    faults:        how often it has failed.
-    keys:          the idempotency keys of all appends that were tried, in their order.
-    """
-
-    def __init__(self, *, lost_requests: int = 0, lost_replies: int = 0) -> None:
-        self.lost_requests = lost_requests
-        self.lost_replies = lost_replies
-        self.faults = 0
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker)
         self.keys: list[str | None] = []
-        self._inner = MemoryBroker()
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         self.keys.append(idempotency_key)
-        return self._send(lambda: self._inner.append(stream_id, events, idempotency_key=idempotency_key))
-
-    def end(self, stream_id: str) -> None:
-        self._send(lambda: self._inner.end(stream_id))
-
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return self._inner.read(cursors, limit)
-
-    def tail(self, stream_id: str) -> str:
-        return self._inner.tail(stream_id)
-
-    def watch(self) -> Watch:
-        return self._inner.watch()
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def _send(self, action: Callable[[], T]) -> T:
-        if self.lost_requests:
-            self.lost_requests -= 1
-            raise self._fault("request")
-        result = action()
-        if self.lost_replies:
-            self.lost_replies -= 1
-            raise self._fault("reply")
-        return result
-
-    def _fault(self, what: str) -> BrokerUnavailable:
-        self.faults += 1
-        return BrokerUnavailable(f"fault {self.faults}: {what} lost")
+        return super().append(stream_id, events, idempotency_key=idempotency_key)
 
 
 class Backoff:
@@ -92,8 +53,8 @@ class Backoff:
 
 
 @pytest.fixture
-def broker() -> Iterator[FaultyBroker]:
-    with FaultyBroker() as broker:
+def broker() -> Iterator[KeyedBroker]:
+    with KeyedBroker(MemoryBroker()) as broker:
         yield broker
 
 
@@ -104,7 +65,7 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
-def make(broker: FaultyBroker, slept: list[float]) -> Callable[..., Publisher]:
+def make(broker: KeyedBroker, slept: list[float]) -> Callable[..., Publisher]:
     """A publisher to the broker, that tries again after 1, 2 and 4 seconds unless told otherwise."""
 
     def make(**arguments: Any) -> Publisher:
@@ -120,7 +81,7 @@ def publisher(make: Callable[..., Publisher]) -> Publisher:
 
 
 @pytest.fixture
-def manager(broker: FaultyBroker) -> Iterator[StreamManager]:
+def manager(broker: KeyedBroker) -> Iterator[StreamManager]:
     """A manager of the broker, without an app, that never tries again."""
     manager = StreamManager(broker=broker, retry=NoRetry(), max_event_bytes=100)
     yield manager
@@ -128,11 +89,11 @@ def manager(broker: FaultyBroker) -> Iterator[StreamManager]:
 
 
 def stored(broker: Broker) -> list[str]:
-    return [entry.event.data for entry in broker.read({"news": OLDEST}, 1_000)["news"].entries]
+    return data_of(read_all(broker, "news"))
 
 
 def ended(broker: Broker) -> bool:
-    return broker.read({"news": OLDEST}, 1_000)["news"].ended
+    return read(broker, "news").ended
 
 
 X = [Event("x")]
@@ -217,71 +178,71 @@ def test_data_beyond_the_limit_is_refused_with_both_sizes_and_the_key(
 
 
 def test_publishing_returns_the_ids_under_which_the_events_are_stored(
-    publisher: Publisher, broker: FaultyBroker
+    publisher: Publisher, broker: KeyedBroker
 ) -> None:
     ids = publisher.publish("news", [Event("a"), Event("b")], None)
-    assert [entry.id for entry in broker.read({"news": OLDEST}, 10)["news"].entries] == ids
+    assert [entry.id for entry in read_all(broker, "news")] == ids
 
 
 @pytest.mark.parametrize(("faults", "pauses"), [(0, []), (1, [1]), (2, [1, 2]), (3, [1, 2, 4])])
-@pytest.mark.parametrize("loses", ["lost_requests", "lost_replies"])
+@pytest.mark.parametrize("stored_all_the_same", [False, True], ids=["lost requests", "lost replies"])
 def test_it_is_tried_again_after_the_policys_pauses_and_stored_once(
     publisher: Publisher,
-    broker: FaultyBroker,
+    broker: KeyedBroker,
     slept: list[float],
-    loses: str,
+    stored_all_the_same: bool,
     faults: int,
     pauses: list[float],
 ) -> None:
-    setattr(broker, loses, faults)
+    broker.fail_next_append(faults, stored=stored_all_the_same)
     (last,) = publisher.publish("news", X, None)
     assert slept == pauses
     assert stored(broker) == ["x"]
-    assert broker.tail("news") == last
+    assert tail(broker, "news") == last
 
 
-def test_a_lost_reply_gives_the_ids_of_the_first_time(publisher: Publisher, broker: FaultyBroker) -> None:
-    broker.lost_replies = 1
+def test_a_lost_reply_gives_the_ids_of_the_first_time(publisher: Publisher, broker: KeyedBroker) -> None:
+    broker.fail_next_append(stored=True)
     ids = publisher.publish("news", [Event("a"), Event("b")], None)
-    assert [entry.id for entry in broker.read({"news": OLDEST}, 10)["news"].entries] == ids
+    assert [entry.id for entry in read_all(broker, "news")] == ids
 
 
 def test_a_reply_lost_before_the_stream_ended_still_counts(
-    make: Callable[..., Publisher], broker: FaultyBroker
+    make: Callable[..., Publisher], broker: KeyedBroker
 ) -> None:
-    broker.lost_replies = 1
+    broker.fail_next_append(stored=True)
     publisher = make(sleep=lambda _: broker.end("news"))
     assert len(publisher.publish("news", X, None)) == 1
     assert stored(broker) == ["x"]
 
 
 def test_after_the_policys_last_attempt_publishing_fails(
-    publisher: Publisher, broker: FaultyBroker, slept: list[float]
+    publisher: Publisher, broker: KeyedBroker, slept: list[float]
 ) -> None:
-    broker.lost_requests = 99
+    broker.fail_next_append(99)
     with pytest.raises(
         PublishFailed,
-        match=r"could not publish to stream 'news': given up after 4 attempts: fault 4: request lost$",
+        match=r"could not publish to stream 'news': given up after 4 attempts: this append was told to fail$",
     ) as failure:
         publisher.publish("news", X, None)
     assert (failure.value.stream_id, failure.value.attempts) == ("news", 4)
-    assert str(failure.value.__cause__) == "fault 4: request lost"
+    assert str(failure.value.__cause__) == "this append was told to fail"
     assert isinstance(failure.value.__cause__, BrokerUnavailable)
     assert slept == [1, 2, 4]
     assert stored(broker) == []
 
 
 def test_without_retries_the_first_fault_is_the_last(
-    make: Callable[..., Publisher], broker: FaultyBroker, slept: list[float]
+    make: Callable[..., Publisher], broker: KeyedBroker, slept: list[float]
 ) -> None:
-    broker.lost_requests = 1
-    with pytest.raises(PublishFailed, match=r"given up after 1 attempt: fault 1: request lost$"):
+    broker.fail_next_append()
+    with pytest.raises(PublishFailed, match=r"given up after 1 attempt: this append was told to fail$"):
         make(retry=NoRetry()).publish("news", X, None)
     assert slept == []
 
 
-def test_a_failed_publish_harms_none_after_it(make: Callable[..., Publisher], broker: FaultyBroker) -> None:
-    broker.lost_requests = 1
+def test_a_failed_publish_harms_none_after_it(make: Callable[..., Publisher], broker: KeyedBroker) -> None:
+    broker.fail_next_append()
     publisher = make(retry=NoRetry())
     with pytest.raises(PublishFailed):
         publisher.publish("news", X, None)
@@ -290,7 +251,7 @@ def test_a_failed_publish_harms_none_after_it(make: Callable[..., Publisher], br
 
 
 def test_an_ended_stream_is_refused_and_not_tried_again(
-    publisher: Publisher, broker: FaultyBroker, slept: list[float]
+    publisher: Publisher, broker: KeyedBroker, slept: list[float]
 ) -> None:
     broker.end("news")
     with pytest.raises(StreamEnded, match="stream 'news' has ended"):
@@ -301,7 +262,7 @@ def test_an_ended_stream_is_refused_and_not_tried_again(
 @pytest.mark.parametrize("error", [Closed("closed"), RuntimeError("a bug"), KeyError("x")], ids=repr)
 def test_any_other_error_goes_to_the_caller_at_once(
     publisher: Publisher,
-    broker: FaultyBroker,
+    broker: KeyedBroker,
     slept: list[float],
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
@@ -316,13 +277,13 @@ def test_any_other_error_goes_to_the_caller_at_once(
 
 
 def test_without_a_sleep_of_the_callers_it_is_times_own_looked_up_late(
-    make: Callable[..., Publisher], broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Publisher], broker: KeyedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # gevent replaces time.sleep, perhaps after the publisher was made.
     publisher = make(sleep=None)
     pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
-    broker.lost_requests = 2
+    broker.fail_next_append(2)
     publisher.publish("news", X, None)
     assert pauses == [1, 2]
 
@@ -330,8 +291,8 @@ def test_without_a_sleep_of_the_callers_it_is_times_own_looked_up_late(
 # -- idempotency keys
 
 
-def test_all_attempts_at_one_append_have_the_same_key(publisher: Publisher, broker: FaultyBroker) -> None:
-    broker.lost_requests = 3
+def test_all_attempts_at_one_append_have_the_same_key(publisher: Publisher, broker: KeyedBroker) -> None:
+    broker.fail_next_append(3)
     publisher.publish("news", X, None)
     assert len(broker.keys) == 4
     assert len(set(broker.keys)) == 1
@@ -339,16 +300,16 @@ def test_all_attempts_at_one_append_have_the_same_key(publisher: Publisher, brok
 
 
 def test_a_broker_that_loses_no_replies_is_given_no_key_of_ours(
-    publisher: Publisher, broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, broker: KeyedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FaultyBroker, "loses_replies", False)
+    monkeypatch.setattr(KeyedBroker, "loses_replies", False)
     publisher.publish("news", X, None)
     publisher.publish("news", X, "mine")
     assert broker.keys == [None, "mine"]
 
 
 def test_equal_events_are_stored_as_often_as_they_are_published(
-    make: Callable[..., Publisher], broker: FaultyBroker
+    make: Callable[..., Publisher], broker: KeyedBroker
 ) -> None:
     for publisher in (make(), make()):
         for _ in range(3):
@@ -357,9 +318,9 @@ def test_equal_events_are_stored_as_often_as_they_are_published(
 
 
 def test_a_callers_key_stores_once_however_often_it_is_used(
-    make: Callable[..., Publisher], broker: FaultyBroker
+    make: Callable[..., Publisher], broker: KeyedBroker
 ) -> None:
-    broker.lost_replies = 1
+    broker.fail_next_append(stored=True)
     assert make().publish("news", X, "mine") == make().publish("news", X, "mine")
     assert stored(broker) == ["x"]
     assert set(broker.keys) == {"mine"}
@@ -367,7 +328,7 @@ def test_a_callers_key_stores_once_however_often_it_is_used(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_worker_never_uses_the_keys_of_its_siblings(
-    publisher: Publisher, broker: FaultyBroker
+    publisher: Publisher, broker: KeyedBroker
 ) -> None:
     # gunicorn --preload makes the publisher before it forks: with equal keys the workers' events would
     # be taken for repetitions of each other, and be lost.
@@ -393,43 +354,43 @@ def test_a_forked_worker_never_uses_the_keys_of_its_siblings(
 # -- ending
 
 
-def test_an_end_is_tried_again_too(publisher: Publisher, broker: FaultyBroker, slept: list[float]) -> None:
-    broker.lost_requests = 2
+def test_an_end_is_tried_again_too(publisher: Publisher, broker: KeyedBroker, slept: list[float]) -> None:
+    broker.fail_next_append(2)
     publisher.end("news")
     assert ended(broker)
     assert slept == [1, 2]
 
 
-def test_an_end_that_fails_for_good_says_so(publisher: Publisher, broker: FaultyBroker) -> None:
-    broker.lost_requests = 99
-    with pytest.raises(PublishFailed, match=r"given up after 4 attempts: fault 4: request lost$"):
+def test_an_end_that_fails_for_good_says_so(publisher: Publisher, broker: KeyedBroker) -> None:
+    broker.fail_next_append(99)
+    with pytest.raises(PublishFailed, match=r"given up after 4 attempts: this end was told to fail$"):
         publisher.end("news")
     assert not ended(broker)
 
 
 @pytest.mark.parametrize("end_on_failure", [True, False])
 def test_a_stream_is_ended_after_a_failed_publish_only_if_told_to(
-    make: Callable[..., Publisher], broker: FaultyBroker, end_on_failure: bool
+    make: Callable[..., Publisher], broker: KeyedBroker, end_on_failure: bool
 ) -> None:
-    broker.lost_requests = 4
+    broker.fail_next_append(4)
     with pytest.raises(PublishFailed):
         make(end_on_failure=end_on_failure).publish("news", X, None)
     assert ended(broker) == end_on_failure
 
 
 def test_a_stream_that_can_not_be_ended_either_is_still_a_failed_publish(
-    make: Callable[..., Publisher], broker: FaultyBroker
+    make: Callable[..., Publisher], broker: KeyedBroker
 ) -> None:
-    broker.lost_requests = 99
+    broker.fail_next_append(99)
     with pytest.raises(PublishFailed) as failure:
         make(end_on_failure=True).publish("news", X, None)
-    assert str(failure.value.__cause__) == "fault 4: request lost"
+    assert str(failure.value.__cause__) == "this append was told to fail"
 
 
 def test_an_end_that_failed_is_not_tried_once_more_behind_the_policys_back(
-    make: Callable[..., Publisher], broker: FaultyBroker
+    make: Callable[..., Publisher], broker: KeyedBroker
 ) -> None:
-    broker.lost_requests = 4
+    broker.fail_next_append(4)
     with pytest.raises(PublishFailed):
         make(end_on_failure=True).end("news")
     assert not ended(broker), "PublishFailed was raised although the stream has ended"
@@ -438,23 +399,21 @@ def test_an_end_that_failed_is_not_tried_once_more_behind_the_policys_back(
 # -- the three verbs
 
 
-def test_a_manager_publishes_and_ends_through_its_broker(
-    manager: StreamManager, broker: FaultyBroker
-) -> None:
-    assert manager.send_event("news", {"a": 1}) == broker.tail("news")
+def test_a_manager_publishes_and_ends_through_its_broker(manager: StreamManager, broker: KeyedBroker) -> None:
+    assert manager.send_event("news", {"a": 1}) == tail(broker, "news")
     manager.end_stream("news")
     assert (stored(broker), ended(broker)) == (['{"a": 1}'], True)
 
 
 def test_send_events_stores_a_batch_by_one_append_and_in_order(
-    manager: StreamManager, broker: FaultyBroker
+    manager: StreamManager, broker: KeyedBroker
 ) -> None:
     ids = manager.send_events("news", ["a", {"b": 1}, Event("c", "n")])
     assert (len(ids), len(broker.keys)) == (3, 1)
     assert stored(broker) == ["a", '{"b": 1}', "c"]
 
 
-def test_send_events_with_nothing_to_send_does_nothing(manager: StreamManager, broker: FaultyBroker) -> None:
+def test_send_events_with_nothing_to_send_does_nothing(manager: StreamManager, broker: KeyedBroker) -> None:
     assert manager.send_events("news", []) == []
     assert broker.keys == []
 
@@ -473,7 +432,7 @@ BAD = {
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_send_events_stores_all_or_none(
-    manager: StreamManager, broker: FaultyBroker, bad: Any, place: int
+    manager: StreamManager, broker: KeyedBroker, bad: Any, place: int
 ) -> None:
     batch: list[Any] = ["good", "also good"]
     batch.insert(place, bad)
@@ -482,13 +441,13 @@ def test_send_events_stores_all_or_none(
     assert broker.keys == []
 
 
-def test_send_events_stores_a_batch_once_although_a_reply_is_lost(broker: FaultyBroker) -> None:
-    broker.lost_replies = 1
+def test_send_events_stores_a_batch_once_although_a_reply_is_lost(broker: KeyedBroker) -> None:
+    broker.fail_next_append(stored=True)
     manager = StreamManager(broker=broker, retry=FixedDelay(0.0))
     ids = manager.send_events("news", ["a", "b"])
     manager.close()
     assert stored(broker) == ["a", "b"]
-    assert broker.tail("news") == ids[-1]
+    assert tail(broker, "news") == ids[-1]
 
 
 @pytest.mark.parametrize(
@@ -505,14 +464,14 @@ def test_send_events_stores_a_batch_once_although_a_reply_is_lost(broker: Faulty
     ids=lambda value: ascii(value)[:30],
 )
 def test_what_is_refused_never_reaches_the_broker(
-    manager: StreamManager, broker: FaultyBroker, arguments: Any, error: type[Exception]
+    manager: StreamManager, broker: KeyedBroker, arguments: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         manager.send_event(*arguments)
     assert broker.keys == []
 
 
-def test_a_retry_that_can_not_be_sent_is_refused(manager: StreamManager, broker: FaultyBroker) -> None:
+def test_a_retry_that_can_not_be_sent_is_refused(manager: StreamManager, broker: KeyedBroker) -> None:
     with pytest.raises(InvalidEvent, match="retry is a whole number"):
         manager.send_event("news", "x", retry=-1)
     assert broker.keys == []
