@@ -28,7 +28,6 @@ from typing import Final
 OLDEST: Final = ""
 """The cursor before the oldest entry that a log still has. Never a gap."""
 
-MAX_ID: Final = 128
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
@@ -61,6 +60,11 @@ def sequence_of(cursor: str) -> int | None:
     if len(parts) != 3 or not 1 <= len(parts[1]) <= 11:
         return None
     return decode_number(parts[1])
+
+
+def epoch_of(cursor: str) -> str | None:
+    """The epoch in `cursor`, or None if it is not an id made by `make_id`."""
+    return None if sequence_of(cursor) is None else cursor.partition(".")[0]
 
 
 def encode_number(number: int) -> str:

@@ -87,7 +87,7 @@ class BaseWatch(Watch):
         return self._closed
 
     def _wait_until(self, deadline: float | None) -> Collection[str]:
-        if self._closed:
+        if self.closed:
             raise Closed("this watch has been closed")
         passed = False
         while True:

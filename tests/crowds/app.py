@@ -19,7 +19,7 @@ from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, 
 from ..support.app import create_app as create_plain_app
 from ..support.file_broker import FileBroker
 
-SLOW_CLIENTS: Final = "STREAMY_SLOW_CLIENTS"
+SLOW_CLIENT_POLICY: Final = "STREAMY_SLOW_CLIENT_POLICY"
 
 
 class Noting:
@@ -42,7 +42,7 @@ class Noting:
 def create_app() -> Flask:
     """The app: see the module."""
     policy = Noting(_policy())
-    settings: dict[str, Any] = {SLOW_CLIENTS: policy}
+    settings: dict[str, Any] = {SLOW_CLIENT_POLICY: policy}
     if file := os.environ.get("BROKER_FILE"):
         settings["STREAMY_BROKER_URL"] = FileBroker(Path(file))
     app = create_plain_app(**settings)

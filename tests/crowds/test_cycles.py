@@ -63,7 +63,7 @@ WAYS: Final = [
 ]
 
 
-@pytest.mark.parametrize("delivery", ["detached", "generator"])
+@pytest.mark.parametrize("delivery", ["detached", "wsgi"])
 def test_a_thousand_clients_that_come_and_go_leave_nothing_behind(
     serving: Serving, stream: str, delivery: str
 ) -> None:

@@ -226,7 +226,7 @@ def test_those_who_read_are_not_closed_with_one_that_does_not(serving: Serving, 
 def test_with_a_thread_for_each_client_a_dashboard_that_does_not_read_skips_to_the_newest(
     serving: Serving, stream: str
 ) -> None:
-    gunicorn, heard = serving("generator", SKIPS_BEYOND=10), Latencies()
+    gunicorn, heard = serving("wsgi", SKIPS_BEYOND=10), Latencies()
     published: list[str] = []
     with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(published, heard)) as crowd:
         room = Room(gunicorn, stream, crowd, heard)

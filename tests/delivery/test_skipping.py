@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from streamy_core import BrokerUnavailable
-from streamy_core.delivery.connection import Connection
+from streamy_core.delivery.byte_reader import ByteReader
 from streamy_core.engine.hub import Hub
+from streamy_core.engine.log import Part
 from streamy_core.engine.reader import SLICE
-from streamy_core.engine.window import Frame
+from streamy_core.observers import GapCause, Observer
 from streamy_core.testing.reading import events
 
 from ..engine.doubles import FaultyBroker
@@ -24,14 +25,20 @@ def noticed() -> list[str]:
 
 
 @pytest.fixture
-def connect(make_hub: Callable[..., Hub], noticed: list[str]) -> Callable[..., Connection]:
-    def notice(frame: Frame) -> None:
-        noticed.append(frame.entry.stream_id)
+def connect(make_hub: Callable[..., Hub], noticed: list[str]) -> Callable[..., ByteReader]:
+    class Hearing(Observer):
+        def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
+            assert cause is GapCause.SKIPPED
+            noticed.append(stream_id)
 
-    def make(*names: str) -> Connection:
-        connection = Connection(make_hub(notice=notice), dict.fromkeys(names), default_name="", retry=1)
-        connection.take()
-        return connection
+    observer = Hearing()
+
+    def make(*names: str) -> ByteReader:
+        reader = ByteReader.open_for_client(
+            make_hub(observer=observer), dict.fromkeys(names), default_name="", retry=1
+        )
+        reader.take()
+        return reader
 
     return make
 
@@ -43,63 +50,63 @@ def shown(data: bytes) -> list[str]:
 
 
 def test_all_but_the_newest_entry_is_left_out_and_told_of(
-    connect: Callable[..., Connection], broker: FaultyBroker, noticed: list[str]
+    connect: Callable[..., ByteReader], broker: FaultyBroker, noticed: list[str]
 ) -> None:
-    connection = connect("news")
+    reader = connect("news")
     broker.append("news", events("1", "2", "3"))
-    assert shown(connection.fast_forward()) == ["streamy.gap", "3"]
+    assert shown(reader.skip_to_newest()) == ["streamy.gap", "3"]
     assert noticed == ["news"]
 
 
 def test_a_single_entry_is_no_gap(
-    connect: Callable[..., Connection], broker: FaultyBroker, noticed: list[str]
+    connect: Callable[..., ByteReader], broker: FaultyBroker, noticed: list[str]
 ) -> None:
-    connection = connect("news")
+    reader = connect("news")
     broker.append("news", events("1"))
-    assert shown(connection.fast_forward()) == ["1"]
+    assert shown(reader.skip_to_newest()) == ["1"]
     assert noticed == []
 
 
 def test_of_an_ended_stream_the_newest_entry_comes_before_its_end(
-    connect: Callable[..., Connection], broker: FaultyBroker
+    connect: Callable[..., ByteReader], broker: FaultyBroker
 ) -> None:
-    connection = connect("news")
+    reader = connect("news")
     broker.append("news", events("1", "2", "3"))
     broker.end("news")
-    assert shown(connection.fast_forward()) == ["streamy.gap", "3", "streamy.end"]
-    assert connection.finished
+    assert shown(reader.skip_to_newest()) == ["streamy.gap", "3", "streamy.end"]
+    assert reader.finished
 
 
 def test_streams_whose_newest_entries_are_too_much_at_once_have_their_turn_later(
-    connect: Callable[..., Connection], broker: FaultyBroker, noticed: list[str]
+    connect: Callable[..., ByteReader], broker: FaultyBroker, noticed: list[str]
 ) -> None:
-    connection = connect("a", "b", "c")
+    reader = connect("a", "b", "c")
     for name in "abc":
         broker.append(name, events(*[f"{name}{n}".ljust(SLICE * 2 // 3) for n in range(3)]))
-    assert shown(connection.fast_forward()) == ["streamy.gap", "a", "streamy.gap", "b"]
+    assert shown(reader.skip_to_newest()) == ["streamy.gap", "a", "streamy.gap", "b"]
     assert noticed == ["a", "b"], "no gap is told of where none is"
-    assert shown(connection.fast_forward()) == ["streamy.gap", "c"]
+    assert shown(reader.skip_to_newest()) == ["streamy.gap", "c"]
 
 
 def test_an_outage_in_the_middle_leaves_all_as_it_was(
-    connect: Callable[..., Connection],
+    connect: Callable[..., ByteReader],
     broker: FaultyBroker,
     noticed: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    connection = connect("a", "b")
+    reader = connect("a", "b")
     for name in "ab":
         broker.append(name, events(*[f"{name}{n}" for n in range(3)]))
-    read = connection.hub.read
+    read = reader.hub.log.read
 
-    def fail_for_b(cursors: dict[str, str]) -> dict[str, list[Frame]]:
+    def fail_for_b(cursors: dict[str, str], max_bytes: int) -> dict[str, Part]:
         if "b" in cursors:
             raise BrokerUnavailable("away")
-        return read(cursors)
+        return read(cursors, max_bytes)
 
     with monkeypatch.context() as outage:
-        outage.setattr(connection.hub, "read", fail_for_b)
+        outage.setattr(reader.hub.log, "read", fail_for_b)
         with pytest.raises(BrokerUnavailable):
-            connection.fast_forward()
+            reader.skip_to_newest()
     assert noticed == []
-    assert shown(connection.fast_forward()) == ["streamy.gap", "a", "streamy.gap", "b"]
+    assert shown(reader.skip_to_newest()) == ["streamy.gap", "a", "streamy.gap", "b"]

@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from streamy_core import StreamManager
-from streamy_core.delivery.connection import Connection
-from streamy_core.delivery.wsgi import EventStreamBody
+from streamy_core.delivery.delivery import Terms
+from streamy_core.delivery.limits import Limits
+from streamy_core.delivery.servers import server_of
+from streamy_core.delivery.session import Session
+from streamy_core.delivery.wsgi import WsgiBody, WsgiDelivery
+from streamy_core.observers import DisconnectReason
+from streamy_core.observers.signals import Signals
 from streamy_core.signals import client_disconnected, slow_client
-from streamy_core.strategies import FixedInterval, Never, NoRetry
+from streamy_core.strategies import FixedInterval, Never
 from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy
 from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE, events, eventually
@@ -21,7 +27,7 @@ from streamy_core.wire import KEEP_ALIVE
 
 from ..engine.doubles import FaultyBroker
 
-MakeBody = Callable[..., EventStreamBody]
+MakeBody = Callable[..., WsgiBody]
 
 
 @pytest.fixture
@@ -38,12 +44,17 @@ def make_sse(broker: FaultyBroker) -> Iterator[Callable[..., StreamManager]]:
 
 
 def body_of(
-    sse: StreamManager, *names: str, interval: float | None = None, key: str | None = None
-) -> EventStreamBody:
+    sse: StreamManager,
+    *names: str,
+    after: str | None = None,
+    interval: float | None = None,
+    key: str | None = None,
+) -> WsgiBody:
     binding = sse.binding
-    wanted = dict.fromkeys(names or ("news",))
-    connection = Connection(binding.hub, wanted, default_name="message", retry=1)
-    return binding.delivery.body(connection, None, FixedInterval(interval) if interval else Never(), key)
+    streams = list(names or ("news",))
+    session = binding.session(streams, key, FixedInterval(interval) if interval else Never())
+    reader = binding.open_reader(streams, after, "message")
+    return binding.delivery.body(session, reader, server_of(None), None)
 
 
 def data_of(chunk: bytes) -> list[str]:
@@ -68,12 +79,12 @@ def test_a_body_that_is_closed_leaves_nothing(make_sse: Callable[..., StreamMana
     assert (sse.health.streams, len(sse.binding.delivery)) == (0, 0)
 
 
-def test_closing_a_body_that_was_given_away_does_not_detach_its_connection(
+def test_closing_a_body_that_was_given_away_does_not_detach_its_reader(
     make_sse: Callable[..., StreamManager],
 ) -> None:
     sse = make_sse()
     body = body_of(sse)
-    body.connection.attach(lambda: None)
+    body.reader.attach(lambda: None)
     body.close()
     assert sse.health.streams == 1
 
@@ -84,7 +95,8 @@ def test_all_that_is_due_comes_joined(make_sse: Callable[..., StreamManager], br
     next(body)
     broker.append("news", events(*map(str, range(50))))
     eventually(
-        lambda: sse.binding.hub.distance("news", body.connection.places["news"]) == 50, "the hub has read"
+        lambda: sse.binding.engine.hub.distance("news", body.reader.position["news"]) == 50,
+        "the hub has read",
     )
     assert data_of(next(body)) == [str(n) for n in range(50)]
 
@@ -100,20 +112,18 @@ class Served:
 
     def __init__(self, sse: StreamManager, policy: SlowClientPolicy) -> None:
         self._clock = ManualClock()
-        hub = sse.binding.hub
-        self._behind = lambda: hub.distance("news", self.body.connection.places["news"])
+        binding = sse.binding
+        hub = binding.engine.hub
+        self._behind = lambda: hub.distance("news", self.body.reader.position["news"])
         self.lags: list[Lag] = []
         self.reasons: list[str] = []
         slow_client.connect(self._slow, sse)
         client_disconnected.connect(self._gone, sse)
-        self.body = EventStreamBody(
-            Connection(hub, {"news": None}, default_name="message", retry=1),
-            sse.binding.delivery,
-            slow_clients=policy,
-            keep_alive=FixedInterval(30),
-            retry=NoRetry(),
-            clock=self._clock,
-        )
+        limits = Limits(most=None, per_key=None)
+        terms = Terms(hub, replace(binding.settings, slow_client_policy=policy), limits, Signals(sse))
+        session = Session(("news",), None, FixedInterval(30))
+        reader = binding.open_reader(["news"], None, "message")
+        self.body = WsgiDelivery(terms, clock=self._clock).body(session, reader, None)
         next(self.body)
 
     def next(self, *, after: float, behind: int) -> bytes:
@@ -149,7 +159,7 @@ def test_a_client_that_takes_its_time_and_is_too_far_behind_is_sent_away(
     broker.append("news", events(*map(str, range(6))))
     assert re.fullmatch(rb"retry: \d+\n\n", served.next(after=1.0, behind=6))
     assert list(served.body) == []
-    assert served.reasons == ["slow"]
+    assert served.reasons == [DisconnectReason.SLOW]
 
 
 @pytest.mark.parametrize(("after", "behind"), [(0.9, 6), (1.0, 5)], ids=["is quick", "is not far behind"])
@@ -175,7 +185,7 @@ def test_a_client_that_was_sent_away_while_it_took_its_time_is_not_slow_besides(
 ) -> None:
     served = Served(make_sse(), Disconnect(entries=0))
     broker.append("news", events("a"))
-    served.body.send_away("disconnected")
+    served.body.disconnect(DisconnectReason.DISCONNECTED)
     served.next(after=1.0, behind=1)
     assert (served.lags, served.reasons) == ([], ["disconnected"])
 
@@ -183,11 +193,12 @@ def test_a_client_that_was_sent_away_while_it_took_its_time_is_not_slow_besides(
 def test_past_the_slots_a_client_gets_what_it_missed_and_is_told_to_come_back(
     make_sse: Callable[..., StreamManager], broker: FaultyBroker
 ) -> None:
-    sse = make_sse(generator_slots=1)
-    staying, passing = body_of(sse), body_of(sse)
+    sse = make_sse(wsgi_slots=1)
+    cursor = sse.cursor("news")
+    staying = body_of(sse)
     next(staying)
     broker.append("news", events("missed"))
-    chunks = list(passing)
+    chunks = list(body_of(sse, after=cursor))
     assert data_of(b"".join(chunks)) == ["missed"]
     assert re.fullmatch(rb"retry: \d+\n\n", chunks[-1])
     staying.close()
@@ -218,11 +229,11 @@ def test_another_key_is_not_limited(make_sse: Callable[..., StreamManager]) -> N
 
 
 def test_a_client_that_is_too_old_is_told_to_come_back(make_sse: Callable[..., StreamManager]) -> None:
-    body = body_of(make_sse(max_age=0.02))
+    body = body_of(make_sse(max_connection_age=0.02))
     assert list(body)[-1].startswith(b"retry: ")
 
 
-def test_an_order_sends_clients_away_by_key(
+def test_a_command_disconnects_clients_by_key(
     make_sse: Callable[..., StreamManager], broker: FaultyBroker
 ) -> None:
     sse = make_sse()
@@ -236,7 +247,7 @@ def test_an_order_sends_clients_away_by_key(
     assert data_of(next(bob)) == ["for those who stay"]
 
 
-def test_an_order_reaches_every_process(make_sse: Callable[..., StreamManager]) -> None:
+def test_a_command_reaches_every_process(make_sse: Callable[..., StreamManager]) -> None:
     here, there = make_sse(), make_sse()
     body = body_of(there, "news")
     next(body)
@@ -246,7 +257,7 @@ def test_an_order_reaches_every_process(make_sse: Callable[..., StreamManager]) 
         assert rest.result(DEADLINE)[-1].startswith(b"retry: ")
 
 
-def test_closing_the_manager_says_goodbye(make_sse: Callable[..., StreamManager]) -> None:
+def test_closing_the_manager_tells_clients_to_come_back(make_sse: Callable[..., StreamManager]) -> None:
     sse = make_sse()
     body = body_of(sse)
     next(body)
@@ -263,10 +274,12 @@ def test_a_client_that_lags_rides_out_an_outage(
     body = body_of(sse)
     next(body)
     broker.append("news", events(*map(str, range(10))))
-    eventually(lambda: sse.binding.hub.distance("news", body.connection.places["news"]) is None, "it lags")
+    eventually(
+        lambda: sse.binding.engine.hub.distance("news", body.reader.position["news"]) is None, "it lags"
+    )
     broker.away.set()
     with ThreadPoolExecutor(1) as pool:
         chunk = pool.submit(next, body)
-        eventually(lambda: "catching up failed" in caplog.text, "the outage has been met")
+        eventually(lambda: "reading failed" in caplog.text, "the outage has been met")
         broker.away.clear()
         assert data_of(chunk.result(DEADLINE)) == [str(n) for n in range(10)]

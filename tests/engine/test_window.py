@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamy_core.engine.window import Frame, Window, WindowLimits, frames_of
+from streamy_core.engine.frames import Frame, frames_of
+from streamy_core.engine.window import Window, WindowLimits
 from streamy_core.events import END, GAP, Entry, Event, Page
 from streamy_core.testing.event_stream import Dispatched, parse
 from streamy_core.wire import encode_name

@@ -137,7 +137,7 @@ class House:
         self._opened.callback(signal.disconnect, receiver, self.sse)
 
     def visit(self, path: str = "/news?key=me") -> Guest:
-        kind = GeneratorGuest if self.delivery == "generator" else DetachedGuest
+        kind = GeneratorGuest if self.delivery == "wsgi" else DetachedGuest
         return self._opened.enter_context(closing(kind(self._app, path)))
 
     def news(self, signal: NamedSignal, count: int = 1) -> list[dict[str, Any]]:
@@ -149,7 +149,7 @@ class House:
     def level(self) -> int:
         """How many clients are served by what the hub reads."""
         binding = self.sse.binding
-        if self.delivery == "generator":
+        if self.delivery == "wsgi":
             return sum(len(feed.readers) for name, feed in binding.hub._feeds.items() if name == "news")
         loop = binding.delivery._loop
         return sum(len(audience.members) for audience in list(loop._audiences.values())) if loop else 0
@@ -177,7 +177,7 @@ def make_house() -> Iterator[Callable[..., House]]:
         yield lambda delivery, **settings: opened.enter_context(closing(House(delivery, **settings)))
 
 
-@pytest.fixture(params=["generator", "detached"])
+@pytest.fixture(params=["wsgi", "detached"])
 def delivery(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -225,7 +225,7 @@ def test_who_is_sent_away_was_disconnected(house: House) -> None:
 
 
 def test_who_stays_too_long_has_aged(make_house: Callable[..., House], delivery: str) -> None:
-    house = make_house(delivery, max_age=0.05)
+    house = make_house(delivery, max_connection_age=0.05)
     house.visit().read_to_the_close()
     assert [news["reason"] for news in house.news(client_disconnected)] == ["aged"]
 
@@ -238,20 +238,20 @@ def test_who_is_there_when_the_manager_closes_is_left(house: House) -> None:
 
 
 def test_who_finds_no_slot_finds_it_busy(make_house: Callable[..., House]) -> None:
-    house = make_house("generator", generator_slots=0)
+    house = make_house("wsgi", wsgi_slots=0)
     house.visit().read_to_the_close()
     assert [news["reason"] for news in house.news(client_disconnected)] == ["busy"]
 
 
 def test_who_finds_no_slot_was_never_connected(make_house: Callable[..., House]) -> None:
-    house = make_house("generator", generator_slots=0)
+    house = make_house("wsgi", wsgi_slots=0)
     house.visit().read_to_the_close()
     house.news(client_disconnected)
     assert [told.signal.name for told in house.told] == [client_disconnected.name]
 
 
 def test_one_too_many_of_a_key_finds_it_busy(make_house: Callable[..., House]) -> None:
-    house = make_house("generator", max_connections_per_key=1)
+    house = make_house("wsgi", max_connections_per_key=1)
     house.visit()
     house.visit().read_to_the_close()
     assert [news["reason"] for news in house.news(client_disconnected)] == ["busy"]
@@ -312,7 +312,7 @@ class Strict:
 
 
 def test_a_client_that_the_policy_decides_against_is_slow(make_house: Callable[..., House]) -> None:
-    house = make_house("detached", slow_clients=Strict())
+    house = make_house("detached", slow_client_policy=Strict())
     house.visit("/news?key=me")
     house.sse.send_event("news", "x" * 1_000_000)
     (news,) = house.news(slow_client)
@@ -321,7 +321,7 @@ def test_a_client_that_the_policy_decides_against_is_slow(make_house: Callable[.
 
 
 def test_a_client_that_is_closed_for_being_slow_was_slow(make_house: Callable[..., House]) -> None:
-    house = make_house("detached", slow_clients=Strict())
+    house = make_house("detached", slow_client_policy=Strict())
     house.visit()
     house.sse.send_event("news", "x" * 1_000_000)
     assert [news["reason"] for news in house.news(client_disconnected)] == ["slow"]

@@ -9,6 +9,7 @@ import pytest
 
 from streamy_core import ConfigError
 from streamy_core.config import Settings, load_settings
+from streamy_core.observers.logs import Logs
 from streamy_core.strategies import Jittered, NoRetry
 from streamy_core.strategies.slow_clients import SkipToLatest
 
@@ -41,10 +42,10 @@ def test_by_module_and_name() -> None:
     found = settings(
         retry_policy="streamy_core.strategies:NoRetry",
         keep_alive="streamy_core.strategies.keepalive:Jittered",
-        slow_clients="streamy_core.strategies.slow_clients:SkipToLatest",
+        slow_client_policy="streamy_core.strategies.slow_clients:SkipToLatest",
     )
     assert (found.retry_policy, found.keep_alive) == (NoRetry(), Jittered())
-    assert isinstance(found.slow_clients, SkipToLatest)
+    assert isinstance(found.slow_client_policy, SkipToLatest)
 
 
 def test_an_object_is_taken_as_it_is_and_a_class_is_called(acme: None) -> None:
@@ -68,5 +69,10 @@ def test_what_can_not_be_loaded_says_why() -> None:
 
 
 def test_what_is_no_strategy_is_refused(acme: None) -> None:
-    with pytest.raises(ConfigError, match="STREAMY_SLOW_CLIENTS has to be a SlowClientPolicy"):
-        settings(slow_clients="acme_policies:silly")
+    with pytest.raises(ConfigError, match="STREAMY_SLOW_CLIENT_POLICY has to be a SlowClientPolicy"):
+        settings(slow_client_policy="acme_policies:silly")
+
+
+def test_an_observer_by_module_and_name() -> None:
+    (observer,) = settings(observers=["streamy_core.observers.logs:Logs"]).observers
+    assert isinstance(observer, Logs)

@@ -16,7 +16,7 @@ from .web_server import Pair, WebServer
 
 APP: Final = f"{__package__}.app:create_app()"
 
-SLOTS: Final = "STREAMY_GENERATOR_SLOTS"
+SLOTS: Final = "STREAMY_WSGI_SLOTS"
 """The setting that says how many streams may hold a thread."""
 
 

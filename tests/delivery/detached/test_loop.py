@@ -1,4 +1,4 @@
-"""The loop serves real sockets: level clients as one audience, slow ones each by itself."""
+"""The loop serves real sockets: clients at one position as one group, slow ones each by itself."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from typing import Any, Self
 import pytest
 
 from streamy_core import OLDEST
-from streamy_core.delivery.connection import Connection
-from streamy_core.delivery.detached.groups import Client
-from streamy_core.delivery.detached.loop import Loop
+from streamy_core.delivery.byte_reader import ByteReader
+from streamy_core.delivery.detached.client import Client
+from streamy_core.delivery.detached.loop import Arrival, Loop
 from streamy_core.delivery.detached.replayer import Replayer
+from streamy_core.delivery.session import Expiry, Session
 from streamy_core.engine.hub import Hub
 from streamy_core.engine.window import WindowLimits
+from streamy_core.observers import ClientInfo, DisconnectReason, Observer
 from streamy_core.strategies import FixedDelay, FixedInterval, KeepAliveScheduler, Never
-from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
-from streamy_core.testing.reading import DEADLINE, events, eventually
+from streamy_core.strategies.slow_clients import (
+    Disconnect,
+    Lag,
+    SkipToLatest,
+    SlowClientPolicy,
+    Verdict,
+)
+from streamy_core.testing.reading import DEADLINE, events, eventually, tail
 
 from ...engine.doubles import FaultyBroker
 
@@ -72,15 +80,14 @@ class House:
         self.hub = hub
         self.gone: list[tuple[str | None, str]] = []
         self.slow: list[Lag] = []
-        self.came: Callable[[Client], None] = lambda client: None
-        self.replayer = Replayer(FixedDelay(0.01, retries=1000))
+        self.on_connect: Callable[[ClientInfo], None] = lambda client: None
+        self.replayer = Replayer(FixedDelay(0.01, retries=1000), hub.log.failed)
         self.loop = Loop(
             self.replayer,
             policy=policy,
             farewell=lambda: b"retry: 99\n\n",
-            came=lambda client: self.came(client),
-            gone=lambda client, reason: self.gone.append((client.key, reason)),
-            slow=lambda client, lag: self.slow.append(lag),
+            gone=lambda client, reason: self.gone.append((client.session.key, reason)),
+            observer=_Telling(self),
         )
         self._visitors: list[socket.socket] = []
 
@@ -109,16 +116,29 @@ class House:
             far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
         far.setblocking(False)
         wanted = dict.fromkeys(names or ("news",), after)
-        connection = Connection(self.hub, wanted, default_name="message", retry=1)
-        self.loop.adopt(Client(far, connection, keep_alive or Never(), pending=b"HEAD\n\n", key=key), age)
+        reader = ByteReader.open_for_client(self.hub, wanted, default_name="message", retry=1)
+        expiry = None if age is None else Expiry(age)
+        session = Session(tuple(wanted), key, keep_alive or Never(), expiry)
+        self.loop.adopt(Arrival(Client(far, session), reader, b"HEAD\n\n"))
         self._visitors.append(near)
         return Visitor(near)
 
     def close(self) -> None:
-        self.loop.leave(DEADLINE)
+        self.loop.shutdown(DEADLINE)
         self.replayer.close()
         for visitor in self._visitors:
             visitor.close()
+
+
+class _Telling(Observer):
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def connected(self, client: ClientInfo, delivery: str) -> None:
+        self._house.on_connect(client)
+
+    def slow(self, client: ClientInfo, lag: Lag) -> None:
+        self._house.slow.append(lag)
 
 
 @pytest.fixture
@@ -171,7 +191,7 @@ def test_a_long_replay_and_what_comes_meanwhile_are_one_stream(
 def test_a_long_replay_makes_nobody_else_wait(house: House, broker: FaultyBroker) -> None:
     broker.append("long", events(*["x" * 1_000] * 10_000))
     other = house.visit("other")
-    eventually(lambda: house.hub.health.streams == 1, "there is an audience")
+    eventually(lambda: house.hub.health.streams == 1, "there is a group")
     broker.reads.clear()
     replaying = house.visit("long", after=OLDEST)
     with ThreadPoolExecutor(1) as pool:
@@ -250,7 +270,9 @@ def test_of_a_client_that_has_left_nothing_is_kept(house: House, broker: FaultyB
     leaver.sock.close()
     eventually(lambda: len(house.gone) == 1, "the loop has noticed")
     eventually(
-        lambda: not any(isinstance(kept, Client) and kept.key == "leaver" for kept in gc.get_objects()),
+        lambda: (
+            not any(isinstance(kept, Client) and kept.session.key == "leaver" for kept in gc.get_objects())
+        ),
         "nobody holds on to it",
     )
 
@@ -275,18 +297,18 @@ def test_the_end_is_told_and_closes_the_connection(house: House, broker: FaultyB
 def test_a_client_that_is_too_old_is_told_to_come_back(house: House) -> None:
     visitor = house.visit(age=0.05, key="u")
     assert visitor.read_to_the_close().endswith(b"retry: 99\n\n")
-    eventually(lambda: house.gone == [("u", "aged")], "the loop has let go")
+    eventually(lambda: house.gone == [("u", "expired")], "the loop has let go")
 
 
 def test_some_clients_can_be_sent_away_and_others_stay(house: House, broker: FaultyBroker) -> None:
     ann, bob = house.visit(key="ann"), house.visit(key="bob")
-    house.loop.disconnect(lambda client: client.key == "ann", "disconnected")
+    house.loop.disconnect(lambda session: session.key == "ann", DisconnectReason.DISCONNECTED)
     assert ann.read_to_the_close().endswith(b"retry: 99\n\n")
     broker.append("news", events("a"))
     assert bob.data(1) == ["a"]
 
 
-def test_leaving_gives_each_client_what_is_due_and_a_time_to_come_back(
+def test_shutdown_gives_each_client_what_is_due_and_a_time_to_come_back(
     house: House, broker: FaultyBroker
 ) -> None:
     visitors = [house.visit() for _ in range(50)]
@@ -294,7 +316,7 @@ def test_leaving_gives_each_client_what_is_due_and_a_time_to_come_back(
         visitor.read_until(b"\n\n")
     broker.append("news", events("last words"))
     visitors[0].read_until(b"last words\n\n")
-    house.loop.leave(DEADLINE)
+    house.loop.shutdown(DEADLINE)
     for visitor in visitors[1:]:
         assert visitor.read_to_the_close().endswith(b"data: last words\n\nretry: 99\n\n")
     assert len(house.gone) == 50
@@ -310,7 +332,7 @@ def test_a_client_that_was_catching_up_in_an_outage_goes_on_by_itself(
     broker.away.set()
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(visitor.data, 499)
-        eventually(lambda: "catching up failed" in caplog.text, "the outage has been met")
+        eventually(lambda: "reading failed" in caplog.text, "the outage has been met")
         broker.away.clear()
         assert reading.result() == data[1:]
 
@@ -338,18 +360,18 @@ def test_an_error_in_the_loop_does_not_stop_it(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    part = Loop._part
-    monkeypatch.setattr(Loop, "_part", lambda *args, **named: 1 / 0)
+    disconnect = Loop._disconnect
+    monkeypatch.setattr(Loop, "_disconnect", lambda *args, **named: 1 / 0)
     house = make_house()
     house.visit(age=0.01)
     eventually(lambda: "goes on after an error" in caplog.text, "the error has been logged")
-    monkeypatch.setattr(Loop, "_part", part)
+    monkeypatch.setattr(Loop, "_disconnect", disconnect)
     visitor = house.visit()
     broker.append("news", events("a"))
     assert visitor.data(1) == ["a"]
 
 
-def test_who_joins_while_an_audience_catches_up_gets_nothing_that_it_had(
+def test_who_joins_while_a_group_catches_up_gets_nothing_that_it_had(
     make_house: Callable[..., House], broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = make_house(window=WindowLimits(entries=1))
@@ -380,15 +402,13 @@ def test_who_joins_while_an_audience_catches_up_gets_nothing_that_it_had(
     assert early.data(1) == ["6"]
 
 
-def test_a_newcomer_that_its_audience_leaps_over_goes_on_by_itself(
-    house: House, broker: FaultyBroker
-) -> None:
-    start = broker.tail("news")
+def test_a_newcomer_that_its_group_leaps_over_goes_on_by_itself(house: House, broker: FaultyBroker) -> None:
+    start = tail(broker, "news")
     house.visit()
-    eventually(lambda: house.hub.health.streams == 1, "there is an audience")
+    eventually(lambda: house.hub.health.streams == 1, "there is a group")
     with Doors(house, "first", "leapt over", "last") as doors:
         first, leapt_over, last = (house.enter(key=key) for key in doors.names)
-        doors.open("first")  # the others come in one turn of the loop, before the audience has its own
+        doors.open("first")  # the others come in one turn of the loop, before the group has its own
         for number, name in enumerate(("leapt over", "last"), 1):
             doors.wait_for(name)
             broker.append("news", events(str(number)))
@@ -405,9 +425,9 @@ class Doors:
         self.names = names
         self._reached = {name: threading.Event() for name in names}
         self._opened = {name: threading.Event() for name in names}
-        house.came = self._pass
+        house.on_connect = self._pass
 
-    def _pass(self, client: Client) -> None:
+    def _pass(self, client: ClientInfo) -> None:
         if client.key in self.names:
             self._reached[client.key].set()
             assert self._opened[client.key].wait(DEADLINE)

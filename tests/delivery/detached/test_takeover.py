@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from streamy_core import END
-from streamy_core.delivery.detached.takeover import notice_death, plain_socket
+from streamy_core.delivery.detached.takeover import plain_socket, set_user_timeout
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ...support.certificates import make_certificate
@@ -196,7 +196,7 @@ def test_clients_that_come_and_go_leave_nothing_behind(server: Gunicorn, stream:
 def test_a_post_whose_body_nobody_read_is_left_to_the_server(small_server: Gunicorn, stream: str) -> None:
     with small_server.visit(f"/open/{stream}", **_POST) as client:
         client.read_opening()
-        assert small_server.delivery(stream) == ["generator"]
+        assert small_server.delivery(stream) == ["wsgi"]
 
 
 def test_a_post_whose_body_nobody_read_gets_every_event(small_server: Gunicorn, stream: str) -> None:
@@ -269,7 +269,7 @@ def test_a_stream_may_follow_an_ordinary_request_on_the_same_connection(
 def test_a_pipelined_request_leaves_the_stream_to_the_server(small_server: Gunicorn, stream: str) -> None:
     with small_server.visit(f"/open/{stream}", behind=_pipelined()) as client:
         client.read_opening()
-        assert small_server.delivery(stream) == ["generator"]
+        assert small_server.delivery(stream) == ["wsgi"]
         small_server.end(stream)
 
 
@@ -290,7 +290,7 @@ def test_a_pipelined_request_is_answered_after_the_stream_has_ended(
 def test_tls_inside_the_worker_is_served_by_generator(tls_server: Gunicorn, stream: str) -> None:
     with tls_server.visit(f"/open/{stream}") as client:
         client.read_opening()
-        assert tls_server.delivery(stream) == ["generator"]
+        assert tls_server.delivery(stream) == ["wsgi"]
 
 
 def test_over_tls_inside_the_worker_every_event_arrives(tls_server: Gunicorn, stream: str) -> None:
@@ -396,5 +396,5 @@ def test_the_system_is_told_how_long_a_peer_may_acknowledge_nothing() -> None:
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as sock,
     ):
-        notice_death(sock, 12.5)
+        set_user_timeout(sock, 12.5)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 12_500

@@ -11,11 +11,11 @@ KEEP_ALIVE: Final = 0.1
 RECONNECT_DELAY: Final = 0.1
 
 PAIRS: Final = (
-    Pair("werkzeug", "generator"),
-    Pair("gthread", "generator"),
-    Pair("gevent", "generator"),
-    Pair("waitress", "generator"),
-    Pair("sync", "generator", threads=1, alone="its only worker is busy with the stream: nobody can publish"),
+    Pair("werkzeug", "wsgi"),
+    Pair("gthread", "wsgi"),
+    Pair("gevent", "wsgi"),
+    Pair("waitress", "wsgi"),
+    Pair("sync", "wsgi", threads=1, alone="its only worker is busy with the stream: nobody can publish"),
     Pair("gthread", "detached"),
     Pair("sync", "detached", threads=1),
 )
@@ -24,7 +24,7 @@ PAIRS: Final = (
 LIVE: Final = tuple(pair for pair in PAIRS if not pair.alone)
 GTHREAD: Final = tuple(pair for pair in PAIRS if pair.server == "gthread")
 POLLING: Final = (
-    Pair("sync", "generator", threads=1, polls=True),
-    Pair("gthread", "generator", polls=True),
-    Pair("waitress", "generator", polls=True),
+    Pair("sync", "wsgi", threads=1, polls=True),
+    Pair("gthread", "wsgi", polls=True),
+    Pair("waitress", "wsgi", polls=True),
 )

@@ -29,9 +29,9 @@ MAX_REQUESTS: Final = 60
 
 PAIRS: Final = (
     Pair("gthread", "detached", threads=4),
-    Pair("gthread", "generator", threads=40),
+    Pair("gthread", "wsgi", threads=40),
     Pair("sync", "detached", threads=1),
-    Pair("gevent", "generator", threads=40),
+    Pair("gevent", "wsgi", threads=40),
 )
 
 
@@ -86,7 +86,7 @@ def may_hang(pair: Pair, way: Callable[[Gunicorn], None]) -> bool:
     """Whether the worker may stay for good, with any app.
 
     On gthread, gunicorn's handlers of SIGINT and SIGQUIT take a lock which the code that they interrupt, or
-    each other's, may hold. Detached clients leave all the same; those of a generator stay with the worker.
+    each other's, may hold. Detached clients leave all the same; those served by WSGI stay with the worker.
     """
     return pair.server == "gthread" and way in (sigint, ctrl_c)
 
