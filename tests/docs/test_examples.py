@@ -188,7 +188,7 @@ def test_watching_tells_health_and_notes_clients(
     response.close()
     noted = [record.getMessage() for record in caplog.records if record.name == "shop.streams"]
     assert noted[0].startswith("entries of news are lost after nobody's")
-    assert noted[1:] == ["ann connected (generator)", "ann disconnected: gone"]
+    assert noted[1:] == ["ann connected (wsgi)", "ann disconnected: gone"]
 
 
 def test_the_directory_brokers_own_tests_pass_as_they_are(docs: Path, tmp_path: Path) -> None:
