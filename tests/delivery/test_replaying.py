@@ -9,7 +9,7 @@ import pytest
 from streamy_backends.memory import Limits
 from streamy_core import OLDEST
 from streamy_core.broker import Page
-from streamy_core.delivery.byte_reader import ByteReader
+from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.hub import Hub
 from streamy_core.testing.reading import events
 
