@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from streamy_backends.memory import MemoryBroker
 from streamy_core import ConfigError, InvalidEvent, InvalidStreamId, StreamManager
+from streamy_core.strategies import FixedInterval, Never
 from streamy_core.testing import FaultyBroker
 
 MakeApp = Callable[..., Flask]
@@ -250,3 +251,12 @@ def test_the_first_frame_has_an_id_and_a_retry_and_no_data(
     with_stream(app, sse)
     entry_id = sse.send_event("news", "before")
     assert first_bytes(app.test_client().get("/stream")) == f"id: {entry_id}\nretry: 1500\n\n".encode()
+
+
+def test_an_interval_of_thirty_seconds_that_was_given_is_honoured() -> None:
+    with StreamManager(keep_alive=1) as sse:
+        schedulers = []
+        for interval in ({"keep_alive_interval": 30}, {}, {"keep_alive_interval": None}):
+            stream = sse.get_stream("news", **interval)
+            schedulers.append(stream.response._session.keep_alive)
+    assert schedulers == [FixedInterval(30), FixedInterval(1), Never()]
