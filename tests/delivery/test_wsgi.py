@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from streamy_core import StreamManager
+from streamy_core import OLDEST, StreamManager
 from streamy_core.delivery.delivery import Terms
 from streamy_core.delivery.limits import Limits
 from streamy_core.delivery.servers import server_of
-from streamy_core.delivery.session import Session
+from streamy_core.delivery.session import Expiry, Session
 from streamy_core.delivery.wsgi import WsgiBody, WsgiDelivery
 from streamy_core.observers import DisconnectReason
 from streamy_core.observers.signals import Signals
@@ -241,6 +241,44 @@ def test_another_key_is_not_limited(make_sse: Callable[..., StreamManager]) -> N
 def test_a_client_that_is_too_old_is_told_to_come_back(make_sse: Callable[..., StreamManager]) -> None:
     body = body_of(make_sse(max_connection_age=0.02))
     assert list(body)[-1].startswith(b"retry: ")
+
+
+class NeverLevel:
+    """A client that is given a long log, a piece a second."""
+
+    def __init__(self, sse: StreamManager, broker: FaultyBroker, *, age: float | None) -> None:
+        broker.append("news", events(*["x" * 100_000] * 20))
+        binding = sse.binding
+        self.clock = ManualClock()
+        limits = Limits(most=None, per_key=None)
+        terms = Terms(binding.engine.hub, binding.settings, limits, Signals(sse))
+        session = Session(("news",), None, Never(), None if age is None else Expiry(age))
+        reader = binding.open_reader(["news"], OLDEST, "message")
+        self.body = WsgiDelivery(terms, clock=self.clock).body(session, reader, None)
+
+    def pieces(self) -> Iterator[bytes]:
+        for piece in self.body:
+            self.clock.advance(1.0)
+            yield piece
+
+
+def test_a_client_that_never_catches_up_is_told_to_come_back_when_its_time_is_over(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    pieces = list(NeverLevel(make_sse(), broker, age=3.0).pieces())
+    assert len(pieces) == 4
+    assert pieces[-1].startswith(b"retry: ")
+
+
+def test_a_client_that_never_catches_up_holds_up_no_shutdown(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    sse = make_sse()
+    pieces = NeverLevel(sse, broker, age=None).pieces()
+    next(pieces)
+    sse.binding.delivery.shutdown()
+    (last,) = pieces
+    assert last.startswith(b"retry: ")
 
 
 def test_a_command_disconnects_clients_by_key(
