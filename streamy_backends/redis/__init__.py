@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from streamy_core.hookspecs import BrokerFactory, hookimpl
+from streamy_core.broker import BrokerFactory, hookimpl
 
 if TYPE_CHECKING:
     from .broker import RedisBroker

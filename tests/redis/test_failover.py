@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from streamy_backends.redis.names import Names
+from streamy_backends.redis.keys import Keys
 from streamy_core import GAP, BrokerUnavailable, Entry, StreamManager, Subscription
 from streamy_core.broker import Broker
 from streamy_core.strategies import FixedDelay
@@ -81,7 +81,7 @@ def failover(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
         sse.send_events("news", KEPT)
         hear(KEPT[-1])
-        log = Names("streamy").for_read("news")[1]
+        log = Keys("streamy").for_read("news")[1]
         eventually(lambda: group.replica.client.xlen(log) == len(KEPT), "what the replica is to have")
         # Not paused alone: what the system has received for it, it would still read when it goes on.
         group.replica.pause()
@@ -183,7 +183,7 @@ def test_ending_fails_and_says_why_when_no_replica_has_the_end(demanding: Broker
 def test_an_event_that_is_published_is_on_the_replica(
     demanding: Broker, replica: Server, prefix: str
 ) -> None:
-    log = Names(prefix).for_read("news")[1]
+    log = Keys(prefix).for_read("news")[1]
     for number in range(1, 101):
         demanding.append("news", events(str(number)))
         assert replica.client.xlen(log) == number

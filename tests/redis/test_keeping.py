@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from streamy_backends.redis.names import Names
+from streamy_backends.redis.keys import Keys
 from streamy_core import StreamEnded
 from streamy_core.broker import Broker, ListsStreams, StreamInfo
 from streamy_core.ids import sequence_of
@@ -210,7 +210,7 @@ def fill(broker: Broker) -> None:
     broker.end("ended")
     broker.end("ended")
     broker.end("ended before it began")
-    broker.tail("nobody")
+    broker.tail(["nobody"])
     read(broker, "nobody")
 
 
@@ -241,7 +241,7 @@ def test_an_idle_prefix_leaves_nothing_but_its_epoch(server: Server, keeping: Ke
 
 def test_reading_leaves_nothing_but_an_epoch(server: Server, keeping: Keeping, prefix: str) -> None:
     broker = keeping()
-    broker.tail("nobody")
+    broker.tail(["nobody"])
     read(broker, "nobody")
     broker.watch().add("nobody")
     assert list(ages(server, prefix)) == ["epoch"]
@@ -351,10 +351,10 @@ prefixes = texts.filter(lambda text: not set(text) & set("{}"))
 keys = st.text(st.sampled_from("{}:keystalogb"), max_size=12)
 
 
-def all_names(names: Names, stream_id: str, key: str) -> list[str]:
+def all_names(names: Keys, stream_id: str, key: str) -> list[str]:
     """All keys and channels of a stream."""
     found = {*names.for_read(stream_id), *names.for_append(stream_id, key), names.state(stream_id)}
-    return [*found, names.bell(stream_id)]
+    return [*found, names.channel(stream_id)]
 
 
 @unhurried
@@ -365,7 +365,7 @@ def all_names(names: Names, stream_id: str, key: str) -> list[str]:
 @example("p", "%7B", "%257B", "", "")
 def test_two_streams_share_no_key(prefix: str, stream: str, other: str, key: str, other_key: str) -> None:
     assume(stream != other)
-    names = Names(prefix)
+    names = Keys(prefix)
     mine, theirs = all_names(names, stream, key), all_names(names, other, other_key)
     assert not set(mine) & set(theirs)
     assert names.epoch not in {*mine, *theirs}
@@ -374,7 +374,7 @@ def test_two_streams_share_no_key(prefix: str, stream: str, other: str, key: str
 @unhurried
 @given(prefixes, texts, keys)
 def test_a_streams_keys_are_four(prefix: str, stream: str, key: str) -> None:
-    assert len(set(all_names(Names(prefix), stream, key))) == 4
+    assert len(set(all_names(Keys(prefix), stream, key))) == 4
 
 
 @unhurried
@@ -382,7 +382,7 @@ def test_a_streams_keys_are_four(prefix: str, stream: str, key: str) -> None:
 @example("p", "}", "")
 @example("p", "{}", "")
 def test_all_keys_of_a_stream_are_on_one_node(prefix: str, stream: str, key: str) -> None:
-    assert len({key_slot(name.encode()) for name in all_names(Names(prefix), stream, key)}) == 1
+    assert len({key_slot(name.encode()) for name in all_names(Keys(prefix), stream, key)}) == 1
 
 
 @unhurried
@@ -392,7 +392,7 @@ def test_two_prefixes_share_no_key(
     prefix: str, other_prefix: str, stream: str, other: str, key: str, other_key: str
 ) -> None:
     assume(prefix != other_prefix)
-    mine, theirs = Names(prefix), Names(other_prefix)
+    mine, theirs = Keys(prefix), Keys(other_prefix)
     assert not {mine.epoch, *all_names(mine, stream, key)} & {
         theirs.epoch, *all_names(theirs, other, other_key)
     }  # fmt: skip
@@ -401,7 +401,7 @@ def test_two_prefixes_share_no_key(
 @unhurried
 @given(prefixes, texts)
 def test_a_stream_is_known_by_its_state(prefix: str, stream: str) -> None:
-    names = Names(prefix)
+    names = Keys(prefix)
     assert names.stream_of(names.state(stream)) == stream
 
 

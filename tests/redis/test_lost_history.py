@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pytest
 
-from streamy_backends.redis.names import Names
+from streamy_backends.redis.keys import Keys
 from streamy_core import GAP, OLDEST, Entry, StreamManager, Subscription
 from streamy_core.broker import Broker
-from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all
+from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all, tail
 
 from .conftest import KINDS, NewManager, OwnServer
 
@@ -24,7 +24,7 @@ class Stored:
 
     def __init__(self, client: Any, prefix: str) -> None:
         self.client = client
-        self.state, self.log = Names(prefix).for_read("news")
+        self.state, self.log = Keys(prefix).for_read("news")
 
     def lose_everything(self) -> None:
         self.client.flushall()
@@ -203,7 +203,7 @@ def test_a_place_from_before_is_not_taken_for_the_one_that_has_its_number_now(
 def test_a_reader_that_had_read_nothing_yet_is_told_as_well(
     sse: StreamManager, broker: Broker, stored: Stored, lose: Lose
 ) -> None:
-    place = broker.tail("news")
+    place = tail(broker, "news")
     sse.send_events("news", ["a", "b"])
     lose(stored)
     sse.send_event("news", "c")
@@ -215,7 +215,7 @@ def test_a_reader_that_had_read_nothing_yet_is_told_as_well(
 def test_from_now_on_is_a_good_place_after_a_loss(broker: Broker, stored: Stored, lose: Lose) -> None:
     broker.append("news", events("a", "b"))
     lose(stored)
-    place = broker.tail("news")
+    place = tail(broker, "news")
     broker.append("news", events("c", "d"))
     assert data_of(read_all(broker, "news", place)) == ["c", "d"]
 
@@ -295,7 +295,7 @@ def test_a_reader_whose_place_was_trimmed_is_told_and_gets_what_is_left(
 def test_a_reader_whose_place_somebody_else_has_trimmed_is_told(
     broker: Broker, stored: Stored, after: int
 ) -> None:
-    places = [broker.tail("news"), *broker.append("news", events(*"abcdef"))]
+    places = [tail(broker, "news"), *broker.append("news", events(*"abcdef"))]
     stored.client.execute_command("XTRIM", stored.log, "MINID", "5")
     page = read(broker, "news", places[after])
     assert page.gap
@@ -312,7 +312,7 @@ def test_entries_keep_their_ids_when_somebody_else_trims_the_log(broker: Broker,
 def test_a_reader_of_a_log_in_which_somebody_else_made_a_hole_is_told_and_gets_what_is_behind(
     sse: StreamManager, broker: Broker, stored: Stored, after: int
 ) -> None:
-    places = [broker.tail("news"), *broker.append("news", events(*"abcde"))]
+    places = [tail(broker, "news"), *broker.append("news", events(*"abcde"))]
     (hole,) = stored.client.xrange(stored.log, "3", count=1)
     stored.client.xdel(stored.log, hole[0])
     with sse.subscribe("news", after=places[after]) as subscription:
