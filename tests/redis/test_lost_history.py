@@ -319,6 +319,34 @@ def test_a_reader_of_a_log_in_which_somebody_else_made_a_hole_is_told_and_gets_w
         assert said(subscription, 5 - after) == [*"ab"[after:], GAP, "d", "e"]
 
 
+def delete_newest(stored: Stored, number: int) -> None:
+    newest = stored.client.xrevrange(stored.log, count=number)
+    stored.client.xdel(stored.log, *[entry_id for entry_id, _ in newest])
+
+
+def test_a_reader_of_a_log_whose_newest_entries_somebody_deleted_is_told_at_once(
+    sse: StreamManager, broker: Broker, stored: Stored
+) -> None:
+    broker.append("news", events(*"abcd"))
+    delete_newest(stored, 2)
+    with sse.subscribe("news", after=OLDEST) as subscription:
+        assert said(subscription, 3) == ["a", "b", GAP]
+        sse.send_event("news", "e")
+        while said(subscription, 1) != ["e"]:
+            pass  # a gap once more: the entry at its place isn't there
+
+
+def test_a_reader_of_an_ended_log_whose_newest_entries_somebody_deleted_gets_to_the_end(
+    sse: StreamManager, broker: Broker, stored: Stored
+) -> None:
+    broker.append("news", events(*"abcd"))
+    broker.end("news")
+    delete_newest(stored, 2)
+    with sse.subscribe("news", after=OLDEST) as subscription:
+        assert said(subscription, 3) == ["a", "b", GAP]
+        assert subscription.next(DEADLINE) is None
+
+
 @pytest.fixture
 def small(kind: str, own_server: OwnServer, prefix: str) -> Stored:
     """On a server that throws out what was used least lately."""
