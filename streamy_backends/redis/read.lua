@@ -89,27 +89,25 @@ if sequence < head and (kind == 'page' or kind == 'maybe') then
 end
 
 local reply, count, size = {''}, 0, 0
-
--- Takes the entries into the page as far as they may be in it. Says whether more may be.
-local function take()
+local fits = kind == 'page' and #entries > 0
+while fits do
   for i = skipped + 1, whole do
-    local meta, data = entries[i][2][2], entries[i][2][4]
-    size = size + #data
+    local fields = entries[i][2]
+    size = size + #fields[4]
     if count == limit or count > 0 and size > max_bytes then
-      return false
+      fits = false
+      break
     end
     count = count + 1
-    reply[2 * count], reply[2 * count + 1] = meta, data
+    reply[2 * count], reply[2 * count + 1] = fields[2], fields[4]
   end
-  return count < limit and whole == #entries and sequence + count < head
-end
-
-if kind == 'page' then
-  while #entries > 0 and take() do
+  fits = fits and count < limit and whole == #entries and sequence + count < head
+  if fits then
     local fitting = math.floor((max_bytes - size) * count / math.max(size, 1)) + 1
     step = math.min(limit - count, 4 * step, fitting)
     entries, skipped = range(sequence + count + 1, step), 0
     whole = count_whole(entries, sequence + count + 1)
+    fits = #entries > 0
   end
 end
 reply[1] = string.format('%s %s %d %s %d %s %s %d',
