@@ -92,7 +92,7 @@ def test_a_broker_that_is_away_says_so_until_it_is_back(streamy_broker: FaultyBr
     for call in (
         lambda: streamy_broker.append("news", events("b")),
         lambda: streamy_broker.read({"news": ""}, 1),
-        lambda: streamy_broker.tail("news"),
+        lambda: streamy_broker.tail(["news"]),
         lambda: streamy_broker.end("news"),
         lambda: streamy_broker.watch(),
         lambda: watch.wait(0),
