@@ -1,4 +1,4 @@
-"""`redis://`, `rediss://`, `unix://`, and with `+sentinel` or `+cluster` after it: streams in Redis or Valkey.
+"""`redis://`, `rediss://`, `unix://`, also with `+sentinel` or `+cluster`: streams in Redis or Valkey.
 
 Needs the extra `redis`. Each stream is a Redis stream whose ids are Streamy's own sequence, and a
 small text that says where it begins, where it is, and whether it has ended. Everything that changes
