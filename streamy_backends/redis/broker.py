@@ -36,7 +36,7 @@ from .checks import fault_of, refusal
 from .entries import encode, text_of
 from .keys import Keys
 from .options import Options
-from .pages import Found, origin
+from .pages import Header, origin
 from .pool import Pool
 from .scripts import NOTHING_WRITTEN, Call, Runner, Script, passing_faults
 from .servers import Node, Servers, open_servers
@@ -118,8 +118,8 @@ class RedisBroker(Broker):
         epoch = ""
         pages = {}
         for (name, cursor), reply in zip(cursors.items(), replies, strict=True):
-            if found := Found.of(reply):
-                pages[name] = found.page(name, cursor, reply)
+            if header := Header.of(reply):
+                pages[name] = header.page(name, cursor, reply)
             else:
                 epoch = epoch or self._epoch()
                 start = origin(epoch, reply)
@@ -134,8 +134,8 @@ class RedisBroker(Broker):
         epoch = "" if known is None else text_of(known)
         tails = {}
         for name, reply in zip(stream_ids, replies, strict=True):
-            if found := Found.of(reply):
-                tails[name] = found.id_at_head
+            if header := Header.of(reply):
+                tails[name] = header.id_at_head
             else:
                 epoch = epoch or self._epoch()
                 tails[name] = origin(epoch, reply)
@@ -262,5 +262,5 @@ class RedisBroker(Broker):
             some = names[first : first + _STREAMS_AT_ONCE]
             replies = self._runner.read([self._reading(name, OLDEST, 0) for name in some])
             for name, reply in zip(some, replies, strict=True):
-                if found := Found.of(reply):
-                    yield found.info(name)
+                if header := Header.of(reply):
+                    yield header.info(name)

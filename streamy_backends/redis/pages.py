@@ -15,7 +15,7 @@ Reply = Sequence[str | bytes]
 _NO_NONCE: Final = "000"
 
 
-class Found(NamedTuple):
+class Header(NamedTuple):
     """The header, if there is such a stream."""
 
     kind: str
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     sequence: int
 
     @classmethod
-    def of(cls, reply: Reply) -> Found | None:
+    def of(cls, reply: Reply) -> Header | None:
         """None if there is no such stream."""
         header = text_of(reply[0])
         if header.startswith("unknown "):

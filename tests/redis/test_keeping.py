@@ -57,7 +57,7 @@ def test_at_least_the_history_is_kept_and_at_most_an_eighth_more(keeping: Keepin
         broker.append("news", events(str(n)))
         found = kept(broker)
         assert min(n, history) <= len(found) <= history + history // 8
-        assert found == [str(place) for place in range(n - len(found) + 1, n + 1)]
+        assert found == [str(number) for number in range(n - len(found) + 1, n + 1)]
 
 
 def test_a_batch_that_is_longer_than_the_history_leaves_its_newest(keeping: Keeping) -> None:
@@ -71,18 +71,14 @@ def test_the_gap_begins_exactly_where_something_is_missing(keeping: Keeping) -> 
     broker = keeping(history=16)
     ids = [broker.append("news", events(str(n)))[0] for n in range(50)]
     missing = 50 - len(kept(broker))
-    assert [read(broker, "news", cursor).gap for cursor in ids] == [
-        place < missing - 1 for place in range(50)
-    ]
+    assert [read(broker, "news", cursor).gap for cursor in ids] == [n < missing - 1 for n in range(50)]
 
 
 def test_batches_are_trimmed_to_the_same_exact_gap(keeping: Keeping) -> None:
     broker = keeping(history=16)
     ids = [one for n in range(20) for one in broker.append("news", events(*[f"{n} {m}" for m in range(5)]))]
     missing = 100 - len(kept(broker))
-    assert [read(broker, "news", cursor).gap for cursor in ids] == [
-        place < missing - 1 for place in range(100)
-    ]
+    assert [read(broker, "news", cursor).gap for cursor in ids] == [n < missing - 1 for n in range(100)]
 
 
 def test_a_list_says_how_many_are_left(keeping: Keeping) -> None:
@@ -121,7 +117,7 @@ def test_the_gap_of_what_was_too_old_is_exact(keeping: Keeping) -> None:
     eventually(some_have_gone, "the oldest entries gone")
     missing = len(ids) - len(kept(broker))
     gaps = [read(broker, "news", cursor).gap for cursor in ids[: missing + 1]]
-    assert gaps == [place < missing - 1 for place in range(missing + 1)]
+    assert gaps == [n < missing - 1 for n in range(missing + 1)]
 
 
 def test_an_idle_streams_entries_go_by_themselves(keeping: Keeping) -> None:
@@ -130,7 +126,7 @@ def test_an_idle_streams_entries_go_by_themselves(keeping: Keeping) -> None:
     eventually(lambda: kept(broker) == [], "the entries gone")
 
 
-def test_a_reader_that_had_all_of_an_idle_stream_loses_no_place(keeping: Keeping) -> None:
+def test_a_reader_that_had_all_of_an_idle_stream_keeps_its_cursor(keeping: Keeping) -> None:
     broker = keeping(history_age=0.5)
     first, last = broker.append("news", events("a", "b"))
     eventually(lambda: kept(broker) == [], "the entries gone")
@@ -298,8 +294,8 @@ def test_streams_of_another_prefix_are_not_listed(
 ) -> None:
     prefixes = [f"{prefix}{end}" for end in (glob, "ab", "aXb", "a", "", "c", "\\a*[b]")]
     brokers = [new_broker(server.url, prefix=one) for one in dict.fromkeys(prefixes)]
-    for place, broker in enumerate(brokers):
-        broker.append(f"news-{place}", events("a"))
+    for n, broker in enumerate(brokers):
+        broker.append(f"news-{n}", events("a"))
     assert [list(listed(broker)) for broker in brokers] == [[f"news-{n}"] for n in range(len(brokers))]
 
 

@@ -33,10 +33,10 @@ def test_a_database_is_chosen_by_the_path_or_the_query_and_the_query_wins(
     server: Server, new_broker: NewBroker, prefix: str, form: str
 ) -> None:
     new_broker(form.format(address(server))).append("news", events("hello"))
-    assert "db=3" in places_of(server, prefix)
+    assert "db=3" in databases_of(server, prefix)
 
 
-def places_of(server: Server, prefix: str) -> list[str]:
+def databases_of(server: Server, prefix: str) -> list[str]:
     """The databases of a server in which there is something under this prefix."""
     found = []
     for db in range(16):
@@ -66,7 +66,7 @@ def test_a_server_is_found_by_its_unix_socket(
 ) -> None:
     server, path = unix_server
     assert publishes(new_broker(f"unix://{quote(str(path))}?db=2&client_name={prefix}"))
-    assert places_of(server, prefix) == ["db=2"]
+    assert databases_of(server, prefix) == ["db=2"]
     ways = {line["laddr"] for line in server.client.client_list() if line["name"] == prefix}
     assert all(str(path) in way for way in ways), "it didn't come by the socket"
 
@@ -76,7 +76,7 @@ def test_a_primary_is_found_by_its_sentinel(
     sentinel: SentinelGroup, new_broker: NewBroker, prefix: str, path: str, db: str
 ) -> None:
     assert publishes(new_broker(sentinel.url + path))
-    assert places_of(sentinel.primary, prefix) == [db]
+    assert databases_of(sentinel.primary, prefix) == [db]
 
 
 def test_a_sentinel_that_is_away_is_made_up_for_by_the_next(

@@ -142,11 +142,15 @@ def test_a_server_that_is_away_at_start_may_come_later(
 ) -> None:
     server = own_server(kind=kind)
     broker = new_broker(server.url)
+    caplog.set_level(logging.INFO, "streamy.redis")
     (record,) = [record for record in caplog.records if "can't be reached now" in record.getMessage()]
     assert (record.name, record.levelno) == ("streamy.redis", logging.WARNING)
     assert server.url in record.getMessage()
     server.start()
     assert publishes(broker)
+    last = caplog.records[-1]
+    assert (last.name, last.levelno) == ("streamy.redis", logging.INFO)
+    assert last.getMessage() == f"{server.url} can be reached"
 
 
 def test_what_a_server_that_comes_later_lacks_is_told_when_it_is_used(

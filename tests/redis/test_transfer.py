@@ -112,7 +112,7 @@ def proxy(server: Server) -> Iterator[HoldingProxy]:
 
 @pytest.fixture
 def far(proxy: HoldingProxy, broker: Broker, new_broker: NewBroker) -> Broker:
-    """A broker behind the proxy, that has its connections, and whose scripts the server knows.
+    """A broker beyond the proxy, that has its connections, and whose scripts the server knows.
 
     Every other stream is there.
     """
