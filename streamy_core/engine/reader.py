@@ -130,6 +130,7 @@ class Reader:
         twin.reading = set(self.reading)
         twin.backlog = list(self.backlog)
         twin.lagging = []
+        twin._starts = {}
         twin.level = twin.attached = False
         twin._wake = None
         return twin

@@ -69,6 +69,16 @@ def test_a_body_that_is_never_read_takes_up_nothing(make_sse: Callable[..., Stre
     assert list(body) == []
 
 
+def test_health_counts_the_clients_that_are_connected(make_sse: Callable[..., StreamManager]) -> None:
+    sse = make_sse()
+    bodies = [body_of(sse) for _ in range(3)]
+    for body in bodies:
+        next(body)
+    assert (sse.health.clients, sse.health.streams) == (3, 1)
+    bodies[0].close()
+    assert sse.health.clients == 2
+
+
 def test_a_body_that_is_closed_leaves_nothing(make_sse: Callable[..., StreamManager]) -> None:
     sse = make_sse()
     body = body_of(sse)

@@ -235,8 +235,8 @@ class Loop:
         alone.busy = True
         self._lead_no_more(alone)
         client.pending = rest
-        client.watch_writable(self._selector, True)
-        self._slow_clients.add(client)
+        self._selector.modify(client.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
+        self._slow_clients.took(client)
 
     def _finish(self, group: Group) -> None:
         """All members have been sent what was due: go on, unless the only one has bytes pending."""
@@ -289,12 +289,13 @@ class Loop:
         except OSError:
             self._drop(client, DisconnectReason.GONE)
             return
-        if sent:
-            client.took_at = self._timers.now()
         client.pending = client.pending[sent:]
-        if not client.pending and client.group is not None:
+        if client.pending:
+            if sent:
+                self._slow_clients.took(client)
+        elif client.group is not None:
             client.pending = b""
-            client.watch_writable(self._selector, False)
+            self._selector.modify(client.sock, selectors.EVENT_READ, client)
             self._slow_clients.discard(client)
             self._finish(client.group)
 
@@ -334,9 +335,8 @@ class Loop:
         self._drop(client, reason)
 
     def _drop(self, client: Client, reason: DisconnectReason) -> None:
-        if client.closed:
+        if client not in self._clients:
             return
-        client.closed = True
         del self._clients[client]
         self._slow_clients.discard(client)
         self._expiries.discard(client)
