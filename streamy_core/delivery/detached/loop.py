@@ -29,7 +29,7 @@ from .keepalives import KeepAlives
 from .replayer import Replayer
 from .slow_clients import SlowClients
 from .timers import Expiries, Timers
-from .waker import Waker
+from .waker import LoopWaker
 
 SENDS: Final = 256
 """How many sends are made before everything else gets its turn."""
@@ -80,7 +80,7 @@ class Loop:
         self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE))
         self._slow_clients = SlowClients(policy, self._timers, observer=observer, drop=self._drop)
         self._selector = selectors.DefaultSelector()
-        self._waker = Waker(self._selector)
+        self._waker = LoopWaker(self._selector)
         self._stopping = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamy-loop", daemon=True)
@@ -142,9 +142,9 @@ class Loop:
         ready = self._selector.select(0.0 if something else self._timers.due_in())
         self._waker.after_wait()
         for key, mask in ready:
-            client: Client | None = key.data
-            if client is None:
-                self._waker.drain()
+            client: Client | LoopWaker = key.data
+            if isinstance(client, LoopWaker):
+                client.clear()
             elif mask & selectors.EVENT_READ and not self._still_there(client):
                 continue
             elif mask & selectors.EVENT_WRITE:
