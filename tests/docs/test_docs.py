@@ -12,7 +12,8 @@ from sphinx.util.inventory import InventoryFile
 
 import streamy_core
 
-DOCS = Path(__file__).parents[2] / "docs"
+from .conftest import DOCS
+
 SHOWN = (".py", ".html", ".toml", ".txt")
 
 

@@ -57,7 +57,6 @@ class WebServer(ServerProcess):
     options:     further ones of gunicorn's; they win.
     certificate: a PEM file with a certificate and its key, for TLS inside gunicorn's workers.
     port:        0 for one that the system chooses anew at each start.
-    path:        what it answers once it is there.
     environment: the app's variables.
     """
 
@@ -72,7 +71,6 @@ class WebServer(ServerProcess):
         options: Sequence[str] = (),
         certificate: Path | None = None,
         port: int = 0,
-        path: str = "/hello",
         cwd: Path = ROOT,
         environment: Mapping[str, object | None] | None = None,
     ) -> None:
@@ -89,7 +87,6 @@ class WebServer(ServerProcess):
         self.tls = certificate is not None
         self.port = port
         self._kind = server
-        self._path = path
 
     def launch(self) -> None:
         self._log_before = len(self.log())
@@ -129,9 +126,10 @@ class WebServer(ServerProcess):
             return False
         self.port = int(found[1])
         try:
-            return self.request("GET", self._path).status == 200
+            self.request("GET", "/hello")
         except (OSError, HTTPException):
             return False
+        return True
 
     def __str__(self) -> str:
         return self._kind
