@@ -12,9 +12,9 @@ from typing import Final
 
 from .broker import Broker
 from .config import Settings
-from .delivery.byte_reader import ByteReader
 from .delivery.service import DeliveryService
 from .delivery.session import Expiry, Session
+from .engine.byte_reader import ByteReader
 from .engine.engine import Engine
 from .engine.hub import Health
 from .engine.streams import wanted_of

@@ -211,7 +211,7 @@ class StreamManager(Closeable):
         self.binding.engine.disconnect(stream_id=stream_id, key=key)
 
     def cursor(self, stream_id: StreamIds) -> str:
-        """The place "from now on" in a stream, or in several: what a page gives as `last_event_id`.
+        """The cursor "from now on" in a stream, or in several: what a page gives as `last_event_id`.
 
         Raises InvalidStreamId, BrokerUnavailable.
         """

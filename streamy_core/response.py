@@ -10,11 +10,11 @@ from flask import Response
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
-from .delivery.byte_reader import ByteReader
 from .delivery.delivery import Exchange
 from .delivery.servers import server_of
 from .delivery.service import DeliveryService
 from .delivery.session import Session
+from .engine.byte_reader import ByteReader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

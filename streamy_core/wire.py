@@ -52,9 +52,9 @@ def encode_retry(retry: int) -> bytes:
 
 
 def encode_opening(cursor: str | None, retry: int) -> bytes:
-    """A connection's first frame: reconnection time and, if known, the place it starts from.
+    """A connection's first frame: reconnection time and, if known, the cursor it starts after.
 
     It has an id and no data, so a reader remembers the id and dispatches nothing.
     """
-    place = encode_id(cursor) if cursor else b""
-    return place + encode_retry(retry)
+    line = encode_id(cursor) if cursor else b""
+    return line + encode_retry(retry)

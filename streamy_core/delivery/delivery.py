@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from ..config import Settings
+from ..engine.byte_reader import ByteReader
 from ..engine.hub import Hub
 from ..observers import DisconnectReason, Observer
 from ..wire import encode_retry
-from .byte_reader import ByteReader
 from .limits import Limits
 from .servers import Server
 from .session import Session
@@ -61,6 +61,6 @@ class Terms:
     limits: Limits
     observer: Observer
 
-    def farewell(self) -> bytes:
-        """The last bytes for a client that is to come back, after a delay that isn't everyone's."""
+    def last_bytes(self) -> bytes:
+        """Those for a client that is to come back, after a delay that isn't everyone's."""
         return encode_retry(round(self.settings.reconnect_delay * 1000 * (0.5 + random.random())))

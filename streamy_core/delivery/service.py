@@ -10,10 +10,10 @@ from typing import Final
 from ..broker import ForkGuard
 from ..commands import DisconnectCommand
 from ..config import Settings
+from ..engine.byte_reader import ByteReader
 from ..engine.hub import Hub
 from ..errors import BrokerUnavailable, Closed
 from ..observers import DisconnectReason, Observer
-from .byte_reader import ByteReader
 from .command_reader import CommandReader
 from .delivery import Delivery, Exchange, Terms
 from .detached.delivery import DetachedDelivery

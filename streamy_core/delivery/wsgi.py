@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Final
 
+from ..engine.byte_reader import ByteReader
 from ..errors import BrokerUnavailable, Closed
 from ..observers import DisconnectReason
 from ..strategies.keepalive import due_after_write
 from ..strategies.slow_clients import Lag, Verdict, verdict_on
 from ..strategies.trying import Attempts
 from ..wire import KEEP_ALIVE
-from .byte_reader import ByteReader
 from .delivery import Chosen, Exchange, Terms
 from .limits import UNLIMITED
 from .session import Session
@@ -137,7 +137,7 @@ class WsgiBody(Iterator[bytes]):
             elif not wake.wait(self._timeout()) and self._keep_alive_is_due(wake):
                 return self._given(KEEP_ALIVE)
         self._end(self._disconnected)
-        return self._terms.farewell()
+        return self._terms.last_bytes()
 
     def disconnect(self, reason: DisconnectReason) -> None:
         """Tell the client to come back, and end. Any thread."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from streamy_core import BrokerUnavailable
-from streamy_core.delivery.byte_reader import ByteReader
+from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.hub import Hub
 from streamy_core.engine.log import Part
 from streamy_core.engine.reader import SLICE

@@ -19,6 +19,7 @@ from werkzeug.test import EnvironBuilder
 
 from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import OLDEST, StreamManager
+from streamy_core.observers import DisconnectReason, GapCause
 from streamy_core.signals import (
     client_connected,
     client_disconnected,
@@ -150,9 +151,11 @@ class House:
         """How many clients are served by what the hub reads."""
         binding = self.sse.binding
         if self.delivery == "wsgi":
-            return sum(len(feed.readers) for name, feed in binding.hub._feeds.items() if name == "news")
-        loop = binding.delivery._loop
-        return sum(len(audience.members) for audience in list(loop._audiences.values())) if loop else 0
+            return sum(
+                len(feed.readers) for name, feed in binding.engine.hub._feeds.items() if name == "news"
+            )
+        loop = binding.delivery._detached._loop
+        return sum(len(group.members) for group in list(loop._leading.values())) if loop else 0
 
     def close(self) -> None:
         self._opened.close()
@@ -224,17 +227,19 @@ def test_who_is_sent_away_was_disconnected(house: House) -> None:
     assert [news["reason"] for news in house.news(client_disconnected)] == ["disconnected"]
 
 
-def test_who_stays_too_long_has_aged(make_house: Callable[..., House], delivery: str) -> None:
+def test_the_connection_of_who_stays_too_long_has_expired(
+    make_house: Callable[..., House], delivery: str
+) -> None:
     house = make_house(delivery, max_connection_age=0.05)
     house.visit().read_to_the_close()
-    assert [news["reason"] for news in house.news(client_disconnected)] == ["aged"]
+    assert [news["reason"] for news in house.news(client_disconnected)] == [DisconnectReason.EXPIRED]
 
 
-def test_who_is_there_when_the_manager_closes_is_left(house: House) -> None:
+def test_who_is_there_when_the_manager_closes_is_told_of_a_shutdown(house: House) -> None:
     guest = house.visit()
     house.sse.close()
     guest.read_to_the_close()
-    assert [news["reason"] for news in house.news(client_disconnected)] == ["leaving"]
+    assert [news["reason"] for news in house.news(client_disconnected)] == [DisconnectReason.SHUTDOWN]
 
 
 def test_who_finds_no_slot_finds_it_busy(make_house: Callable[..., House]) -> None:
@@ -278,7 +283,9 @@ def test_a_client_back_to_a_history_that_is_gone_is_told_of(house: House) -> Non
     place, goes_on = first, oldest_left
     house.sse.send_events("news", ["x"] * HISTORY)
     house.visit(f"/news?last_event_id={place}").read_until(b"streamy.gap")
-    assert house.news(gap) == [{"stream_id": "news", "cursor": place, "goes_on": goes_on}]
+    assert house.news(gap) == [
+        {"stream_id": "news", "cursor": place, "goes_on": goes_on, "cause": GapCause.TRIMMED}
+    ]
 
 
 def test_each_client_back_to_a_history_that_is_gone_is_told_of(house: House) -> None:
@@ -373,7 +380,7 @@ def test_a_failing_receiver_s_error_is_logged(house: House, caplog: pytest.LogCa
     house.visit()
     eventually(lambda: "a receiver of client-connected failed" in caplog.text, "a line in the log")
     (record,) = [record for record in caplog.records if "client-connected" in record.getMessage()]
-    assert (record.name, record.levelno) == ("streamy", logging.ERROR)
+    assert (record.name, record.levelno) == ("streamy.signals", logging.ERROR)
     assert record.exc_info is not None
 
 

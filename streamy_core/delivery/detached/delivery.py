@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
+from ...engine.byte_reader import ByteReader
 from ...observers import DisconnectReason
-from ..byte_reader import ByteReader
 from ..delivery import Chosen, Exchange, Terms
 from ..session import Session
 from .client import Client
@@ -80,7 +80,7 @@ class DetachedDelivery:
                 self._loop = Loop(
                     self._replayer,
                     policy=self._terms.settings.slow_client_policy,
-                    farewell=self._terms.farewell,
+                    last_bytes=self._terms.last_bytes,
                     gone=self._gone,
                     observer=self._terms.observer,
                 )

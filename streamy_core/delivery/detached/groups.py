@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
-from ..byte_reader import ByteReader
+from ...engine.byte_reader import ByteReader
 from .client import Client
 from .takeover import encode_chunk
 

@@ -17,11 +17,11 @@ from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
+from ...engine.byte_reader import ByteReader
 from ...errors import Closed
 from ...observers import DisconnectReason, Observer
 from ...strategies.slow_clients import SlowClientPolicy
 from ...wire import KEEP_ALIVE
-from ..byte_reader import ByteReader
 from ..delivery import Chosen
 from .client import Client
 from .groups import Group, GroupKey
@@ -51,7 +51,7 @@ class Loop:
     """See the module.
 
     policy:   what happens to slow clients.
-    farewell: makes the last bytes for a client that is to come back.
+    last_bytes: makes those for a client that is to come back.
     gone:     told of clients that are no longer connected.
     observer: told what happens.
     """
@@ -61,12 +61,12 @@ class Loop:
         replayer: Replayer,
         *,
         policy: SlowClientPolicy,
-        farewell: Callable[[], bytes],
+        last_bytes: Callable[[], bytes],
         gone: Callable[[Client, DisconnectReason], None],
         observer: Observer,
     ) -> None:
         self._replayer = replayer
-        self._farewell = farewell
+        self._last_bytes = last_bytes
         self._gone = gone
         self._observer = observer
         self._clients: dict[Client, None] = {}
@@ -330,7 +330,7 @@ class Loop:
 
     def _disconnect(self, client: Client, reason: DisconnectReason) -> None:
         """Close a client that is to come back after a while, unless its streams have ended."""
-        client.send_last(b"" if reason is DisconnectReason.ENDED else self._farewell())
+        client.send_last(b"" if reason is DisconnectReason.ENDED else self._last_bytes())
         self._drop(client, reason)
 
     def _drop(self, client: Client, reason: DisconnectReason) -> None:

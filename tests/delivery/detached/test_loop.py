@@ -13,11 +13,11 @@ from typing import Any, Self
 import pytest
 
 from streamy_core import OLDEST
-from streamy_core.delivery.byte_reader import ByteReader
 from streamy_core.delivery.detached.client import Client
 from streamy_core.delivery.detached.loop import Arrival, Loop
 from streamy_core.delivery.detached.replayer import Replayer
 from streamy_core.delivery.session import Expiry, Session
+from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.hub import Hub
 from streamy_core.engine.window import WindowLimits
 from streamy_core.observers import ClientInfo, DisconnectReason, Observer
@@ -85,7 +85,7 @@ class House:
         self.loop = Loop(
             self.replayer,
             policy=policy,
-            farewell=lambda: b"retry: 99\n\n",
+            last_bytes=lambda: b"retry: 99\n\n",
             gone=lambda client, reason: self.gone.append((client.session.key, reason)),
             observer=_Telling(self),
         )

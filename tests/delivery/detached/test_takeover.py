@@ -14,7 +14,8 @@ from typing import Any, Final
 import pytest
 
 from streamy_core import END
-from streamy_core.delivery.detached.takeover import plain_socket, set_user_timeout
+from streamy_core.delivery.detached.takeover import set_user_timeout
+from streamy_core.delivery.servers.base import plain_socket
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ...support.certificates import make_certificate
@@ -386,7 +387,7 @@ def test_a_connection_of_many_streams_is_left_to_the_server(protocol: str, taken
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as sock,
     ):
-        found = plain_socket({"gunicorn.socket": sock, "SERVER_PROTOCOL": protocol})
+        found = plain_socket(sock, {"SERVER_PROTOCOL": protocol})
     assert (found is sock) is taken
 
 

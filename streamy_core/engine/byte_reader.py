@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from ..engine.frames import Frame, gap_frame
-from ..engine.hub import Hub
-from ..engine.reader import SLICE, Reader
 from ..ids import join_cursors
 from ..observers import GapCause
 from ..wire import encode_name, encode_opening
+from .frames import Frame, gap_frame
+from .hub import Hub
+from .reader import SLICE, Reader
 
 
 class ByteReader(Reader):
@@ -42,8 +42,8 @@ class ByteReader(Reader):
         # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
         reader.default_name = "" if default_name == "message" else default_name
         if reader.reading or reader.backlog:
-            place = None if reader.lost else join_cursors(reader.position)
-            reader._opening = encode_opening(place, retry)
+            cursor = None if reader.lost else join_cursors(reader.position)
+            reader._opening = encode_opening(cursor, retry)
         return reader
 
     @property
@@ -89,7 +89,7 @@ class ByteReader(Reader):
         data = b""
         for frames in [self._newest(name) for name in self.position if name in self.reading]:
             if len(data) >= SLICE:
-                break  # the other streams stay where they are: if that is far behind, they are next
+                break  # the other streams stay where they are: if they lag far, they are next
             for frame in frames:
                 self.hub.log.tell(frame)
             data += self._encode(frames)
