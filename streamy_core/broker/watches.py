@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Final
 
-from ..errors import Closed
+from ..errors import BrokerUnavailable, Closed
 from .interface import Watch
 from .polling import AdaptivePolling, PollScheduler
 
@@ -20,7 +20,8 @@ class BaseWatch(Watch):
     """A watch that is told, by `ring`, which streams have grown.
 
     As it is, `wait` blocks on a condition. A watch that has to listen itself (to a socket, say)
-    overrides `_listen` and `_wake`; one that has something to free overrides `_free`.
+    overrides `_listen` and `_wake`, and says by `_mark` what it has heard; one that has something to
+    free overrides `_free`.
 
     on_close: called when the watch is closed, once.
     """
@@ -33,6 +34,7 @@ class BaseWatch(Watch):
         self._names: set[str] = set()
         self._rung: set[str] = set()
         self._interrupted = False
+        self._fault: BrokerUnavailable | None = None
         self._closed = False
         self._freed = False
 
@@ -48,15 +50,21 @@ class BaseWatch(Watch):
     def ring(self, stream_ids: Iterable[str]) -> None:
         """These streams may have grown; those that nobody watches are passed over. Any thread."""
         with self._lock:
-            rung = self._names.intersection(stream_ids)
-            if rung and not self._rung:  # else whoever waits has been woken already
+            before = bool(self._rung)
+            self._mark(stream_ids)
+            if self._rung and not before:  # else whoever waits has been woken already
                 self._wake()
-            self._rung |= rung
 
     def ring_all(self) -> None:
         """Every stream that is watched may have grown: bells may have been lost. Any thread."""
         with self._lock:
             self.ring(self._names)
+
+    def fail(self, fault: BrokerUnavailable) -> None:
+        """Bells have been lost, and more will be: from now on `wait` raises this. Any thread."""
+        with self._lock:
+            self._fault = fault
+            self._wake()
 
     def wait(self, timeout: float | None) -> Collection[str]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -87,12 +95,13 @@ class BaseWatch(Watch):
         return self._closed
 
     def _wait_until(self, deadline: float | None) -> Collection[str]:
-        if self.closed:
-            raise Closed("this watch has been closed")
+        self._check_open()
         passed = False
         while True:
             with self._lock:
-                if self._rung or self._interrupted or self._closed or passed:
+                if self._fault is not None and not self._closed:
+                    raise self._fault
+                if self._is_due() or passed:
                     self._interrupted = False
                     rung, self._rung = self._rung, set()
                     return rung
@@ -100,13 +109,26 @@ class BaseWatch(Watch):
             passed = left == 0  # looked at once more, so that `wait(0)` hears what has come
             self._listen(left)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("this watch has been closed")
+
+    def _is_due(self) -> bool:
+        """Whether `wait` is to return now."""
+        return bool(self._rung or self._interrupted or self._fault or self._closed)
+
+    def _mark(self, stream_ids: Iterable[str]) -> None:
+        """As `ring`, for `_listen` to call: the waiting thread needn't be woken."""
+        with self._lock:
+            self._rung |= self._names.intersection(stream_ids)
+
     def _listen(self, timeout: float | None) -> None:
         """Block until something may have come, `_wake` is called, or so many seconds are over.
 
         Only the waiting thread calls it. May raise BrokerUnavailable, and may return for nothing.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._rung or self._interrupted or self._closed, timeout)
+            self._changed.wait_for(self._is_due, timeout)
 
     def _wake(self) -> None:
         """Make the `_listen` under way, or else the next one, return at once. Called with the lock held."""
@@ -186,9 +208,7 @@ class PollingWatch(BaseWatch):
     def _sleep(self, timeout: float | None) -> None:
         """Block for so many seconds, or until `_wake` is called."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._soon or self._rung or self._interrupted or self._closed, timeout
-            )
+            self._changed.wait_for(lambda: self._soon or self._is_due(), timeout)
 
     def _idle_for(self, now: float) -> float:
         """For how many seconds nothing has grown: what the scheduler is asked with."""

@@ -1,51 +1,63 @@
-"""The watches that a broker's author builds on: one that is told what has grown, and one that asks."""
+"""What an author's watch is built on: it names what it was told of, and says when bells were lost."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from streamy_core.broker import BaseWatch, BrokerUnavailable, Closed, FixedPolling, PollingWatch
-from streamy_core.testing.reading import DEADLINE, wait_for_bell
+from streamy_backends.memory import MemoryBroker
+from streamy_core.broker import (
+    BaseWatch,
+    BrokerUnavailable,
+    Closed,
+    FixedPolling,
+    PollingWatch,
+    Watch,
+)
+from streamy_core.testing.reading import DEADLINE, eventually, in_a_thread, wait_for_bell
+from streamy_core.testing.watch_contract import WatchContract
+
+from ..testing.trying import alone, failures
 
 NEVER = FixedPolling(3_600.0)
 
 
 @pytest.fixture
 def watch() -> Iterator[BaseWatch]:
-    """One that watches a and b."""
     with closing(BaseWatch()) as watch:
-        for name in "ab":
-            watch.add(name)
         yield watch
 
 
-def test_what_has_rung_is_named_once_and_only_if_it_is_watched(watch: BaseWatch) -> None:
-    watch.ring(["a", "c"])
-    assert set(watch.wait(0)) == {"a"}
+def test_what_is_rung_and_watched_is_named_once(watch: BaseWatch) -> None:
+    watch.add("news")
+    watch.ring(["news", "nobody's"])
+    assert set(watch.wait(0)) == {"news"}
     assert not watch.wait(0)
 
 
-def test_all_that_is_watched_can_be_rung(watch: BaseWatch) -> None:
+def test_all_that_is_watched_may_have_rung(watch: BaseWatch) -> None:
+    for name in ("a", "b", "c"):
+        watch.add(name)
+    watch.discard("b")
     watch.ring_all()
-    assert set(watch.wait(0)) == {"a", "b"}
+    assert set(watch.wait(0)) == {"a", "c"}
 
 
 def test_what_is_watched_no_longer_is_not_named_although_it_has_rung(watch: BaseWatch) -> None:
+    for name in "ab":
+        watch.add(name)
     watch.ring(["a", "b"])
     watch.discard("a")
     assert set(watch.wait(0)) == {"b"}
 
 
 def test_a_ring_wakes_who_waits(watch: BaseWatch) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(watch.wait, DEADLINE)
-        watch.ring(["a"])
-        assert set(waiting.result(DEADLINE)) == {"a"}
+    watch.add("a")
+    waiting = in_a_thread(lambda: watch.wait(None))
+    watch.ring(["a"])
+    assert waiting.result(DEADLINE) == {"a"}
 
 
 def test_whoever_made_it_is_told_once_that_it_is_closed() -> None:
@@ -58,32 +70,40 @@ def test_whoever_made_it_is_told_once_that_it_is_closed() -> None:
         watch.wait(0)
 
 
-class Freeing(BaseWatch):
-    """Notes whether it has been freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun = threading.Event()
-        self.freed = 0
-
-    def _listen(self, timeout: float | None) -> None:
-        self.begun.set()
-        super()._listen(timeout)
-
-    def _free(self) -> None:
-        self.freed += 1
-
-
-def test_what_listening_uses_is_freed_once_nobody_waits() -> None:
-    watch = Freeing()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(watch.wait, None)
-        assert watch.begun.wait(DEADLINE)
-        watch.close()
-        waiting.result(DEADLINE)
-    assert watch.freed == 1
+def test_lost_bells_are_told_to_who_waits_and_to_who_comes_later(watch: BaseWatch) -> None:
+    watch.add("news")
+    waiting = in_a_thread(lambda: watch.wait(None))
+    fault = BrokerUnavailable("the connection is lost")
+    watch.fail(fault)
+    assert waiting.exception(DEADLINE) is fault
+    watch.ring(["news"])
+    with pytest.raises(BrokerUnavailable, match="the connection is lost"):
+        watch.wait(0)
     watch.close()
-    assert watch.freed == 1
+    with pytest.raises(Closed):
+        watch.wait(0)
+
+
+def test_what_a_watch_uses_is_freed_once_and_not_under_who_waits() -> None:
+    freed: list[str] = []
+
+    class Freed(BaseWatch):
+        def _listen(self, timeout: float | None) -> None:
+            super()._listen(timeout)
+            assert not freed, "it is still being waited on"
+
+        def _free(self) -> None:
+            freed.append("once")
+
+    watch = Freed()
+    waiting = in_a_thread(lambda: watch.wait(None))
+    watch.close()
+    watch.close()
+    waiting.exception(DEADLINE)
+    eventually(lambda: freed == ["once"], "what it uses freed")
+    with pytest.raises(Closed):
+        watch.wait(0)
+    assert freed == ["once"]
 
 
 class States:
@@ -160,3 +180,22 @@ def test_it_looks_as_often_as_the_scheduler_says(states: States) -> None:
         wait_for_bell(watch, "a")
         states.states["a"] = 2
         wait_for_bell(watch, "a")
+
+
+class PolledMemory(MemoryBroker):
+    """Its watches ask."""
+
+    def watch(self) -> Watch:
+        watch = PollingWatch(self.tail, FixedPolling(0.002), self._unwatch)
+        with self._lock():
+            self._watches = (*self._watches, watch)
+        return watch
+
+    def end(self, stream_id: str) -> None:
+        super().end(stream_id)
+        for watch in self._watches:
+            watch.ring([stream_id])
+
+
+def test_a_watch_that_asks_keeps_the_contract() -> None:
+    assert failures(WatchContract, alone(PolledMemory)) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from streamy_backends.memory import MemoryBroker
 from streamy_core import ConfigError, InvalidEvent, InvalidStreamId, StreamManager
+from streamy_core.strategies import FixedInterval, Never
 from streamy_core.testing import FaultyBroker
 
 MakeApp = Callable[..., Flask]
@@ -229,7 +231,9 @@ def test_a_client_is_sent_away_for_now_while_the_broker_is_away(
         with_stream(app, make_manager(app, broker=broker))
         broker.go_away()
         response = app.test_client().get("/stream")
-        assert (response.status_code, response.data) == (200, b"retry: 3000\n\n")
+        assert response.status_code == 200
+        # No blank line: it would make a reader that has had no id yet forget its place.
+        assert re.fullmatch(rb"retry: (\d+)\n", response.data)
 
 
 def test_keep_alive_interval_has_to_be_above_zero(make_manager: Callable[..., StreamManager]) -> None:
@@ -250,3 +254,12 @@ def test_the_first_frame_has_an_id_and_a_retry_and_no_data(
     with_stream(app, sse)
     entry_id = sse.send_event("news", "before")
     assert first_bytes(app.test_client().get("/stream")) == f"id: {entry_id}\nretry: 1500\n\n".encode()
+
+
+def test_an_interval_of_thirty_seconds_that_was_given_is_honoured() -> None:
+    with StreamManager(keep_alive=1) as sse:
+        schedulers = []
+        for interval in ({"keep_alive_interval": 30}, {}, {"keep_alive_interval": None}):
+            stream = sse.get_stream("news", **interval)
+            schedulers.append(stream.response._session.keep_alive)
+    assert schedulers == [FixedInterval(30), FixedInterval(1), Never()]

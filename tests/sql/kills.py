@@ -16,7 +16,7 @@ from streamy_core.strategies import ExponentialBackoff
 from streamy_core.testing.reading import DEADLINE, read_all
 
 from ..crowds.crowd import Crowd
-from ..redis.serving import Ears, Told, Worker
+from ..redis.serving import Received, Recorder, Worker
 from .servers import Server
 
 EVENTS: Final = 3_000
@@ -37,13 +37,13 @@ class Outage:
 
     acknowledged: number -> the id that `send_event` returned.
     log:          id and number of each entry, in order.
-    told:         what each client got.
+    received:     what each client got.
     connections:  how often each client had to connect.
     """
 
     acknowledged: dict[int, str] = field(default_factory=dict)
     log: list[tuple[str, int]] = field(default_factory=list)
-    told: list[list[Told]] = field(default_factory=list)
+    received: list[list[Received]] = field(default_factory=list)
     connections: list[int] = field(default_factory=list)
     health_while_away: Health | None = None
     health_in_the_end: Health | None = None
@@ -67,7 +67,7 @@ def kill_a_server(server: Server, folder: Path) -> Outage:
     """Have several threads publish while a crowd reads and the server is killed, and started again."""
     url = f"{server.url}?history=10000"
     patience = ExponentialBackoff(retries=50, first=0.05, ceiling=0.5)
-    found, ears = Outage(), Ears()
+    found, recorder = Outage(), Recorder()
     with ExitStack() as to_close:
         worker = Worker(folder / "gunicorn.log", url)
         to_close.callback(lambda: print(worker.log()))
@@ -79,7 +79,7 @@ def kill_a_server(server: Server, folder: Path) -> Outage:
                 found.acknowledged[number] = sse.send_event("news", str(number))
 
         pool = to_close.enter_context(ThreadPoolExecutor(PUBLISHERS))
-        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, ears))
+        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, recorder))
         crowd.run_until_open()
         publishing = [pool.submit(publish, first) for first in range(PUBLISHERS)]
         crowd.run_until(lambda: len(found.acknowledged) >= KILLED_AT, "the first events")
@@ -93,10 +93,10 @@ def kill_a_server(server: Server, folder: Path) -> Outage:
         entries = read_all(sse.broker, "news")
         found.log = [(entry.id, int(entry.event.data)) for entry in entries]
         crowd.run_until(
-            lambda: all(len(ears.told[source]) >= len(entries) for source in crowd.sources),
+            lambda: all(len(recorder.received[source]) >= len(entries) for source in crowd.sources),
             "all events at all clients",
         )
-        found.told = [ears.told[source] for source in crowd.sources]
+        found.received = [recorder.received[source] for source in crowd.sources]
         found.connections = [source.connections for source in crowd.sources]
         found.health_in_the_end = worker.health()
     return found

@@ -23,7 +23,7 @@ from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all
 
 from ..redis.proxy import LossyProxy
-from ..redis.serving import Told
+from ..redis.serving import Received
 from .conftest import KINDS, SERVERS, NewBroker, NewManager, server_in
 from .kills import (
     CLIENTS,
@@ -91,8 +91,8 @@ def test_a_kill_leaves_no_hole(outage: Outage) -> None:
 
 
 def test_every_client_gets_the_whole_log_once_and_in_order_through_a_kill(outage: Outage) -> None:
-    expected = [Told(entry_id, "message", str(number)) for entry_id, number in outage.log]
-    assert [told == expected for told in outage.told] == [True] * CLIENTS
+    expected = [Received(entry_id, "message", str(number)) for entry_id, number in outage.log]
+    assert [received == expected for received in outage.received] == [True] * CLIENTS
 
 
 def test_no_client_has_to_reconnect_because_the_server_was_killed(outage: Outage) -> None:

@@ -80,6 +80,7 @@ class House:
         self.hub = hub
         self.gone: list[tuple[str | None, str]] = []
         self.slow: list[Lag] = []
+        self.delivered: list[int] = []  # to how many clients each chunk went
         self.on_connect: Callable[[ClientInfo], None] = lambda client: None
         self.replayer = Replayer(FixedDelay(0.01, retries=1000), hub.log.failed)
         self.loop = Loop(
@@ -139,6 +140,9 @@ class _Telling(Observer):
 
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         self._house.slow.append(lag)
+
+    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
+        self._house.delivered.append(clients)
 
 
 @pytest.fixture
@@ -212,6 +216,57 @@ def test_a_client_that_reads_slowly_loses_nothing(house: House, broker: FaultyBr
     assert slow.data(200) == big
     broker.append("news", events("level again"))
     assert slow.data(1) == quick.data(1) == ["level again"]
+
+
+def is_one_group(house: House, broker: FaultyBroker, visitors: list[Visitor]) -> bool:
+    """Whether the next event goes to all of these at once."""
+    house.delivered.clear()
+    broker.append("news", events("x"))
+    for visitor in visitors:
+        assert visitor.data(1) == ["x"]
+    return house.delivered == [len(visitors)]
+
+
+def test_clients_at_one_position_are_sent_the_same_bytes_at_once(house: House, broker: FaultyBroker) -> None:
+    visitors = [house.visit() for _ in range(20)]
+    eventually(lambda: is_one_group(house, broker, visitors), "all are one group")
+
+
+def test_a_client_that_was_slow_joins_the_others_when_it_is_level_again(
+    house: House, broker: FaultyBroker
+) -> None:
+    slow, quick = house.visit(buffers=4096), house.visit()
+    eventually(lambda: is_one_group(house, broker, [slow, quick]), "both are one group")
+    big = ["x" * 10_000 + str(n) for n in range(50)]
+    for text in big:
+        broker.append("news", events(text))
+    assert quick.data(50) == slow.data(50) == big
+    eventually(lambda: is_one_group(house, broker, [slow, quick]), "both are one group again")
+
+
+def test_who_comes_while_a_lone_client_takes_nothing_is_no_part_of_its_bytes(
+    house: House, broker: FaultyBroker
+) -> None:
+    slow = house.visit(buffers=4096)
+    big = "x" * 1_000_000
+    broker.append("news", events(big))
+    eventually(lambda: house.delivered[-1:] == [1] and len(house.delivered) > 1, "it has been sent to")
+    late = house.visit()  # from now on: where the slow one will be
+    broker.append("news", events("next"))
+    assert late.data(1) == ["next"]
+    assert slow.data(2) == [big, "next"]
+
+
+def test_clients_of_other_streams_names_and_framings_are_other_groups(
+    house: House, broker: FaultyBroker
+) -> None:
+    one, two, both = house.visit("a"), house.visit("b"), house.visit("a", "b")
+    house.delivered.clear()
+    broker.append("a", events("1"))
+    assert one.data(1) == both.data(1) == ["1"]
+    broker.append("b", events("2"))
+    assert two.data(1) == both.data(1) == ["2"]
+    assert house.delivered == [1] * 4
 
 
 def test_a_client_that_never_reads_is_closed(make_house: Callable[..., House], broker: FaultyBroker) -> None:
@@ -335,6 +390,18 @@ def test_a_client_that_was_catching_up_in_an_outage_goes_on_by_itself(
         eventually(lambda: "reading failed" in caplog.text, "the outage has been met")
         broker.away.clear()
         assert reading.result() == data[1:]
+
+
+def test_who_comes_when_the_process_is_about_to_stop_is_told_to_come_back_and_nothing_is_logged(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.hub.stop()
+    late = house.visit(key="late")
+    late.read_until(b"\n\n")
+    house.loop.shutdown(DEADLINE)
+    assert late.read_to_the_close().endswith(b"retry: 99\n\n")
+    assert house.gone == [("late", "shutdown")]
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
 class BrokenPolicy:
