@@ -17,6 +17,8 @@ from ..support import ROOT
 from ..support.crowd import Crowd, Frame, Source
 from .conftest import Gunicorn, Serving
 
+pytestmark = pytest.mark.slow
+
 CLIENTS: Final = 2_000
 RATE: Final = 20
 """Events a second."""

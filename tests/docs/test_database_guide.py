@@ -31,6 +31,8 @@ from tests.sql.servers import Server
 if TYPE_CHECKING:
     from .conftest import Load, Serve
 
+pytestmark = pytest.mark.slow
+
 SERVERS = [kind for kind in KINDS if kind != "sqlite"]
 
 Example = Callable[[str, str], ModuleType]

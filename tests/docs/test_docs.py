@@ -28,6 +28,7 @@ def built(docs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pages
 
 
+@pytest.mark.slow
 def test_it_builds_and_every_public_name_is_documented(built: Path) -> None:
     inventory = InventoryFile.loads((built / "objects.inv").read_bytes(), uri="")
     documented = {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}

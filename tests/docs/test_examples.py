@@ -36,6 +36,7 @@ def post(url: str, **form: str) -> str:
         return str(answer.read().decode())
 
 
+@pytest.mark.slow
 def test_the_first_app_shows_news_and_survives_a_cut(gunicorn: Serve, browser_page: BrowserPage) -> None:
     address = gunicorn("first_app:app")
     post(f"{address}/send", text="before")
@@ -207,6 +208,7 @@ def test_watching_tells_health_and_notes_clients(
     assert noted[1:] == ["ann connected (wsgi)", "ann disconnected: gone"]
 
 
+@pytest.mark.slow
 def test_the_directory_brokers_own_tests_pass_as_they_are(docs: Path, tmp_path: Path) -> None:
     for name in ("directory_broker.py", "test_directory_broker.py"):
         (tmp_path / name).write_bytes((docs / "examples" / name).read_bytes())

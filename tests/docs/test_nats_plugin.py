@@ -20,6 +20,8 @@ from streamy_core.testing.reading import DEADLINE
 from ..support import ROOT
 from ..support.requirements import go_without
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "docs" / "examples"
 SOURCE = EXAMPLES / "nats"
 TESTED = EXAMPLES / "tested"

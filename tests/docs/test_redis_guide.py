@@ -25,6 +25,8 @@ from tests.redis.servers import HOW_TO_GET, Server, binary
 from ..support.requirements import go_without
 from .conftest import Serve
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def program() -> str:

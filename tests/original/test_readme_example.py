@@ -73,6 +73,7 @@ def test_the_headers_given_win(connect: Callable[[], EventStream]) -> None:
     assert headers["X-Accel-Buffering"] == "no"
 
 
+@pytest.mark.slow
 def test_only_the_import_differs_from_the_readme(original: Path) -> None:
     readme = (original / "README.md").read_text("utf-8")
     theirs = re.search(r"```python\n(.*?StreamManager.*?)```", readme, re.DOTALL)
