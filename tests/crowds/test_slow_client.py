@@ -11,7 +11,8 @@ import pytest
 
 from streamy_core.testing.reading import DEADLINE
 
-from ..support.crowd import Crowd, Frame, Hear, Source
+from ..support.crowd import Crowd, Hear, Source
+from ..support.event_stream import Frame
 from .conftest import Gunicorn, Serving
 
 pytestmark = pytest.mark.slow
