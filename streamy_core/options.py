@@ -80,7 +80,7 @@ def flag() -> Kind:
     return Kind("true or false", accepts)
 
 
-def text(expected: str = "text", allows: Callable[[str], bool] = lambda value: True) -> Kind:
+def text(expected: str = "text", allows: Callable[[str], bool] = lambda _: True) -> Kind:
     """A text that `allows` allows; `expected` says which."""
 
     def accepts(value: Any) -> str:
@@ -107,8 +107,11 @@ def mapping() -> Kind:
     return Kind("a dict by names", accepts)
 
 
-def instance(kind: type, expected: str) -> Kind:
-    """An object of this class, or one that has all methods of this protocol; not a class of such objects."""
+def instance(kind: type | tuple[type, ...], expected: str) -> Kind:
+    """An object of this class, or of one of these, or one that has all methods of this protocol.
+
+    Not a class of such objects.
+    """
 
     def accepts(value: Any) -> Any:
         if isinstance(value, type) or not isinstance(value, kind):

@@ -17,6 +17,7 @@ from .capabilities import AppendsWithin, BringsEntries, HasTables, ListsStreams,
 from .forks import ForkGuard
 from .interface import Broker, Duplicate, Watch
 from .polling import AdaptivePolling, FixedPolling, PollScheduler
+from .waker import Waker
 from .watches import BaseWatch, PollingWatch
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "StreamEnded",
     "StreamInfo",
     "UnknownBackend",
+    "Waker",
     "Watch",
     "bounded",
     "hookimpl",

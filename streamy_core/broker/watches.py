@@ -20,7 +20,8 @@ class BaseWatch(Watch):
     """A watch that is told, by `ring`, which streams have grown.
 
     As it is, `wait` blocks on a condition. A watch that has to listen itself (to a socket, say)
-    overrides `_listen` and `_wake`; one that has something to free overrides `_free`.
+    overrides `_listen` and `_wake`, and says by `_mark` what it has heard; one that has something to
+    free overrides `_free`.
 
     on_close: called when the watch is closed, once.
     """
@@ -48,10 +49,10 @@ class BaseWatch(Watch):
     def ring(self, stream_ids: Iterable[str]) -> None:
         """These streams may have grown; those that nobody watches are passed over. Any thread."""
         with self._lock:
-            rung = self._names.intersection(stream_ids)
-            if rung and not self._rung:  # else whoever waits has been woken already
+            before = bool(self._rung)
+            self._mark(stream_ids)
+            if self._rung and not before:  # else whoever waits has been woken already
                 self._wake()
-            self._rung |= rung
 
     def ring_all(self) -> None:
         """Every stream that is watched may have grown: bells may have been lost. Any thread."""
@@ -87,8 +88,7 @@ class BaseWatch(Watch):
         return self._closed
 
     def _wait_until(self, deadline: float | None) -> Collection[str]:
-        if self._closed:
-            raise Closed("this watch has been closed")
+        self._check_open()
         passed = False
         while True:
             with self._lock:
@@ -99,6 +99,15 @@ class BaseWatch(Watch):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             passed = left == 0  # looked at once more, so that `wait(0)` hears what has come
             self._listen(left)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("this watch has been closed")
+
+    def _mark(self, stream_ids: Iterable[str]) -> None:
+        """As `ring`, for `_listen` to call: the waiting thread needn't be woken."""
+        with self._lock:
+            self._rung |= self._names.intersection(stream_ids)
 
     def _listen(self, timeout: float | None) -> None:
         """Block until something may have come, `_wake` is called, or so many seconds are over.
