@@ -158,8 +158,8 @@ class PollingWatch(BaseWatch):
         self._polling = polling or AdaptivePolling()
         self._seen: dict[str, Hashable] = {}  # None: there is no such stream
         self._soon = False
-        self._looked_at = self._grown_at = time.monotonic()
-        self._look_at = self._looked_at
+        self._look_at = self._grown_at = time.monotonic()
+        self._looked_at = self._look_at - self.shortest  # so that the first look comes at once
 
     def add(self, stream_id: str) -> None:
         with self._lock:
@@ -215,4 +215,4 @@ class PollingWatch(BaseWatch):
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + self._polling.due_in(self._idle_for(now))
         # What wasn't there at its first look hasn't grown.
-        self.ring([name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN])
+        self._mark([name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN])
