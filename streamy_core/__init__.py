@@ -5,7 +5,7 @@ Here is what an app's author imports. Policies are in `streamy_core.strategies`,
 builds on in `streamy_core.broker`.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Any
 
 from .engine.hub import Health
 from .engine.subscription import Subscription
@@ -24,10 +24,12 @@ from .errors import (
 )
 from .events import END, GAP, Entry, Event
 from .ids import OLDEST
-from .manager import StreamManager
-from .response import EventStreamResponse
 
-__version__: Final = "0.2.0"
+if TYPE_CHECKING:
+    from .manager import StreamManager
+    from .response import EventStreamResponse
+
+__version__ = "0.2.0"
 
 __all__ = [
     "END",
@@ -52,3 +54,16 @@ __all__ = [
     "UnknownBackend",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What needs Flask is imported when it is asked for: a broker, a worker or a script may do without.
+    if name == "StreamManager":
+        from .manager import StreamManager
+
+        return StreamManager
+    if name == "EventStreamResponse":
+        from .response import EventStreamResponse
+
+        return EventStreamResponse
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,31 +1,36 @@
-"""What one manager holds for one app: settings, broker, hub, publisher. Closed by the manager."""
+"""What one manager holds for one app: settings, engine, delivery. Closed by the manager."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from .broker import Broker
 from .config import Settings
-from .delivery.choice import Delivery
-from .engine.hub import Hub
-from .engine.publisher import Publisher
-from .engine.window import Frame, WindowLimits
-from .events import END
-from .ids import join_cursors
-from .plugins import open_broker
-from .signals import emit, gap, stream_ended
+from .delivery.service import DeliveryService
+from .delivery.session import Expiry, Session
+from .engine.byte_reader import ByteReader
+from .engine.engine import Engine
+from .engine.hub import Health
+from .engine.streams import wanted_of
+from .observers import Observers
+from .observers.logs import Logs
+from .observers.signals import Signals
+from .strategies.keepalive import KeepAliveScheduler
 
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.manager")
 
 HOW_TO_SHARE: Final = (
     "set STREAMY_BROKER_URL to a shared backend, like redis://localhost:6379, or "
     "sqlite:////path/to/streams.db: a file is enough for processes on one machine"
 )
+
+_AGE_SPREAD: Final = 0.2
 
 
 class Binding:
@@ -45,26 +50,38 @@ class Binding:
     ) -> None:
         self.sender = sender
         self.settings = settings
-        given = broker if broker is not None else settings.broker_url
-        self._owns_broker = isinstance(given, str)
-        self.broker = open_broker(given, settings.broker_options) if isinstance(given, str) else given
-        self.hub = Hub(
-            self.broker,
-            retry=settings.retry,
-            window=WindowLimits(settings.window_entries, settings.window_bytes),
-            watchdog=settings.watchdog_interval,
-            notice=partial(self._notice, sender),
-        )
-        self.delivery = Delivery(self.hub, settings, partial(emit, sender=sender))
-        self.publisher = Publisher(
-            self.broker,
-            retry=settings.retry,
-            dumps=dumps,
-            max_bytes=settings.max_event_bytes,
-            end_on_failure=settings.end_stream_on_failure,
-        )
+        observer = Observers((Logs(), Signals(sender), *settings.observers))
+        self.engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
+        self.delivery = DeliveryService(self.engine.hub, settings, observer)
         self._warned = False
         self.warn_if_split(_several_workers(os.environ))
+
+    @property
+    def broker(self) -> Broker:
+        """The broker in use."""
+        return self.engine.broker
+
+    @property
+    def health(self) -> Health:
+        """How reading and delivering is doing in this process."""
+        return replace(self.engine.hub.health, clients=len(self.delivery))
+
+    def open_reader(self, names: list[str], after: str | None, event_name: str) -> ByteReader:
+        """A reader for a client. Blocks; raises BrokerUnavailable."""
+        return ByteReader.open_for_client(
+            self.engine.hub, wanted_of(names, after), default_name=event_name, retry=self.retry_ms
+        )
+
+    def session(self, names: list[str], key: str | None, keep_alive: KeepAliveScheduler) -> Session:
+        """The session of a client that connects now."""
+        age = self.settings.max_connection_age
+        expiry = None if age is None else Expiry(age * (1 - _AGE_SPREAD * random.random()))
+        return Session(tuple(names), key, keep_alive, expiry)
+
+    @property
+    def retry_ms(self) -> int:
+        """How long clients are told to wait before they reconnect, in milliseconds."""
+        return round(self.settings.reconnect_delay * 1000)
 
     def warn_if_split(self, multiprocess: bool) -> None:
         """Say once, loudly, if several processes serve the app but the broker lives in each of them."""
@@ -76,25 +93,10 @@ class Binding:
                 f"Run one worker process with threads, or {HOW_TO_SHARE}."
             )
 
-    def cursor(self, stream_ids: Iterable[str]) -> str:
-        """The place "from now on" in these streams. Raises BrokerUnavailable."""
-        return join_cursors(self.broker.tail(list(stream_ids)))
-
     def close(self) -> None:
-        """Send all clients away and close the broker, unless that was given. Closing twice does nothing."""
+        """Disconnect all clients and close the broker, unless that was given. Closing twice does nothing."""
         self.delivery.close()
-        self.hub.close()
-        if self._owns_broker:
-            self.broker.close()
-
-    @staticmethod
-    def _notice(sender: object, frame: Frame) -> None:
-        entry = frame.entry
-        if entry.event.name == END:
-            emit(stream_ended, sender=sender, stream_id=entry.stream_id)
-        else:
-            news = json.loads(entry.event.data)
-            emit(gap, sender=sender, stream_id=entry.stream_id, cursor=news["from"], goes_on=news["to"])
+        self.engine.close()
 
 
 def _several_workers(environ: Mapping[str, str]) -> bool:

@@ -37,10 +37,10 @@ def check_stream_id(stream_id: object) -> str:
     if not 1 <= len(stream_id) <= MAX_STREAM_ID:
         raise InvalidStreamId(f"a stream id has 1 to {MAX_STREAM_ID} characters, not {len(stream_id)}")
     if not (stream_id.isascii() and stream_id.isprintable()):
-        for place, char in enumerate(stream_id):
+        for index, char in enumerate(stream_id):
             if category(char) in ("Cc", "Cs"):
                 kind = "control character" if category(char) == "Cc" else "lone surrogate"
-                raise InvalidStreamId(f"stream id {stream_id!r} has a {kind} at position {place}")
+                raise InvalidStreamId(f"stream id {stream_id!r} has a {kind} at position {index}")
     return stream_id
 
 

@@ -28,7 +28,6 @@ from typing import Final
 OLDEST: Final = ""
 """The cursor before the oldest entry that a log still has. Never a gap."""
 
-MAX_ID: Final = 128
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
@@ -61,6 +60,11 @@ def sequence_of(cursor: str) -> int | None:
     if len(parts) != 3 or not 1 <= len(parts[1]) <= 11:
         return None
     return decode_number(parts[1])
+
+
+def epoch_of(cursor: str) -> str | None:
+    """The epoch in `cursor`, or None if it is not an id made by `make_id`."""
+    return None if sequence_of(cursor) is None else cursor.partition(".")[0]
 
 
 def encode_number(number: int) -> str:
@@ -118,16 +122,16 @@ def split_cursor(token: str, stream_ids: Iterable[str]) -> dict[str, str]:
 
 def _parse_joint(token: str, size: int) -> dict[str, str] | None:
     parts: dict[str, str] = {}
-    place, before = 1, ""
+    index, before = 1, ""
     try:
-        while place < len(token):
-            tag = token[place : place + size]
-            shared, place = _read_length(token, place + size)
-            rest, place = _read_length(token, place)
-            if tag in parts or shared > len(before) or place + rest > len(token):
+        while index < len(token):
+            tag = token[index : index + size]
+            shared, index = _read_length(token, index + size)
+            rest, index = _read_length(token, index)
+            if tag in parts or shared > len(before) or index + rest > len(token):
                 return None
-            before = before[:shared] + token[place : place + rest]
-            place += rest
+            before = before[:shared] + token[index : index + rest]
+            index += rest
             parts[tag] = before
     except (IndexError, KeyError):
         return None
@@ -150,8 +154,8 @@ def _length(number: int) -> str:
     return _DIGITS[63] * (number // 63) + _DIGITS[number % 63]
 
 
-def _read_length(token: str, place: int) -> tuple[int, int]:
+def _read_length(token: str, index: int) -> tuple[int, int]:
     number = 0
-    while (value := _VALUES[token[place]]) == 63:
-        number, place = number + 63, place + 1
-    return number + value, place + 1
+    while (value := _VALUES[token[index]]) == 63:
+        number, index = number + 63, index + 1
+    return number + value, index + 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any, Final
 
 from flask import Flask, current_app, has_app_context, has_request_context, request
@@ -14,14 +13,12 @@ from .binding import Binding
 from .broker import Broker
 from .closeable import Closeable
 from .config import PREFIX, Settings, load_settings
-from .delivery.commands import order
-from .delivery.connection import Connection
 from .engine.hub import Health
+from .engine.streams import StreamIds, names_of
 from .engine.subscription import Subscription
-from .errors import BrokerUnavailable, ConfigError, InvalidEvent, InvalidStreamId
-from .events import CONTROL, Event, check_stream_id
-from .ids import split_cursor
-from .response import EventStreamResponse
+from .errors import BrokerUnavailable, ConfigError
+from .events import Event
+from .response import EventStreamResponse, StreamBody
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
 from .strategies.retry import RetryPolicy
 from .wire import encode_retry
@@ -32,12 +29,14 @@ EXTENSION: Final = "streamy"
 OPENED: Final = "streamy.opened"
 """The key in a WSGI environ of what is called with the body of the stream that is opened: for tests."""
 
-MAX_STREAMS: Final = 100
-_DEFAULT_INTERVAL: Final = 30
 
-StreamIds = str | Iterable[str]
+class _Default(int):
+    """The keep-alive interval that leaves it to the manager's scheduler: flask-streamy's 30 seconds."""
 
-logger = logging.getLogger("streamy")
+
+_DEFAULT_INTERVAL: Final = _Default(30)
+
+logger = logging.getLogger("streamy.manager")
 
 
 class StreamManager(Closeable):
@@ -117,8 +116,8 @@ class StreamManager(Closeable):
         stream_id:  a stream's id, or up to 100 of them.
         event_name: the name given to entries that were published without one.
         headers:    more headers; they win over ours.
-        keep_alive_interval: seconds between keep-alives; None for none. 30, the default, leaves
-                    it to the manager's scheduler.
+        keep_alive_interval: seconds between keep-alives; None for none. Where it isn't given, the
+                    manager's scheduler decides.
         after:      the cursor for a client that comes without one; "from now on" unless given.
                     `OLDEST` sends it all that the streams still hold.
         key:        whom the client belongs to (a user, an address), for `disconnect` and for
@@ -130,30 +129,24 @@ class StreamManager(Closeable):
 
         Raises InvalidStreamId, InvalidEvent (for event_name), ValueError (for the interval).
         """
-        names = _stream_ids(stream_id)
+        names = names_of(stream_id)
         binding = self.binding
-        binding.publisher.check(Event("", event_name))
-        keep_alive = self._keep_alive(binding, keep_alive_interval)
-        if has_request_context():
-            binding.warn_if_split(request.environ.get("wsgi.multiprocess", False))
-        retry_ms = round(binding.settings.reconnect_delay * 1000)
-        try:
-            connection = Connection(
-                binding.hub,
-                _wanted(names, _cursor_of_request() or after),
-                default_name=event_name,
-                retry=retry_ms,
-            )
-        except BrokerUnavailable as error:
-            logger.warning("a client of %s is sent away for now: %s", names, error)
-            return EventStreamResponse((encode_retry(retry_ms),), headers)
-        if connection.finished:
-            return EventStreamResponse(None, headers)
+        binding.engine.publisher.check(Event("", event_name))
+        keep_alive = _keep_alive(binding, keep_alive_interval)
         environ = request.environ if has_request_context() else None
-        body = binding.delivery.body(connection, environ, keep_alive, key)
+        if environ is not None:
+            binding.warn_if_split(environ.get("wsgi.multiprocess", False))
+        try:
+            reader = binding.open_reader(names, _cursor_of_request() or after, event_name)
+        except BrokerUnavailable as error:
+            logger.warning("a client of %s is told to come back later: %s", names, error)
+            return EventStreamResponse((encode_retry(binding.retry_ms),), headers)
+        if reader.finished:
+            return EventStreamResponse(None, headers)
+        body = StreamBody(binding.delivery, binding.session(names, key, keep_alive), reader, environ)
         if environ is not None and (opened := environ.get(OPENED)):
             opened(body)
-        return EventStreamResponse(body, headers, take_over=partial(binding.delivery.take_over, body))
+        return EventStreamResponse(body, headers)
 
     def send_event(
         self,
@@ -178,9 +171,9 @@ class StreamManager(Closeable):
         PublishFailed when the retry policy has given up, with `session` at the first fault, after
         which that has to be rolled back; ConfigError if the broker can't publish by a session.
         """
-        publisher = self.binding.publisher
-        events = [publisher.event(data, event_name, retry)]
-        return publisher.publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
+        return self.binding.engine.send_event(
+            stream_id, data, event_name, retry=retry, idempotency_key=idempotency_key, session=session
+        )
 
     def send_events(
         self,
@@ -196,41 +189,33 @@ class StreamManager(Closeable):
 
         Raises as `send_event`.
         """
-        if isinstance(events, str | bytes | bytearray | Mapping):
-            kind = type(events).__name__
-            raise InvalidEvent(f"events is an iterable of events, not one {kind}: use send_event for that")
-        publisher = self.binding.publisher
-        checked = [
-            publisher.check(event) if isinstance(event, Event) else publisher.event(event) for event in events
-        ]
-        check_stream_id(stream_id)
-        return publisher.publish(stream_id, checked, idempotency_key, session) if checked else []
+        return self.binding.engine.send_events(
+            stream_id, events, idempotency_key=idempotency_key, session=session
+        )
 
     def end_stream(self, stream_id: str) -> None:
         """End a stream for good: its clients get what is left, `streamy.end`, and the close.
 
         Ending twice does nothing. Raises InvalidStreamId; PublishFailed when the policy has given up.
         """
-        self.binding.publisher.end(check_stream_id(stream_id))
+        self.binding.engine.end_stream(stream_id)
 
     def disconnect(self, *, stream_id: str | None = None, key: str | None = None) -> None:
-        """Send clients away now, in every process: a browser asks again, and you can say no.
+        """Disconnect clients now, in every process: a browser asks again, and you can say no.
 
         stream_id: those that read this stream; key: those of this `get_stream(key=…)`; given both,
         those to whom both apply.
 
         Raises ValueError if neither is given; PublishFailed when the retry policy has given up.
         """
-        if stream_id is None and key is None:
-            raise ValueError("disconnect whom? name a stream_id, a key, or both")
-        self.binding.publisher.publish(CONTROL, [order(stream_id, key)], None)
+        self.binding.engine.disconnect(stream_id=stream_id, key=key)
 
     def cursor(self, stream_id: StreamIds) -> str:
-        """The place "from now on" in a stream, or in several: what a page gives as `last_event_id`.
+        """The cursor "from now on" in a stream, or in several: what a page gives as `last_event_id`.
 
         Raises InvalidStreamId, BrokerUnavailable.
         """
-        return self.binding.cursor(_stream_ids(stream_id))
+        return self.binding.engine.cursor(stream_id)
 
     def subscribe(self, stream_ids: StreamIds, after: str | None = None) -> Subscription:
         """An iterator of entries, for scripts and tests.
@@ -240,9 +225,7 @@ class StreamManager(Closeable):
 
         Raises InvalidStreamId, BrokerUnavailable.
         """
-        binding = self.binding
-        wanted = _wanted(_stream_ids(stream_ids), after)
-        return Subscription(binding.hub, wanted, retry=binding.settings.retry)
+        return self.binding.engine.subscribe(stream_ids, after)
 
     @property
     def broker(self) -> Broker:
@@ -251,8 +234,8 @@ class StreamManager(Closeable):
 
     @property
     def health(self) -> Health:
-        """How reading is doing here: watched streams, failures, bells that were missed."""
-        return self.binding.hub.health
+        """How reading and delivering is doing here: watched streams, clients, failures, missed bells."""
+        return self.binding.health
 
     def close(self) -> None:
         """End all connections and subscriptions and free everything, in all apps. Any thread."""
@@ -297,13 +280,6 @@ class StreamManager(Closeable):
     def _settings(self, config: Mapping[str, Any]) -> Settings:
         return load_settings(config, self.name, self._given)
 
-    def _keep_alive(self, binding: Binding, interval: float | None) -> KeepAliveScheduler:
-        if interval is None:
-            return Never()
-        if interval == _DEFAULT_INTERVAL:
-            return binding.settings.keep_alive
-        return FixedInterval(interval)
-
 
 def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
     """`StreamManager.cursor` for templates: `{{ streamy_cursor("news") }}`.
@@ -311,24 +287,13 @@ def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
     manager: the name of the manager to ask.
     """
     binding: Binding = current_app.extensions[EXTENSION][manager]
-    return binding.cursor(_stream_ids(stream_id))
+    return binding.engine.cursor(stream_id)
 
 
-def _stream_ids(stream_id: StreamIds) -> list[str]:
-    if not isinstance(stream_id, Iterable):
-        raise InvalidStreamId(f"a stream id is a str, or several of them, not {type(stream_id).__name__}")
-    names = [stream_id] if isinstance(stream_id, str) else list(dict.fromkeys(stream_id))
-    if not 1 <= len(names) <= MAX_STREAMS:
-        raise InvalidStreamId(f"one connection reads 1 to {MAX_STREAMS} streams, not {len(names)}")
-    return [check_stream_id(name) for name in names]
-
-
-def _wanted(names: list[str], after: str | None) -> dict[str, str | None]:
-    """Where to go on in each stream; None in one that `after` doesn't speak of."""
-    wanted: dict[str, str | None] = dict.fromkeys(names)
-    if after is not None:
-        wanted.update(split_cursor(after, names))
-    return wanted
+def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:
+    if interval is _DEFAULT_INTERVAL:
+        return binding.settings.keep_alive
+    return Never() if interval is None else FixedInterval(interval)
 
 
 def _cursor_of_request() -> str | None:

@@ -68,14 +68,11 @@ def flag() -> Kind:
     """True or False."""
 
     def accepts(value: Any) -> bool:
-        word = value.lower() if isinstance(value, str) else value
-        if word in _TRUE and word is not True and isinstance(word, str):
-            return True
-        if isinstance(word, str) and word in _FALSE:
-            return False
-        if not isinstance(word, bool):
+        if isinstance(value, bool):
+            return value
+        if not isinstance(value, str) or value.lower() not in (*_TRUE, *_FALSE):
             raise ValueError
-        return word
+        return value.lower() in _TRUE
 
     return Kind("true or false", accepts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 from wsgiref.util import is_hop_by_hop
 
@@ -10,12 +10,63 @@ from flask import Response
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
+from .delivery.delivery import Exchange
+from .delivery.servers import server_of
+from .delivery.service import DeliveryService
+from .delivery.session import Session
+from .engine.byte_reader import ByteReader
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    TakeOver = Callable[[WSGIEnvironment, str, list[tuple[str, str]]], Iterable[bytes] | None]
-
 CONTENT_TYPE: Final = "text/event-stream"  # always UTF-8 and without a charset: WHATWG HTML section 9.2.5
+
+
+class StreamBody(Iterable[bytes]):
+    """The body of a client's response. It takes up nothing before it is iterated, or detached.
+
+    Iterating, by one thread at a time, delivers by that thread; `close`, by any, ends it.
+
+    environ: of the client's request, if it came by one.
+    """
+
+    def __init__(
+        self,
+        service: DeliveryService,
+        session: Session,
+        reader: ByteReader,
+        environ: WSGIEnvironment | None,
+    ) -> None:
+        self._service = service
+        self._session = session
+        self._reader = reader
+        self._server = server_of(environ)
+        self._capacity = None if environ is None else self._server.capacity(environ)
+        self._iterator: Iterator[bytes] | None = None
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._iterator is None:
+            if self._closed:
+                return iter(())
+            self._iterator = self._service.body(self._session, self._reader, self._server, self._capacity)
+        return self._iterator
+
+    def detach(
+        self, environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]]
+    ) -> Iterable[bytes] | None:
+        """Have the client served apart from its server, which gets this body; None: it has to deliver."""
+        if self._iterator is not None or self._closed:
+            return None
+        exchange = Exchange(self._server, environ, status, headers)
+        return self._service.detach(self._session, self._reader, exchange)
+
+    def close(self) -> None:
+        """End it. Closing twice does nothing."""
+        self._closed = True
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
 
 
 class EventStreamResponse(Response):
@@ -24,19 +75,13 @@ class EventStreamResponse(Response):
     body:    the bytes, or None for "204 No Content", upon which a browser reconnects no more
              (WHATWG HTML section 9.2.3).
     headers: the caller's, which win over ours.
-    take_over: tried when the server asks for the response, with environ, status and headers. What
-             it returns, if not None, is the body that the server gets instead.
     """
 
-    def __init__(
-        self,
-        body: Iterable[bytes] | None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        take_over: TakeOver | None = None,
-    ) -> None:
-        self._take_over = take_over
-        super().__init__(body or (), status=204 if body is None else 200, content_type=CONTENT_TYPE)
+    def __init__(self, body: Iterable[bytes] | None, headers: Mapping[str, str] | None = None) -> None:
+        self._stream = body if isinstance(body, StreamBody) else None
+        super().__init__(
+            () if body is None else body, status=204 if body is None else 200, content_type=CONTENT_TYPE
+        )
         self.headers["Connection"] = "keep-alive"
         self.headers["Cache-Control"] = "no-store, no-transform"
         self.headers["X-Accel-Buffering"] = "no"  # nginx would collect events otherwise
@@ -45,10 +90,10 @@ class EventStreamResponse(Response):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI application that this response is."""
-        if self._take_over is None or environ["REQUEST_METHOD"] == "HEAD":
+        if self._stream is None or environ["REQUEST_METHOD"] == "HEAD":
             return super().__call__(environ, start_response)
         headers = self.get_wsgi_headers(environ).to_wsgi_list()
-        body = self._take_over(environ, self.status, headers)
+        body = self._stream.detach(environ, self.status, headers)
         if body is None:
             return super().__call__(environ, start_response)
         start_response(self.status, headers)

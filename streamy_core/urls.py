@@ -18,7 +18,7 @@ def scheme_of(url: str) -> str:
     """The URL's scheme in lower case. Raises ConfigError, which doesn't show it, if it has none."""
     found = _SCHEME.match(url)
     if not found:
-        raise ConfigError("this is no broker URL: it starts with a scheme, like memory://")
+        raise ConfigError("this is no broker URL: one starts with a scheme, as memory:// does")
     return found[1].lower()
 
 

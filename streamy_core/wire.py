@@ -19,14 +19,6 @@ _LINE_BREAK: Final = re.compile("\r\n|\n|\r")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 
 
-def encode_event(event: Event, *, id: str | None = None) -> bytes:
-    """The whole frame of one event, ending in the blank line that makes a reader dispatch it.
-
-    Raises InvalidEvent if `id` is no id.
-    """
-    return (encode_id(id) if id is not None else b"") + encode_body(event)
-
-
 def encode_id(id: str) -> bytes:
     """The `id:` line. Raises InvalidEvent unless `id` is an id or a joint cursor."""
     if not _ID.fullmatch(id):
@@ -60,14 +52,9 @@ def encode_retry(retry: int) -> bytes:
 
 
 def encode_opening(cursor: str | None, retry: int) -> bytes:
-    """A connection's first frame: reconnection time and, if known, the place it starts from.
+    """A connection's first frame: reconnection time and, if known, the cursor it starts after.
 
     It has an id and no data, so a reader remembers the id and dispatches nothing.
     """
-    place = encode_id(cursor) if cursor else b""
-    return place + encode_retry(retry)
-
-
-def encode_comment(text: str) -> bytes:
-    """A comment, which readers ignore; every line of `text` becomes a comment line."""
-    return ("".join(f": {line}\n" for line in _LINE_BREAK.split(text)) + "\n").encode()
+    line = encode_id(cursor) if cursor else b""
+    return line + encode_retry(retry)

@@ -1,45 +1,36 @@
-"""What several folders of tests need: a browser, and a word on what is missing."""
+"""What several folders of tests need: a browser, a stream of one's own, and the logs of servers."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Generator
+from hashlib import blake2b
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+pytest.register_assert_rewrite(f"{__package__}.support")
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from .support.browser import browser  # noqa: E402
+from .support.process import ServerProcess  # noqa: E402
+from .support.requirements import go_without  # noqa: E402
+
+__all__ = ["browser", "go_without"]
 
 
-def go_without(reason: str) -> NoReturn:
-    """Skip for want of a part, saying how to get it; but fail in CI, where nothing may go untested."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+@pytest.fixture
+def stream(request: pytest.FixtureRequest) -> str:
+    """The name of a stream that no other test uses, and that this one always uses."""
+    return f"news:{blake2b(request.node.nodeid.encode(), digest_size=6).hexdigest()}"
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A real browser, one for each process of the test runner: playwright can't be started twice."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        go_without('playwright is missing: pip install "streamy-sse[dev]"')
-    if not CHROMIUM.exists():
-        go_without(f"{CHROMIUM} is missing: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        browser.close()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows what its servers have written."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for server in item.funcargs.values():
+            if isinstance(server, ServerProcess):
+                report.sections.append((f"log of {server}", server.log()[-5_000:]))
+    return report

@@ -244,7 +244,7 @@ class TestPromise5ASlowClientCostsItsOwnPlace:
         for _ in range(50):
             sse.send_event("news", "x" * 2_000)
             quick.data(1)
-        feed = sse.binding.hub._feeds["news"]
+        feed = sse.binding.engine.hub._feeds["news"]
         assert sum(len(frame.body) for frame in feed.window._frames) <= 20_000
         assert slow.data(50) == ["x" * 2_000] * 50, "and it loses nothing of what the log holds"
 

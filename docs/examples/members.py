@@ -7,7 +7,7 @@ from streamy_core import StreamManager
 app = Flask(__name__)
 app.config.from_mapping(
     SECRET_KEY="change me",
-    STREAMY_MAX_AGE=600.0,
+    STREAMY_MAX_CONNECTION_AGE=600.0,
     STREAMY_MAX_CONNECTIONS_PER_KEY=5,
 )
 sse = StreamManager(app)

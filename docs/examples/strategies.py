@@ -8,7 +8,7 @@ from streamy_core.strategies.slow_clients import Lag, SkipToLatest, Verdict
 
 app = Flask(__name__)
 app.config.from_mapping(
-    STREAMY_SLOW_CLIENTS=SkipToLatest(entries=50, seconds=10.0),
+    STREAMY_SLOW_CLIENT_POLICY=SkipToLatest(entries=50, seconds=10.0),
     STREAMY_KEEP_ALIVE=Jittered(20.0, spread=0.3),
     STREAMY_RETRY_POLICY=ExponentialBackoff(retries=5, ceiling=2.0),
     STREAMY_MAX_CONNECTIONS=8_000,

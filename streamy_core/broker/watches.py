@@ -101,7 +101,7 @@ class BaseWatch(Watch):
             self._listen(left)
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise Closed("this watch has been closed")
 
     def _mark(self, stream_ids: Iterable[str]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from io import BufferedReader
-from typing import Final, NoReturn, cast
+from typing import Final, cast
 
 import click
 
 from ..binding import Binding
-from ..engine.publisher import Publisher
+from ..engine.publisher import Publisher, check_json
 from ..errors import InvalidEvent
 from ..events import MAX_RETRY_MS, Event, check_stream_id
 from .bound import with_binding
@@ -51,7 +50,7 @@ def send(
     replaced by U+FFFD.
     """
     check_stream_id(stream_id)
-    publisher = binding.publisher
+    publisher = binding.engine.publisher
 
     def event(text: str) -> Event:
         return publisher.event(_checked_json(text) if as_json else text, name, retry)
@@ -73,7 +72,7 @@ def end(binding: Binding, stream_id: str) -> None:
 
     Its clients get what is left, and reconnect no more.
     """
-    binding.publisher.end(check_stream_id(stream_id))
+    binding.engine.end_stream(stream_id)
 
 
 def _send_lines(publisher: Publisher, stream_id: str, waiting: Iterator[list[str]], event: MakeEvent) -> None:
@@ -96,7 +95,7 @@ def _send_lines(publisher: Publisher, stream_id: str, waiting: Iterator[list[str
 
 def _publish(publisher: Publisher, stream_id: str, events: Sequence[Event]) -> None:
     for start in range(0, len(events), _BATCH):
-        say("\n".join(publisher.publish(stream_id, events[start : start + _BATCH], None)))
+        say("\n".join(publisher.publish(stream_id, events[start : start + _BATCH])))
 
 
 def _waiting_lines(source: BufferedReader, most: int) -> Iterator[list[str]]:
@@ -124,11 +123,7 @@ def _text(line: bytes) -> str:
 
 def _checked_json(text: str) -> str:
     try:
-        json.loads(text, parse_constant=_refuse_constant)
+        check_json(text)
     except (ValueError, RecursionError) as error:
         raise InvalidEvent(f"this is not JSON: {error}") from None
     return text
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")

@@ -17,8 +17,8 @@ from ..binding import Binding
 from ..broker import ListsStreams
 from ..engine.subscription import Subscription
 from ..errors import ConfigError
-from ..events import CONTROL, Entry, check_stream_id
-from ..ids import OLDEST, split_cursor
+from ..events import CONTROL, Entry
+from ..ids import OLDEST
 from .bound import with_binding
 from .shell import one_line, say, say_table
 
@@ -44,7 +44,7 @@ def tail(
     """
     if from_oldest and after is not None:
         raise click.UsageError("give --after or --all, not both")
-    with _subscribe(binding, stream_ids, OLDEST if from_oldest else after) as entries:
+    with binding.engine.subscribe(stream_ids, OLDEST if from_oldest else after) as entries:
         abandoned = _close_when_nobody_reads(entries)
         for entry in islice(entries, most):
             say(_as_json(entry) if as_json else _as_text(entry))
@@ -66,14 +66,6 @@ def streams(binding: Binding) -> None:
             if info.stream_id != CONTROL
         ],
     )
-
-
-def _subscribe(binding: Binding, stream_ids: Sequence[str], after: str | None) -> Subscription:
-    names = [check_stream_id(name) for name in dict.fromkeys(stream_ids)]
-    wanted: dict[str, str | None] = dict.fromkeys(names)
-    if after is not None:
-        wanted.update(split_cursor(after, names))
-    return Subscription(binding.hub, wanted, retry=binding.settings.retry)
 
 
 def _close_when_nobody_reads(entries: Subscription) -> threading.Event:

@@ -11,12 +11,21 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ..broker import AppendsWithin, Broker
-from ..errors import BrokerUnavailable, ConfigError, InvalidEvent, PublishFailed, StreamyError
+from ..broker import AppendsWithin, Broker, Duplicate
+from ..errors import (
+    BrokerUnavailable,
+    ConfigError,
+    InvalidEvent,
+    PublishFailed,
+    StreamEnded,
+    StreamyError,
+)
 from ..events import CONTROL, RESERVED_PREFIX, Event
-from ..strategies.retry import RetryPolicy, delay_after
+from ..observers import Observer, PublishOutcome
+from ..strategies.retry import RetryPolicy
+from ..strategies.trying import Attempts, keep_trying
 
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.publisher")
 
 T = TypeVar("T")
 
@@ -27,6 +36,7 @@ class Publisher:
     dumps:     makes JSON text of what isn't text.
     max_bytes: the most data in one event.
     end_on_failure: whether to end a stream to which publishing has failed for good.
+    observer:  told what comes of each call.
     sleep:     waits between attempts; injected by tests. None: time.sleep.
     """
 
@@ -38,6 +48,7 @@ class Publisher:
         dumps: Callable[[Any], str],
         max_bytes: int,
         end_on_failure: bool = False,
+        observer: Observer | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._broker = broker
@@ -45,6 +56,7 @@ class Publisher:
         self._dumps = dumps
         self._max_bytes = max_bytes
         self._end_on_failure = end_on_failure
+        self._observer = observer or Observer()
         self._count = itertools.count()
         self._key_source = (0, "")
         # Looked up late: gevent may patch `time` after this module was imported.
@@ -62,7 +74,7 @@ class Publisher:
             try:
                 text = self._dumps(data)
                 if "NaN" in text or "Infinity" in text:
-                    json.loads(text, parse_constant=_refuse_constant)
+                    check_json(text)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
         return self.check(Event(text, name, retry))
@@ -81,7 +93,11 @@ class Publisher:
         return event
 
     def publish(
-        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None, session: Any = None
+        self,
+        stream_id: str,
+        events: Sequence[Event],
+        idempotency_key: str | None = None,
+        session: Any = None,
     ) -> list[str]:
         """Append the events in one round trip and return their ids.
 
@@ -91,23 +107,44 @@ class Publisher:
         Raises StreamEnded; PublishFailed after the last attempt; Closed; with a session ConfigError,
         if the broker can't, and TypeError.
         """
-        if session is not None:
-            return self._publish_within(session, stream_id, events, idempotency_key)
-        key = idempotency_key
-        if key is None and self._broker.loses_replies:
-            key = self._new_key()  # a reply that is lost must not store it twice
+        began = time.monotonic()
+        count = len(events)
         try:
-            ids = self._insist(
-                "publish to", stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key)
+            ids = (
+                self._append(stream_id, events, idempotency_key)
+                if session is None
+                else self._append_within(session, stream_id, events, idempotency_key)
             )
-        except PublishFailed:
-            self._end_after_failure(stream_id)
+        except (StreamEnded, PublishFailed) as error:
+            ended = isinstance(error, StreamEnded)
+            outcome = PublishOutcome.ENDED if ended else PublishOutcome.FAILED
+            self._observer.published(stream_id, outcome, count, time.monotonic() - began, error)
+            if not ended and session is None:
+                self._end_after_failure(stream_id)
             raise
-        logger.debug("stream %r: appended %d, up to %s", stream_id, len(ids), ids[-1])
+        outcome = PublishOutcome.DUPLICATE if isinstance(ids, Duplicate) else PublishOutcome.STORED
+        self._observer.published(stream_id, outcome, count, time.monotonic() - began, None)
         return ids
 
-    def _publish_within(
-        self, session: Any, stream_id: str, events: Sequence[Event], idempotency_key: str | None
+    def end(self, stream_id: str) -> None:
+        """End the stream. Raises PublishFailed after the last attempt; Closed."""
+        began = time.monotonic()
+        try:
+            self._insist("end", stream_id, lambda: self._broker.end(stream_id))
+        except PublishFailed as error:
+            self._observer.published(stream_id, PublishOutcome.FAILED, 0, time.monotonic() - began, error)
+            raise
+        logger.info("stream %r: ended", stream_id)
+
+    def _append(self, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
+        if key is None and self._broker.loses_replies:
+            key = self._new_key()  # a reply that is lost must not store it twice
+        return self._insist(
+            "publish to", stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key)
+        )
+
+    def _append_within(
+        self, session: Any, stream_id: str, events: Sequence[Event], key: str | None
     ) -> list[str]:
         if not isinstance(self._broker, AppendsWithin):
             raise ConfigError(
@@ -115,7 +152,7 @@ class Publisher:
                 "backend that keeps streams in the app's database, like postgresql: or sqlite:"
             )
         try:
-            return self._broker.append_within(session, stream_id, events, idempotency_key=idempotency_key)
+            return self._broker.append_within(session, stream_id, events, idempotency_key=key)
         except BrokerUnavailable as error:
             raise PublishFailed("publish to", stream_id, 1, error) from error
 
@@ -127,27 +164,17 @@ class Publisher:
             self._key_source = os.getpid(), prefix
         return f"{prefix}{next(self._count):x}"
 
-    def end(self, stream_id: str) -> None:
-        """End the stream. Raises PublishFailed after the last attempt; Closed."""
-        self._insist("end", stream_id, lambda: self._broker.end(stream_id))
-        logger.info("stream %r: ended", stream_id)
-
     def _insist(self, what: str, stream_id: str, action: Callable[[], T]) -> T:
-        for attempt in itertools.count(1):
-            try:
-                return action()
-            except BrokerUnavailable as error:
-                pause = delay_after(self._retry, attempt)
-                if pause is None:
-                    failure = PublishFailed(what, stream_id, attempt, error)
-                    logger.error("%s", failure)
-                    raise failure from error
-                logger.warning(
-                    "could not %s stream %r (attempt %d), again in %.2f s: %s",
-                    what, stream_id, attempt, pause, error,
-                )  # fmt: skip
-                self._sleep(pause)
-        raise AssertionError("a count never ends")
+        attempts = Attempts(self._retry)
+
+        def failed(error: BrokerUnavailable, delay: float | None) -> None:
+            if delay is not None:
+                self._observer.publish_retried(stream_id, attempts.failed, delay, error)
+
+        try:
+            return keep_trying(action, attempts, wait=self._sleep, failed=failed)
+        except BrokerUnavailable as error:
+            raise PublishFailed(what, stream_id, attempts.failed, error) from error
 
     def _end_after_failure(self, stream_id: str) -> None:
         if not self._end_on_failure or stream_id == CONTROL:
@@ -159,6 +186,11 @@ class Publisher:
             logger.error("stream %r: could not be ended either: %s", stream_id, error)
 
 
+def check_json(text: str) -> None:
+    """Raise ValueError, or RecursionError, for what is not JSON (RFC 8259)."""
+    json.loads(text, parse_constant=_refuse_constant)
+
+
 def _refuse_constant(name: str) -> None:
-    # Python writes them, but they are not JSON (RFC 8259 section 6), and no browser reads them.
+    # Python writes NaN and infinities, but they are not JSON (RFC 8259 section 6), and no browser reads them.
     raise ValueError(f"{name} is not JSON")

@@ -1,65 +1,98 @@
-"""A place in each of some streams, and what lies behind it: what connections and subscriptions share."""
+"""A position in some streams, and what lies after it: what connections and subscriptions share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Final, Self
 
 from ..ids import OLDEST
-from .hub import PAGE, Hub, Wake
-from .window import Frame, frames_of
+from .frames import Frame
+from .hub import Hub, Start, Wake
 
 SLICE: Final = 256 * 1024
 """About how many bytes are taken at once, so that a long replay leaves others their turn."""
 
 
 class Reader:
-    """Holds no events, only its places. For one thread at a time, but for `wake`.
+    """Holds no events but a page's, only its position. For one thread at a time, but for `wake`.
 
-    wanted: stream id -> the cursor to go on from, or None for "from now on".
+    Made by `open`, as a rule, which asks the log; it is attached to nothing then.
 
-    Making one asks the log for the tails, and for the first page behind the given cursors; it
-    attaches nothing. Raises BrokerUnavailable.
-
-    places:  stream id -> cursor.
-    reading: the streams whose end hasn't been passed.
-    backlog: the frames of that first page; to be passed before any others.
-    lost:    whether there is a gap in the backlog, so that no cursor stands for the place before it.
-    lagging: after `due`, the streams whose windows don't hold the place.
+    position: stream id -> cursor.
+    reading:  the streams whose end hasn't been passed.
+    backlog:  frames that have been read; to be passed before any others.
+    level:    whether nothing lies between the backlog and what windows will hold, as far as is known:
+              then it is time to `attach`. Until then the log is to be read.
+    lost:     whether the backlog begins with a gap, so that no cursor stands for the position before it.
+    lagging:  after `due`, the streams whose windows don't hold the cursor.
+    attached: whether the hub wakes it.
     """
 
-    __slots__ = ("_wake", "backlog", "hub", "lagging", "lost", "places", "reading")
+    __slots__ = (
+        "_starts",
+        "_wake",
+        "attached",
+        "backlog",
+        "hub",
+        "lagging",
+        "level",
+        "lost",
+        "position",
+        "reading",
+    )
 
-    def __init__(self, hub: Hub, wanted: Mapping[str, str | None]) -> None:
+    def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
         self.hub = hub
-        self.reading = set(wanted)
+        self.position = dict(position)
+        self.reading = set(position)
         self.backlog: list[Frame] = []
+        self.level = True
         self.lost = False
         self.lagging: list[str] = []
+        self._starts: dict[str, Start] = {}
+        self.attached = False
         self._wake: Wake | None = None
-        tails = hub.broker.tail([name for name, cursor in wanted.items() if cursor is None])
-        self.places = {name: tails[name] if cursor is None else cursor for name, cursor in wanted.items()}
-        self._resume({name: cursor for name, cursor in wanted.items() if cursor is not None})
+
+    @classmethod
+    def open(cls, hub: Hub, wanted: Mapping[str, str | None]) -> Self:
+        """A reader of these streams.
+
+        wanted: stream id -> the cursor to go on after, or None for "from now on".
+
+        Where the hub's windows hold the cursors, the log isn't asked; else for the tails at once, and
+        at once for a first page of the other streams. Blocks; raises BrokerUnavailable.
+        """
+        tails = hub.log.tail([name for name, cursor in wanted.items() if cursor is None])
+        reader = cls(hub, {name: tails[name] if after is None else after for name, after in wanted.items()})
+        reader._resume([name for name, after in wanted.items() if after is not None])
+        return reader
 
     def attach(self, wake: Wake) -> None:
         """Have the hub call `wake` when there may be more. Raises Closed."""
+        heads = dict(self.position)
+        for frame in self.backlog:
+            heads[frame.entry.stream_id] = frame.entry.id
+        starts = {name: self._starts.get(name) or Start(heads[name], []) for name in self.reading}
+        self._starts = {}
+        self.hub.attach(starts, wake)
         self._wake = wake
-        self.hub.attach({name: self.places[name] for name in self.reading}, wake)
+        self.attached = True
 
     def detach(self) -> None:
         """Undo `attach`. Detaching twice does nothing."""
         if self._wake is not None:
-            self.hub.detach(self.places, self._wake)
+            self.hub.detach(self.position, self._wake)
             self._wake = None
+            self.attached = False
 
     def due(self) -> list[Frame]:
         """What the windows hold, about `SLICE` bytes at most. Never blocks. Sets `lagging`."""
         self.lagging = []
         found: list[Frame] = []
-        for name in self.places:
+        for name in self.position:
             if name in self.reading:
-                frames = self.hub.frames(name, self.places[name], SLICE // len(self.places))
+                frames = self.hub.frames(name, self.position[name], SLICE // len(self.position))
                 if frames is None:
                     self.lagging.append(name)
                 else:
@@ -67,16 +100,12 @@ class Reader:
         return found
 
     def read_lagging(self) -> list[Frame]:
-        """A page of each lagging stream, from the log. Blocks; raises BrokerUnavailable."""
-        pages = self.hub.read({name: self.places[name] for name in self.lagging})
-        found = [frame for name in self.lagging for frame in pages[name]]
-        for frame in found:
-            self.hub.notice(frame)  # the hub may be elsewhere, and not meet it
-        return found
+        """About `SLICE` bytes of the lagging streams, from the log. Blocks; raises BrokerUnavailable."""
+        return self._read(self.lagging)
 
     def passed(self, frame: Frame) -> None:
-        """Move on behind this frame."""
-        self.places[frame.entry.stream_id] = frame.entry.id
+        """Move on after this frame."""
+        self.position[frame.entry.stream_id] = frame.entry.id
         if frame.ends:
             self.reading.discard(frame.entry.stream_id)
 
@@ -84,33 +113,57 @@ class Reader:
         """How many entries it is behind what the hub has read; None if more than windows hold."""
         behind = 0
         for name in self.reading:
-            distance = self.hub.distance(name, self.places[name])
+            distance = self.hub.distance(name, self.position[name])
             if distance is None:
                 return None
             behind += distance
         return behind
 
+    def is_at(self, other: Reader) -> bool:
+        """Whether both are at the same position in the same streams."""
+        return self.position == other.position and self.reading == other.reading
+
     def fork(self) -> Self:
-        """Another reader at the same place. It is attached to nothing."""
+        """Another reader at the same position. It is attached to nothing."""
         twin = copy(self)
-        twin.places = dict(self.places)
+        twin.position = dict(self.position)
         twin.reading = set(self.reading)
+        twin.backlog = list(self.backlog)
         twin.lagging = []
+        twin.level = twin.attached = False
         twin._wake = None
         return twin
 
-    def _resume(self, given: Mapping[str, str]) -> None:
-        pages = self.hub.broker.read(given, PAGE) if given else {}
-        for name, page in pages.items():
-            frames = frames_of(name, given[name], page)
-            # Gaps come first, so that nothing that follows says that they have been told.
-            self.backlog = frames + self.backlog if page.gap else self.backlog + frames
-            if given[name] == OLDEST and not frames:
-                self.places[name] = page.cursor
-            if page.gap:
-                self.hub.notice(frames[0])
-                # What a client gave as its place may be anything at all: it must not be passed on.
-                self.lost = True
-                self.places[name] = page.cursor
-            elif page.ended and not frames:
+    def _resume(self, names: Iterable[str]) -> None:
+        """See what lies after the cursors that were given: in the windows, or else in the log."""
+        unknown = []
+        for name in names:
+            if self.hub.is_at_the_end(name, self.position[name]):
                 self.reading.discard(name)
+            elif self.hub.distance(name, self.position[name]) is None:
+                unknown.append(name)
+        self.backlog = self._read(unknown)
+        for frame in self.backlog:
+            if frame.gap is not None:
+                # What a client gave as its cursor may be anything at all: it must not be passed on.
+                self.lost = True
+                self.position[frame.entry.stream_id] = frame.gap.goes_on
+
+    def _read(self, names: Iterable[str]) -> list[Frame]:
+        given = {name: self.position[name] for name in names}
+        found: list[Frame] = []
+        self.level = True
+        for name, part in self.hub.log.read(given, SLICE).items():
+            for frame in part.frames[-1:]:
+                self.hub.log.tell(frame)  # the hub may be elsewhere, and not meet it
+            gap = bool(part.frames) and part.frames[0].gap is not None
+            # Gaps come first, so that nothing that follows says that they have been told.
+            found = part.frames + found if gap else found + part.frames
+            self.level = self.level and not part.more
+            if not part.frames:
+                self.position[name] = part.cursor
+                if part.ended:
+                    self.reading.discard(name)
+            if not (self.attached or part.more or given[name] == OLDEST):
+                self._starts[name] = Start(given[name], part.frames)
+        return found

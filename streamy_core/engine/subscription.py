@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ..closeable import Closeable
 from ..errors import BrokerUnavailable
 from ..events import Entry
-from ..strategies.retry import RetryPolicy, delay_after
-from .hub import Hub
+from ..strategies.retry import RetryPolicy
+from ..strategies.trying import Attempts, keep_trying
+from .frames import Frame
 from .reader import Reader
-from .window import Frame
 
 
 class Subscription(Closeable, Iterator[Entry]):
@@ -21,19 +21,20 @@ class Subscription(Closeable, Iterator[Entry]):
     A gap appears as an entry named `streamy.gap`, as it does to a browser. One thread iterates;
     `close`, from any thread, ends the iteration. Also a context manager that closes.
 
-    wanted: stream id -> the cursor to read on from, or None for "from now on".
+    reader: has just been opened.
     retry:  how to go on when the log can't be read; when the policy gives up, iterating raises
             BrokerUnavailable.
     """
 
-    def __init__(self, hub: Hub, wanted: Mapping[str, str | None], *, retry: RetryPolicy) -> None:
+    def __init__(self, reader: Reader, *, retry: RetryPolicy) -> None:
         self._retry = retry
-        self._reader = Reader(hub, wanted)
-        self._due = self._reader.backlog[::-1]
-        self._bell = threading.Event()
+        self._reader = reader
+        self._due = reader.backlog[::-1]
+        self._wake = threading.Event()
         self._closed = threading.Event()
-        self._reader.attach(self._bell.set)
-        self._bell.set()
+        if reader.level:
+            reader.attach(self._wake.set)
+        self._wake.set()
 
     def __next__(self) -> Entry:
         entry = self.next()
@@ -54,31 +55,40 @@ class Subscription(Closeable, Iterator[Entry]):
                 self.close()
                 return None
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self._bell.wait(left):
+            if not self._wake.wait(left):
                 return None
-            # Cleared before looking: what comes in between rings once more.
-            self._bell.clear()
+            # Cleared before looking: what comes in between sets it once more.
+            self._wake.clear()
             if frames := self._look():
-                self._bell.set()
+                self._wake.set()
                 self._due = frames[::-1]
 
     def close(self) -> None:
         """Stop reading. Closing twice does nothing."""
         self._closed.set()
         self._reader.detach()
-        self._bell.set()
+        self._wake.set()
 
     def _look(self) -> list[Frame]:
         frames = self._reader.due()
-        attempt = 0
-        while self._reader.lagging and not self._closed.is_set():
-            try:
-                return frames + self._reader.read_lagging()
-            except BrokerUnavailable:
-                attempt += 1
-                pause = delay_after(self._retry, attempt)
-                if pause is None:
-                    self._bell.set()
-                    raise
-                self._closed.wait(pause)
+        if self._reader.lagging:
+            frames += self._read_lagging()
+        if not (frames or self._reader.attached or self._closed.is_set()):
+            self._reader.attach(self._wake.set)
+            self._wake.set()  # what came before that woke nobody
         return frames
+
+    def _read_lagging(self) -> list[Frame]:
+        attempts = Attempts(self._retry)
+        try:
+            return keep_trying(
+                self._reader.read_lagging,
+                attempts,
+                wait=self._closed.wait,
+                failed=self._reader.hub.log.failed,
+            )
+        except BrokerUnavailable:
+            self._wake.set()  # iterating goes on from here
+            if self._closed.is_set():
+                return []
+            raise

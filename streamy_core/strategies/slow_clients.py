@@ -45,7 +45,7 @@ class SlowClientPolicy(Protocol):
 
         After SKIP it gets `streamy.gap`, the newest entry, and the end if there is one.
 
-        Asked about once a second for each client that is behind. Must not block. With generator
+        Asked about once a second for each client that is behind. Must not block. With WSGI
         delivery it is asked when the system has taken a piece, if that took a second or longer: so
         `bytes` and `stalled` are 0 then, and `entries` tells how far behind the client is.
         """

@@ -52,10 +52,10 @@ def keep_trying(
 ) -> T:
     """What `action` returns, tried again, as the policy says, while it raises BrokerUnavailable.
 
-    wait:   waits so many seconds between two attempts. What it raises ends the series.
+    wait:   waits so many seconds between two attempts; true ends the series, as if the policy gave up.
     failed: told of each failure, and of the seconds until the next attempt, None if there is none.
 
-    Raises the last BrokerUnavailable when the policy gives up.
+    Raises the last BrokerUnavailable when the series ends without success.
     """
     while True:
         try:
@@ -63,9 +63,8 @@ def keep_trying(
         except BrokerUnavailable as error:
             delay = attempts.after_failure()
             failed(error, delay)
-            if delay is None:
+            if delay is None or wait(delay):
                 raise
-            wait(delay)
         else:
             attempts.after_success()
             return result

@@ -12,9 +12,9 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from ..closeable import Closeable
-from ..delivery.wsgi import EventStreamBody
 from ..ids import OLDEST
 from ..manager import EXTENSION, OPENED, StreamManager
+from ..response import StreamBody
 from .event_stream import Dispatched, EventStreamParser
 from .reading import DEADLINE
 
@@ -89,7 +89,7 @@ class EventStream(Closeable):
         self._given = 0
         self._over = False
         self._iterable: Iterable[bytes] = ()
-        self._stream: EventStreamBody | None = None
+        self._stream: StreamBody | None = None
         environ = EnvironBuilder(path=path, headers=list(headers.items())).get_environ()
         environ[OPENED] = self._opened
         self._iterable, status, self.headers = run_wsgi_app(wsgi, environ)
@@ -142,7 +142,7 @@ class EventStream(Closeable):
         if self._stream is not None:
             self._stream.close()
 
-    def _opened(self, body: EventStreamBody) -> None:
+    def _opened(self, body: StreamBody) -> None:
         self._stream = body
 
     def _read(self) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from ..broker import Broker, Watch
 from ..errors import BrokerUnavailable
 from ..events import Event, Page
 from .capabilities import StandIn
+
+T = TypeVar("T")
 
 
 class RecordingBroker(StandIn):
@@ -79,8 +82,8 @@ class FaultyBroker(RecordingBroker):
         self._watches: list[_FaultyWatch] = []
 
     def fail_next_append(self, times: int = 1, *, stored: bool = False) -> None:
-        """Let so many appends fail. stored: whether what they append is stored all the same, as when
-        only the answer is lost."""
+        """Let so many appends, and ends, fail. stored: whether each is done all the same, as when only the
+        answer is lost."""
         with self._lock:
             self._appends_to_fail += [stored] * times
 
@@ -106,6 +109,14 @@ class FaultyBroker(RecordingBroker):
         return self.appending(stream_id, lambda: append(stream_id, events, idempotency_key=idempotency_key))
 
     def appending(self, stream_id: str, append: Callable[[], list[str]]) -> list[str]:
+        return self._failing("append", stream_id, append)
+
+    def end(self, stream_id: str) -> None:
+        end = super().end
+        self._failing("end", stream_id, lambda: end(stream_id))
+
+    def _failing(self, what: str, stream_id: str, action: Callable[[], T]) -> T:
+        """Do it, unless it has been told to fail."""
         self.check()
         with self._lock:
             stored = self._appends_to_fail.pop(0) if self._appends_to_fail else None
@@ -114,11 +125,11 @@ class FaultyBroker(RecordingBroker):
                 for watch in self._watches:
                     watch.lose(stream_id)
         if stored is False:
-            raise BrokerUnavailable("this append was told to fail")
-        ids = append()
+            raise BrokerUnavailable(f"this {what} was told to fail")
+        result = action()
         if stored:
-            raise BrokerUnavailable("the answer to this append was told to be lost")
-        return ids
+            raise BrokerUnavailable(f"the answer to this {what} was told to be lost")
+        return result
 
     def behind(self) -> Broker:
         self.check()

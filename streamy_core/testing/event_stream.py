@@ -7,10 +7,12 @@ and not against our own reading of it. What the standard leaves to the browser (
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 BYTE_ORDER_MARK = "\ufeff"
+LINE_BREAK = re.compile("\r\n|\n|\r")
 ASCII_DIGITS = frozenset("0123456789")
 
 
@@ -56,19 +58,17 @@ class EventStreamParser:
         self._line = self._data = self._event_type = ""
 
     def _read(self, text: str) -> None:
-        if self._at_start and text:
+        if not text:
+            return
+        if self._at_start:
             self._at_start = False
             text = text.removeprefix(BYTE_ORDER_MARK)
-        for character in text:
-            if character == "\n" and self._after_carriage_return:
-                self._after_carriage_return = False  # the second half of a CRLF
-                continue
-            self._after_carriage_return = character == "\r"
-            if character in "\r\n":
-                line, self._line = self._line, ""
-                self._process_line(line)
-            else:
-                self._line += character
+        if self._after_carriage_return:
+            text = text.removeprefix("\n")  # the second half of a CRLF
+        self._after_carriage_return = text.endswith("\r")
+        *lines, self._line = LINE_BREAK.split(self._line + text)
+        for line in lines:
+            self._process_line(line)
 
     def _process_line(self, line: str) -> None:
         if line == "":

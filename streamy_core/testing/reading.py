@@ -70,11 +70,11 @@ def wait_for_bell(watch: Watch, *stream_ids: str) -> None:
     assert not missing, f"the watch never named {sorted(missing)}, which have grown"
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait until `condition()` is true; fail after the deadline, saying `what` has not happened."""
-    end = time.monotonic() + DEADLINE
+def eventually(condition: Callable[[], object], what: str, *, within: float = DEADLINE) -> None:
+    """Wait until `condition()` is true; fail after `within` seconds, saying `what` has not happened."""
+    end = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < end, f"{what}: not within {DEADLINE:g} s"
+        assert time.monotonic() < end, f"{what}: not within {within:g} s"
         time.sleep(0.002)
 
 

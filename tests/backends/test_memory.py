@@ -159,9 +159,9 @@ def test_options_come_by_url_or_by_name_and_the_name_wins() -> None:
 @pytest.mark.parametrize(
     ("url", "what"),
     [
-        ("memory://?histroy=5", "no option 'histroy'; it has history"),
-        ("memory://?history=many", "'history' is a number"),
-        ("memory://?history=0", "'history' is a number above 0"),
+        ("memory://?histroy=5", "option 'histroy' is unknown: did you mean 'history'"),
+        ("memory://?history=many", "'history' has to be a whole number"),
+        ("memory://?history=0", "'history' has to be a whole number from 1"),
     ],
 )
 def test_a_bad_option_is_named(url: str, what: str) -> None:

@@ -1,21 +1,19 @@
-"""A command that runs as a process."""
+"""The commands, as processes, of an app that processes can share."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import Final
 
-APP = """\
+from ..support.command import Command
+
+__all__ = ["APP", "STREAMY", "Command", "flask_streamy"]
+
+APP: Final = """\
 from pathlib import Path
 
-from cli.file_broker import FileBroker
+from tests.support.file_broker import FileBroker
 from flask import Flask
 
 from streamy_core import StreamManager
@@ -23,86 +21,10 @@ from streamy_core import StreamManager
 app = Flask(__name__)
 sse = StreamManager(app, broker=FileBroker(Path(__file__).with_name("log")))
 """
-"""An app that processes can share."""
 
-PATIENCE = 60.0
-"""Seconds. Long, since it takes in the start of an interpreter on a machine that runs other tests."""
-
-STREAMY = str(Path(sys.executable).with_name("streamy"))
+STREAMY: Final = str(Path(sys.executable).with_name("streamy"))
 
 
 def flask_streamy(*args: str) -> list[str]:
     """`flask streamy …` for the app in `shop.py`."""
     return [sys.executable, "-m", "flask", "--app", "shop", "streamy", *args]
-
-
-class Command:
-    """Standard input is a pipe. What the command writes is kept in files of `cwd`.
-
-    piped: whether standard output is a pipe as well, which the test reads, or doesn't.
-    """
-
-    def __init__(self, args: Sequence[str], cwd: Path, *, piped: bool = False) -> None:
-        self._stdout, self._stderr = cwd / "stdout", cwd / "stderr"
-        with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
-            self._process = subprocess.Popen(
-                args,
-                cwd=cwd,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if piped else out,
-                stderr=err,
-            )
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    @property
-    def lines(self) -> list[str]:
-        """The whole lines that the command has written up to now."""
-        return self._stdout.read_text("utf-8").split("\n")[:-1]
-
-    @property
-    def errors(self) -> str:
-        """What it has written to standard error."""
-        return self._stderr.read_text("utf-8")
-
-    @property
-    def stdin(self) -> IO[bytes]:
-        assert self._process.stdin
-        return self._process.stdin
-
-    @property
-    def pipe(self) -> IO[bytes]:
-        """The reading end of its standard output."""
-        assert self._process.stdout
-        return self._process.stdout
-
-    def write(self, data: bytes) -> None:
-        self.stdin.write(data)
-        self.stdin.flush()
-
-    def wait_for_lines(self, count: int) -> list[str]:
-        """Wait until so many lines have been written, and return them all."""
-        end = time.monotonic() + PATIENCE
-        while len(self.lines) < count and self.running and time.monotonic() < end:
-            time.sleep(0.005)
-        assert len(self.lines) >= count, f"exit code {self._process.poll()}: {self.errors}"
-        return self.lines
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
-
-    def wait(self) -> int:
-        """Wait for the end, and return the exit code."""
-        return self._process.wait(PATIENCE)
-
-    def close(self) -> None:
-        """Kill it, should it still run."""
-        with closing(self.stdin):
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()

@@ -14,8 +14,8 @@ from flask import Flask
 from streamy_core import StreamManager
 from streamy_core.cli import flask_commands
 
+from ..support.file_broker import FileBroker
 from .command import APP, Command
-from .file_broker import FileBroker
 
 Invoke = Callable[..., Result]
 Start = Callable[..., Command]

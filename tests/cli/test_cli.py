@@ -21,8 +21,8 @@ from streamy_core.demo import app as demo
 from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, eventually, read_all
 
+from ..support.file_broker import FileBroker
 from .conftest import Invoke
-from .file_broker import FileBroker
 
 
 def stored(manager: StreamManager, stream_id: str = "news") -> list[Entry]:

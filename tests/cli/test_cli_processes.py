@@ -11,9 +11,9 @@ import pytest
 from streamy_core import Event
 from streamy_core.testing.reading import data_of, events, read_all
 
+from ..support.file_broker import FileBroker
 from .command import STREAMY, Command, flask_streamy
 from .conftest import Start
-from .file_broker import FileBroker
 
 
 def data_in(log: FileBroker) -> list[str]:

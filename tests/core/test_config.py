@@ -12,6 +12,8 @@ from flask import Flask
 from streamy_core.config import MANAGERS, Settings, known_keys, load_settings
 from streamy_core.errors import ConfigError
 from streamy_core.events import MAX_RETRY_MS
+from streamy_core.observers import Observer
+from streamy_core.observers.logs import Logs
 from streamy_core.strategies.keepalive import FixedInterval, Jittered, Never
 from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry
 from streamy_core.strategies.slow_clients import Disconnect, SkipToLatest
@@ -30,16 +32,26 @@ DEFAULTS = {
     "keep_alive": FixedInterval(30.0),
     "reconnect_delay": 3.0,
     "delivery": "auto",
-    "generator_slots": None,
+    "wsgi_slots": None,
     "max_connections": None,
     "max_connections_per_key": None,
-    "max_age": None,
-    "slow_clients": Disconnect(),
-    "dead_after": 30.0,
+    "max_connection_age": None,
+    "slow_client_policy": Disconnect(),
+    "tcp_user_timeout": 30.0,
     "window_entries": 1_000,
     "window_bytes": 1_048_576,
     "watchdog_interval": 30.0,
+    "observers": (),
 }
+
+
+class Quiet(Observer):
+    def __repr__(self) -> str:
+        return "Quiet()"
+
+
+LOGS = Quiet()
+
 
 TAKEN: list[tuple[str, Any, Any]] = [
     ("broker_url", "redis://user:pw@host/0", "redis://user:pw@host/0"),
@@ -56,24 +68,28 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("reconnect_delay", 0.25, 0.25),
     ("delivery", "auto", "auto"),
     ("delivery", "detached", "detached"),
-    ("delivery", "generator", "generator"),
-    ("generator_slots", 0, 0),
-    ("generator_slots", None, None),
+    ("delivery", "wsgi", "wsgi"),
+    ("wsgi_slots", 0, 0),
+    ("wsgi_slots", None, None),
     ("max_connections", 1, 1),
     ("max_connections", None, None),
     ("max_connections_per_key", 1, 1),
     ("max_connections_per_key", None, None),
-    ("max_age", 60, 60.0),
-    ("max_age", None, None),
-    ("slow_clients", SkipToLatest(), SkipToLatest()),
-    ("dead_after", 5, 5.0),
+    ("max_connection_age", 60, 60.0),
+    ("max_connection_age", None, None),
+    ("slow_client_policy", SkipToLatest(), SkipToLatest()),
+    ("tcp_user_timeout", 5, 5.0),
     ("window_entries", 1, 1),
+    ("window_entries", "15", 15),
+    ("end_stream_on_failure", "true", True),
+    ("reconnect_delay", "1.5", 1.5),
     ("window_bytes", 1, 1),
     ("watchdog_interval", 0.1, 0.1),
+    ("observers", [LOGS], (LOGS,)),
 ]
 
-NO_WHOLE_NUMBERS = [-1, 1.0, "1", True]
-NO_SECONDS = [0, -1, "1", True, INF, -INF, NAN]
+NO_WHOLE_NUMBERS = [-1, 1.0, "1.0", "one", True]
+NO_SECONDS = [0, -1, "1 s", True, INF, -INF, NAN]
 
 REFUSED: list[tuple[str, Any]] = [
     *[("broker_url", value) for value in ["", "host", "//host", None, 1, b"memory://"]],
@@ -81,19 +97,20 @@ REFUSED: list[tuple[str, Any]] = [
     *[("max_event_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("max_retries", value) for value in [None, *NO_WHOLE_NUMBERS]],
     *[("retry_policy", value) for value in [3, "backoff", True, object, ExponentialBackoff]],
-    *[("end_stream_on_failure", value) for value in [0, 1, "true", None]],
+    *[("end_stream_on_failure", value) for value in [0, 1, "truth", None]],
     *[("keep_alive", value) for value in [None, Jittered, *NO_SECONDS]],
     *[("reconnect_delay", value) for value in [None, *NO_SECONDS]],
     *[("delivery", value) for value in ["", "Auto", "threads", None, True, ["auto"]]],
-    *[("generator_slots", value) for value in NO_WHOLE_NUMBERS],
+    *[("wsgi_slots", value) for value in NO_WHOLE_NUMBERS],
     *[("max_connections", value) for value in [0, *NO_WHOLE_NUMBERS]],
     *[("max_connections_per_key", value) for value in [0, *NO_WHOLE_NUMBERS]],
-    *[("max_age", value) for value in NO_SECONDS],
-    *[("slow_clients", value) for value in [None, "skip", Disconnect]],
-    *[("dead_after", value) for value in [None, *NO_SECONDS]],
+    *[("max_connection_age", value) for value in NO_SECONDS],
+    *[("slow_client_policy", value) for value in [None, "skip", Disconnect]],
+    *[("tcp_user_timeout", value) for value in [None, *NO_SECONDS]],
     *[("window_entries", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("window_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("watchdog_interval", value) for value in [None, *NO_SECONDS]],
+    *[("observers", value) for value in [None, "streamy_core.observers.logs:Logs", LOGS, [Logs], [1]]],
 ]
 
 
@@ -307,7 +324,7 @@ def test_a_managers_keys_may_come_from_the_environment(from_environment: Callabl
 
 def test_a_number_misspelt_in_the_environment_is_refused(from_environment: Callable[..., Settings]) -> None:
     with pytest.raises(
-        ConfigError, match=r"^STREAMY_MAX_RETRIES has to be a whole number of 0 or more, not 'five'$"
+        ConfigError, match=r"^STREAMY_MAX_RETRIES has to be a whole number from 0, not 'five'$"
     ):
         from_environment(MAX_RETRIES="five")
 

@@ -1,9 +1,10 @@
-"""What is logged: by one logger, at the right level, and never an event's data or a password."""
+"""What is logged: by its part, at the right level, and never an event's data or a password."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,10 +12,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask import Flask
 
+from streamy_backends.memory import MemoryBroker
 from streamy_core import InvalidEvent, PublishFailed, StreamEnded, StreamManager, StreamyError
 from streamy_core.strategies.retry import FixedDelay
-
-from .test_publisher import FaultyBroker
+from streamy_core.testing import FaultyBroker
 
 DATA = "a-secret-in-an-event"
 PASSWORD = "hunter2"
@@ -29,7 +30,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 @pytest.fixture
 def broker() -> Iterator[FaultyBroker]:
-    with FaultyBroker() as broker:
+    with FaultyBroker(MemoryBroker()) as broker:
         yield broker
 
 
@@ -71,18 +72,19 @@ def test_a_stream_that_is_ended_is_news(manager: StreamManager, log: pytest.LogC
 
 
 def test_an_append_is_for_debugging(manager: StreamManager, log: pytest.LogCaptureFixture) -> None:
-    _, last = manager.send_events("news", ["a", "b"])
-    assert lines(log, logging.DEBUG) == [f"stream 'news': appended 2, up to {last}"]
+    manager.send_events("news", ["a", "b"])
+    (line,) = lines(log, logging.DEBUG)
+    assert re.fullmatch(r"stream 'news': events: 2, stored, in 0\.\d{3} s", line)
     assert len(log.records) == 1
 
 
 def test_another_attempt_is_a_warning_with_its_cause(
     manager: StreamManager, broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
-    broker.lost_requests = 1
+    broker.fail_next_append()
     manager.send_event("news", "x")
     assert lines(log, logging.WARNING) == [
-        "could not publish to stream 'news' (attempt 1), again in 0.00 s: fault 1: request lost"
+        "could not write to stream 'news' (attempt 1), again in 0.00 s: this append was told to fail"
     ]
     assert lines(log, logging.ERROR) == []
 
@@ -90,18 +92,18 @@ def test_another_attempt_is_a_warning_with_its_cause(
 def test_giving_up_is_an_error_with_its_cause(
     manager: StreamManager, broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
-    broker.lost_requests = 2
+    broker.fail_next_append(2)
     with pytest.raises(PublishFailed):
         manager.send_event("news", "x")
     assert lines(log, logging.ERROR) == [
-        "could not publish to stream 'news': given up after 2 attempts: fault 2: request lost"
+        "could not publish to stream 'news': given up after 2 attempts: this append was told to fail"
     ]
 
 
 def test_ending_after_a_failure_is_news(
     make: Callable[..., StreamManager], broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
-    broker.lost_requests = 2
+    broker.fail_next_append(2)
     with pytest.raises(PublishFailed):
         make(end_stream_on_failure=True).send_event("news", "x")
     assert lines(log, logging.INFO) == ["stream 'news': ended"]
@@ -110,11 +112,11 @@ def test_ending_after_a_failure_is_news(
 def test_not_even_being_able_to_end_after_a_failure_is_an_error(
     make: Callable[..., StreamManager], broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
-    broker.lost_requests = 99
+    broker.fail_next_append(99)
     with pytest.raises(PublishFailed):
         make(end_stream_on_failure=True).send_event("news", "x")
     assert lines(log, logging.ERROR)[1:] == [
-        "stream 'news': could not be ended either: fault 3: request lost"
+        "stream 'news': could not be ended either: this end was told to fail"
     ]
 
 
@@ -146,9 +148,9 @@ def live_through_everything(broker: FaultyBroker, manager: StreamManager) -> Non
         manager.send_event("news", DATA, DATA)
         manager.send_events("news", [{"secret": DATA}, DATA])
         assert DATA in subscription.next(10).event.data  # type: ignore[union-attr]
-    broker.lost_requests = 1
+    broker.fail_next_append()
     manager.send_event("news", DATA)
-    broker.lost_replies = 2
+    broker.fail_next_append(2, stored=True)
     with pytest.raises(PublishFailed):
         manager.send_event("news", DATA)
     for refused in (DATA + "\0", DATA.encode(), {DATA}, DATA * 100_000):
@@ -163,11 +165,11 @@ def live_through_everything(broker: FaultyBroker, manager: StreamManager) -> Non
         manager.send_event("news", DATA)
 
 
-def test_only_the_logger_streamy_says_anything(
+def test_each_part_has_a_logger_below_streamy_and_nobody_else_says_anything(
     broker: FaultyBroker, manager: StreamManager, log: pytest.LogCaptureFixture
 ) -> None:
     live_through_everything(broker, manager)
-    assert {record.name for record in log.records} == {"streamy"}
+    assert {record.name for record in log.records} == {"streamy.hub", "streamy.publisher"}
 
 
 def test_an_events_data_is_in_no_record_above_debug(
@@ -213,7 +215,7 @@ def test_a_password_is_in_no_record_and_no_error(
 IMPORT_AND_USE = """
 import json, logging, threading
 import streamy_core, streamy_core.plugins
-streamy_core.find_backends()
+streamy_core.plugins.find_backends()
 manager = streamy_core.StreamManager()
 with manager.subscribe("news"):
     manager.send_event("news", "x")

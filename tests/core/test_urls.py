@@ -153,7 +153,7 @@ def test_a_scheme_is_what_stands_before_the_colon_in_lower_case(url: str, scheme
 
 @pytest.mark.parametrize("url", ["", "memory", "://host", "1redis://host", " redis://host", "re dis://host"])
 def test_what_has_no_scheme_is_refused_with_an_example(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"is no broker URL: it starts with a scheme, like memory://"):
+    with pytest.raises(ConfigError, match=r"is no broker URL: one starts with a scheme, as memory:// does"):
         scheme_of(url)
 
 

@@ -15,8 +15,6 @@ from streamy_core.testing.event_stream import Dispatched, parse, parsed
 from streamy_core.wire import (
     KEEP_ALIVE,
     encode_body,
-    encode_comment,
-    encode_event,
     encode_id,
     encode_name,
     encode_opening,
@@ -37,6 +35,10 @@ names = st.text(
 retries = st.none() | st.integers(0, MAX_RETRY_MS)
 ids = st.from_regex(re.compile("[A-Za-z0-9._-]{1,128}", re.ASCII), fullmatch=True)
 events = st.builds(Event, texts, st.none() | names, retries)
+
+
+def encode_event(event: Event, *, id: str | None = None) -> bytes:
+    return (encode_id(id) if id is not None else b"") + encode_body(event)
 
 
 def as_read(data: str) -> str:
@@ -175,28 +177,6 @@ def test_a_line_break_in_a_connections_name_for_unnamed_events_is_refused(name: 
 def test_what_is_no_reconnection_time_is_refused(retry: Any) -> None:
     with pytest.raises(InvalidEvent, match="retry is a whole number"):
         encode_retry(retry)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "x", "a\rdata: x", "a\r\n\r\ndata: x", "a\n\nid: 9", "data: x", "\ufeff", "a\u2028data: x", "\n\n"],
-    ids=ascii,
-)
-def test_a_comment_says_nothing_to_a_reader(text: str) -> None:
-    reader = parsed([encode_event(Event("a"), id="1"), encode_comment(text), encode_event(Event("b"))])
-    assert reader.events == [Dispatched("message", "a", "1"), Dispatched("message", "b", "1")]
-
-
-@unhurried
-@given(texts)
-def test_no_comment_at_all_says_anything_to_a_reader(text: str) -> None:
-    reader = parsed([encode_comment(text), encode_event(Event("b"), id="1")])
-    assert reader.events == [Dispatched("message", "b", "1")]
-    assert reader.reconnection_time is None
-
-
-def test_a_comment_keeps_its_lines() -> None:
-    assert encode_comment("a\r\nb\rc") == b": a\n: b\n: c\n\n"
 
 
 # -- frames without an event

@@ -1,26 +1,25 @@
-"""The app under test. What varies comes from the environment.
+"""The app of `tests.support.app` with a policy for slow clients that tells when it was asked last.
 
-STREAMY_DELIVERY, STREAMY_KEEP_ALIVE, STREAMY_RECONNECT_DELAY, STREAMY_GENERATOR_SLOTS are the keys of
-those names; STREAMY_SLOW_CLIENTS is how many seconds a client may take nothing, or SKIP_BEYOND by how many
-entries it may be behind before it skips to the latest. BROKER_FILE is the file of
-a broker that survives this process; without it, it is memory.
+CLOSES_AFTER is how many seconds a client may take nothing, or SKIPS_BEYOND by how many entries it may be
+behind before it skips to the latest. BROKER_FILE is the file of a broker that survives this process; without
+it, it is memory.
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify
 
-from streamy_core import StreamManager
 from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy, Verdict
 
-from ..cli.file_broker import FileBroker
+from ..support.app import create_app as create_plain_app
+from ..support.file_broker import FileBroker
+
+SLOW_CLIENT_POLICY: Final = "STREAMY_SLOW_CLIENT_POLICY"
 
 
 class Noting:
@@ -41,74 +40,22 @@ class Noting:
 
 
 def create_app() -> Flask:
-    app = Flask(__name__)
+    """The app: see the module."""
     policy = Noting(_policy())
-    app.config.update(_settings(), STREAMY_SLOW_CLIENTS=policy)
-    file = os.environ.get("BROKER_FILE")
-    sse = StreamManager(app, broker=FileBroker(Path(file)) if file else None)
-    meetings: dict[int, threading.Barrier] = {}
-    meetings_lock = threading.Lock()
+    settings: dict[str, Any] = {SLOW_CLIENT_POLICY: policy}
+    if file := os.environ.get("BROKER_FILE"):
+        settings["STREAMY_BROKER_URL"] = FileBroker(Path(file))
+    app = create_plain_app(**settings)
 
-    @app.get("/hello")
-    def hello() -> str:
-        return "hello"
-
-    @app.get("/stream")
-    def stream() -> Response:
-        return sse.get_stream(request.args["id"])
-
-    @app.post("/publish")
-    def publish() -> str:
-        """Publish `count` events of `size` characters, `rate` a second, on a thread of their own.
-
-        Each begins with the time at which it was published.
-        """
-        name, count, size = request.args["id"], int(request.args["count"]), int(request.args["size"])
-        pause = 1 / float(request.args["rate"])
-
-        def run() -> None:
-            start = time.monotonic()
-            for number in range(count):
-                time.sleep(max(0.0, start + number * pause - time.monotonic()))
-                sse.send_event(name, f"{time.monotonic():.6f} ".ljust(size, "."))
-
-        threading.Thread(target=run).start()
-        return "begun"
-
-    @app.get("/meet/<int:count>")
-    def meet(count: int) -> str:
-        """Answer when so many of these requests are being served at once: the server's pool is full then."""
-        with meetings_lock:
-            meeting = meetings.setdefault(count, threading.Barrier(count, timeout=10))
-        meeting.wait()
-        return "met"
-
-    @app.get("/stats")
-    def stats() -> Response:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return jsonify(
-            threads=len(list(Path("/proc/self/task").iterdir())),
-            descriptors=len(list(Path("/proc/self/fd").iterdir())),
-            streams=sse.health.streams,
-            clients=len(sse.binding.delivery),
-            resident=pages * resource.getpagesize(),
-            behind=policy.asked,
-        )
+    @app.get("/behind")
+    def behind() -> Response:
+        """Whether a client is behind."""
+        return jsonify(policy.asked)
 
     return app
 
 
 def _policy() -> SlowClientPolicy:
-    if entries := os.environ.get("SKIP_BEYOND"):
+    if entries := os.environ.get("SKIPS_BEYOND"):
         return SkipToLatest(entries=int(entries))
-    return Disconnect(seconds=float(os.environ.get("STREAMY_SLOW_CLIENTS", "20")))
-
-
-def _settings() -> dict[str, Any]:
-    kinds = {
-        "STREAMY_DELIVERY": str,
-        "STREAMY_KEEP_ALIVE": float,
-        "STREAMY_RECONNECT_DELAY": float,
-        "STREAMY_GENERATOR_SLOTS": int,
-    }
-    return {key: kind(os.environ[key]) for key, kind in kinds.items() if key in os.environ}
+    return Disconnect(seconds=float(os.environ.get("CLOSES_AFTER", "20")))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from streamy_core import StreamManager
 
-from ..cli.file_broker import FileBroker
+from ..support.file_broker import FileBroker
 
 
 def main(file: str, stream: str, rate: str) -> None:

@@ -63,13 +63,13 @@ WAYS: Final = [
 ]
 
 
-@pytest.mark.parametrize("delivery", ["detached", "generator"])
+@pytest.mark.parametrize("delivery", ["detached", "wsgi"])
 def test_a_thousand_clients_that_come_and_go_leave_nothing_behind(
     serving: Serving, stream: str, delivery: str
 ) -> None:
-    gunicorn = serving(STREAMY_DELIVERY=delivery, STREAMY_KEEP_ALIVE=KEEP_ALIVE, STREAMY_GENERATOR_SLOTS=4)
+    gunicorn = serving(delivery, STREAMY_KEEP_ALIVE=KEEP_ALIVE)
     request = f"GET {gunicorn.path(stream)} HTTP/1.1\r\nHost: crowd\r\n\r\n".encode()
-    base = gunicorn.settled("warm-up")
+    base = gunicorn.settled()
     for number in range(CYCLES):
         step, leave = WAYS[number % len(WAYS)]
         with socket.create_connection(gunicorn.address, timeout=DEADLINE) as client:

@@ -13,9 +13,9 @@ from typing import Final
 
 import pytest
 
-from .conftest import Serving
-from .crowd import Crowd, Frame, Source
-from .serving import PACKAGE, ROOT, Gunicorn
+from ..support import ROOT
+from ..support.crowd import Crowd, Frame, Source
+from .conftest import Gunicorn, Serving
 
 CLIENTS: Final = 2_000
 RATE: Final = 20
@@ -33,7 +33,7 @@ def count(source: Source, frame: Frame, at: float) -> None:
 @contextmanager
 def publishing(file: Path, stream: str) -> Iterator[subprocess.Popen[str]]:
     """A process that publishes numbers all the time."""
-    command = [sys.executable, "-m", f"{PACKAGE}.publish", str(file), stream, str(RATE)]
+    command = [sys.executable, "-m", f"{__package__}.publish", str(file), stream, str(RATE)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -45,13 +45,13 @@ def publishing(file: Path, stream: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def restart(gunicorn: Gunicorn, crowd: Crowd) -> None:
-    gunicorn.process.send_signal(signal.SIGTERM)
-    crowd.run_until(lambda: gunicorn.process.poll() is not None, "the end of the old gunicorn")
-    gunicorn.start()
+    gunicorn.signal(signal.SIGTERM)
+    crowd.run_until(lambda: not gunicorn.running, "the end of the old gunicorn")
+    gunicorn.launch()
 
 
 def reload(gunicorn: Gunicorn, crowd: Crowd) -> None:
-    gunicorn.process.send_signal(signal.SIGHUP)
+    gunicorn.signal(signal.SIGHUP)
 
 
 @pytest.mark.parametrize("happen", [restart, reload])
@@ -59,7 +59,7 @@ def test_two_thousand_clients_come_back_by_themselves_and_miss_and_repeat_nothin
     serving: Serving, stream: str, tmp_path: Path, happen: Callable[[Gunicorn, Crowd], None]
 ) -> None:
     file = tmp_path / "broker"
-    gunicorn = serving(BROKER_FILE=file, STREAMY_DELIVERY="detached", STREAMY_RECONNECT_DELAY=0.5)
+    gunicorn = serving("detached", BROKER_FILE=file, STREAMY_RECONNECT_DELAY=0.5)
     with Crowd(gunicorn.address, gunicorn.path(stream), CLIENTS, count) as crowd:
 
         def slowest() -> int:
@@ -74,7 +74,7 @@ def test_two_thousand_clients_come_back_by_themselves_and_miss_and_repeat_nothin
                 "everybody back",
             )
             heard = max(source.next_number for source in crowd.sources)
-            crowd.run_until(lambda: slowest() >= heard + BETWEEN, "events behind")
+            crowd.run_until(lambda: slowest() >= heard + BETWEEN, "events after it")
             last = int(publisher.communicate(timeout=10)[0])
         crowd.run_until(lambda: slowest() >= last, "the last event at everybody's")
         assert {source.next_number - 1 for source in crowd.sources} == {last}
@@ -83,10 +83,10 @@ def test_two_thousand_clients_come_back_by_themselves_and_miss_and_repeat_nothin
 @pytest.fixture
 def goodbyes(serving: Serving, stream: str) -> list[float | None]:
     """What a crowd is told by a server that is told to end."""
-    gunicorn = serving(STREAMY_DELIVERY="detached", STREAMY_RECONNECT_DELAY=0.5)
+    gunicorn = serving("detached", STREAMY_RECONNECT_DELAY=0.5)
     with Crowd(gunicorn.address, gunicorn.path(stream), 500, count) as crowd:
         crowd.run_until_open()
-        gunicorn.process.send_signal(signal.SIGTERM)
+        gunicorn.signal(signal.SIGTERM)
         crowd.run_until(lambda: all(source.goodbyes for source in crowd.sources), "everybody sent away")
         return [source.goodbyes[0] for source in crowd.sources]
 

@@ -9,9 +9,8 @@ from typing import Final
 
 from streamy_core.testing.reading import DEADLINE
 
-from .conftest import Serving
-from .crowd import Crowd, Frame, Heard, Source
-from .serving import Gunicorn
+from ..support.crowd import Crowd, Frame, Hear, Source
+from .conftest import Gunicorn, Serving
 
 CLIENTS: Final = 1_000
 SIZE: Final = 2_048
@@ -33,7 +32,7 @@ A slow client costs a look at it once a second, well below a millisecond. But wh
 some 20 ms, one time slice that a shared core gives to somebody else is as much as some ms.
 """
 
-PATIENCE: Final = 1.0
+TIMEOUT: Final = 1.0
 """Of the policy, in seconds."""
 LATE: Final = 2.0
 """Seconds: the policy is asked once a second, and the machine may be busy for another."""
@@ -124,13 +123,13 @@ class Room:
         end = time.monotonic() + 3 * DEADLINE
         slow = NeverReader(self._gunicorn, self._stream)
         self.run_until_there(1)
-        while not self._gunicorn.stats().behind:
+        while not self._gunicorn.is_behind():
             assert time.monotonic() < end, "the policy was never asked about a client that doesn't read"
             self.publish(FILLING, rate=50)
         return slow
 
     def run_until_behind(self) -> None:
-        self._crowd.run_until(lambda: self._gunicorn.stats().behind, "the policy asked about the slow client")
+        self._crowd.run_until(lambda: self._gunicorn.is_behind(), "the policy asked about the slow client")
 
     def run_until_there(self, further: int) -> None:
         """Until so many clients are served, beside the crowd."""
@@ -138,7 +137,7 @@ class Room:
         self._crowd.run_until(lambda: self._gunicorn.stats().clients == everybody, f"{everybody} clients")
 
 
-def kept_in(data: list[str], heard: Latencies) -> Heard:
+def kept_in(data: list[str], heard: Latencies) -> Hear:
     """Keeps what every source hears."""
 
     def keep(source: Source, frame: Frame, at: float) -> None:
@@ -149,7 +148,7 @@ def kept_in(data: list[str], heard: Latencies) -> Heard:
 
 
 def test_a_client_that_never_reads_makes_nobody_else_wait(serving: Serving, stream: str) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=600), Latencies()
+    gunicorn, heard = serving("detached", CLOSES_AFTER=600), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), CLIENTS, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         room.publish(ROUND)
@@ -171,7 +170,7 @@ def test_a_client_that_never_reads_makes_nobody_else_wait(serving: Serving, stre
 def test_a_client_that_never_reads_takes_up_no_memory_for_what_it_misses(
     serving: Serving, stream: str
 ) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=600), Latencies()
+    gunicorn, heard = serving("detached", CLOSES_AFTER=600), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), FEW, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         with closing(room.joined()):
@@ -186,19 +185,19 @@ def test_a_client_that_never_reads_takes_up_no_memory_for_what_it_misses(
 
 
 def test_a_client_that_never_reads_is_closed_when_the_policy_says_so(serving: Serving, stream: str) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=PATIENCE), Latencies()
+    gunicorn, heard = serving("detached", CLOSES_AFTER=TIMEOUT), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), FEW, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         with closing(room.joined()):
             since = time.monotonic()
             room.run_until_there(0)
-            assert time.monotonic() - since < PATIENCE + LATE
+            assert time.monotonic() - since < TIMEOUT + LATE
 
 
 def test_a_client_that_is_closed_for_not_reading_comes_back_and_has_missed_nothing(
     serving: Serving, stream: str
 ) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=PATIENCE), Latencies()
+    gunicorn, heard = serving("detached", CLOSES_AFTER=TIMEOUT), Latencies()
     published: list[str] = []
     with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(published, heard)) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
@@ -215,7 +214,7 @@ def test_a_client_that_is_closed_for_not_reading_comes_back_and_has_missed_nothi
 
 
 def test_those_who_read_are_not_closed_with_one_that_does_not(serving: Serving, stream: str) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="detached", STREAMY_SLOW_CLIENTS=PATIENCE), Latencies()
+    gunicorn, heard = serving("detached", CLOSES_AFTER=TIMEOUT), Latencies()
     with Crowd(gunicorn.address, gunicorn.path(stream), FEW, heard.heard) as crowd:
         room = Room(gunicorn, stream, crowd, heard)
         with closing(room.joined()):
@@ -227,7 +226,7 @@ def test_those_who_read_are_not_closed_with_one_that_does_not(serving: Serving, 
 def test_with_a_thread_for_each_client_a_dashboard_that_does_not_read_skips_to_the_newest(
     serving: Serving, stream: str
 ) -> None:
-    gunicorn, heard = serving(STREAMY_DELIVERY="generator", SKIP_BEYOND=10), Latencies()
+    gunicorn, heard = serving("wsgi", SKIPS_BEYOND=10), Latencies()
     published: list[str] = []
     with Crowd(gunicorn.address, gunicorn.path(stream), 1, kept_in(published, heard)) as crowd:
         room = Room(gunicorn, stream, crowd, heard)

@@ -1,1 +1,1 @@
-"""What delivery owes to clients on the way out, behind a proxy, and on a socket that it took over."""
+"""How bytes reach clients: by an iterable of WSGI, on a socket that was taken over, under any server."""

@@ -164,11 +164,11 @@ def test_one_connection_reads_many_streams(load: Load, reader: type[Reader]) -> 
 def test_the_strategies_are_taken(load: Load) -> None:
     example = load("strategies")
     settings = example.sse.binding.settings
-    assert settings.slow_clients == SkipToLatest(entries=50, seconds=10.0)
+    assert settings.slow_client_policy == SkipToLatest(entries=50, seconds=10.0)
     assert settings.keep_alive == Jittered(20.0, spread=0.3)
     assert (settings.retry.retries, settings.max_connections) == (5, 8_000)
-    mine = StreamManager(slow_clients=example.OnlyIfStuck())
-    policy = mine.binding.settings.slow_clients
+    mine = StreamManager(slow_client_policy=example.OnlyIfStuck())
+    policy = mine.binding.settings.slow_client_policy
     assert policy.decide(Lag(entries=None, bytes=1, stalled=59.0)) is Verdict.WAIT
     assert policy.decide(Lag(entries=1, bytes=1, stalled=61.0)) is Verdict.DISCONNECT
     mine.close()
@@ -188,7 +188,7 @@ def test_watching_tells_health_and_notes_clients(
     response.close()
     noted = [record.getMessage() for record in caplog.records if record.name == "shop.streams"]
     assert noted[0].startswith("entries of news are lost after nobody's")
-    assert noted[1:] == ["ann connected (generator)", "ann disconnected: gone"]
+    assert noted[1:] == ["ann connected (wsgi)", "ann disconnected: gone"]
 
 
 def test_the_directory_brokers_own_tests_pass_as_they_are(docs: Path, tmp_path: Path) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from streamy_backends.memory import Limits
+from streamy_core.broker import Broker
 from streamy_core.engine.hub import Hub
+from streamy_core.engine.log import Log
 from streamy_core.engine.reader import Reader
+from streamy_core.observers import Observer
+from streamy_core.observers.logs import Logs
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE
 
@@ -27,7 +32,7 @@ def make_hub(broker: FaultyBroker) -> Iterator[Callable[..., Hub]]:
     hubs = []
 
     def make(**options: object) -> Hub:
-        hub = Hub(broker, **{"retry": FixedDelay(0.01, retries=1000), **options})  # type: ignore[arg-type]
+        hub = hub_of(broker, **options)
         hubs.append(hub)
         return hub
 
@@ -41,13 +46,23 @@ def hub(make_hub: Callable[..., Hub]) -> Hub:
     return make_hub()
 
 
+def hub_of(broker: Broker, *, observer: Observer | None = None, **options: Any) -> Hub:
+    """A hub of this broker, which tries again quickly and for long."""
+    observer = observer or Logs()
+    return Hub(
+        Log(broker, observer),
+        observer=observer,
+        **{"retry": FixedDelay(0.01, retries=1000), **options},
+    )
+
+
 class Follower:
     """Reads streams to their heads whenever the hub wakes it."""
 
     def __init__(self, hub: Hub, *names: str) -> None:
         self.seen: list[str] = []
         self._bell = threading.Event()
-        self._reader = Reader(hub, dict.fromkeys(names))
+        self._reader = Reader.open(hub, dict.fromkeys(names))
         self._reader.attach(self._bell.set)
 
     def wait_for(self, *data: str) -> None:

@@ -16,7 +16,7 @@ class FaultyBroker(MemoryBroker):
     deaf:   bells don't ring.
     away:   whether every call fails, as long as it is set.
     broken: an error that the next read raises, once.
-    reads:  the cursors of each read so far.
+    reads:  the cursors of each read so far; tails: the streams of each `tail`.
     """
 
     loses_replies = True
@@ -27,6 +27,7 @@ class FaultyBroker(MemoryBroker):
         self.away = threading.Event()
         self.broken: Exception | None = None
         self.reads: list[dict[str, str]] = []
+        self.tails: list[list[str]] = []
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
@@ -34,17 +35,20 @@ class FaultyBroker(MemoryBroker):
         self._fail_if_away()
         return super().append(stream_id, events, idempotency_key=idempotency_key)
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
         self._fail_if_away()
         self.reads.append(dict(cursors))
         if self.broken is not None:
             error, self.broken = self.broken, None
             raise error
-        return super().read(cursors, limit)
+        return super().read(cursors, limit, max_bytes)
 
-    def tail(self, stream_id: str) -> str:
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         self._fail_if_away()
-        return super().tail(stream_id)
+        self.tails.append(list(stream_ids))
+        return super().tail(stream_ids)
 
     def watch(self) -> Watch:
         self._fail_if_away()

@@ -11,17 +11,32 @@ import pytest
 
 from streamy_backends.memory import Limits
 from streamy_core import END, GAP, Closed, Event
-from streamy_core import window as window_module
-from streamy_core.engine.hub import PAGE, Hub
+from streamy_core.engine import frames as frames_module
+from streamy_core.engine.hub import Hub, Start
+from streamy_core.engine.log import PAGE
 from streamy_core.engine.reader import Reader
 from streamy_core.engine.window import WindowLimits
-from streamy_core.strategies.retry import FixedDelay
-from streamy_core.testing.reading import events, eventually
+from streamy_core.observers import GapCause, Observer
+from streamy_core.testing.reading import events, eventually, tail
 
-from .conftest import Follower
+from .conftest import Follower, hub_of
 from .doubles import BringingBroker, FaultyBroker
 
 Follow = Callable[..., Follower]
+
+
+class Hearing(Observer):
+    """Remembers the gaps and ends that it was told of."""
+
+    def __init__(self) -> None:
+        self.gaps: list[tuple[str, str, str, GapCause]] = []
+        self.ended: list[str] = []
+
+    def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
+        self.gaps.append((stream_id, cursor, goes_on, cause))
+
+    def stream_ended(self, stream_id: str) -> None:
+        self.ended.append(stream_id)
 
 
 def test_nothing_runs_before_the_first_reader(hub: Hub) -> None:
@@ -32,8 +47,8 @@ def test_an_entry_is_read_and_encoded_once_for_all_readers(
     broker: FaultyBroker, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[Event] = []
-    encode = window_module.encode_body
-    monkeypatch.setattr(window_module, "encode_body", lambda event: (encoded.append(event), encode(event))[1])
+    encode = frames_module.encode_body
+    monkeypatch.setattr(frames_module, "encode_body", lambda event: (encoded.append(event), encode(event))[1])
     followers = [follow("news") for _ in range(50)]
     eventually(lambda: broker.reads, "the hub has read the stream it was told of")
     broker.reads.clear()
@@ -137,9 +152,9 @@ def test_a_reader_that_a_window_has_outrun_reads_the_log(
     slow.wait_for(*data)
 
 
-def test_a_history_that_is_lost_under_a_reader_is_a_gap(make_hub: Callable[..., Hub]) -> None:
+def test_a_history_that_is_lost_under_a_reader_is_a_gap() -> None:
     with FaultyBroker(Limits(history=5)) as broker:
-        hub = Hub(broker, retry=make_hub()._retry)
+        hub = hub_of(broker)
         follower = Follower(hub, "news")
         eventually(lambda: broker.reads, "the hub has begun")
         broker.deaf = True
@@ -147,7 +162,7 @@ def test_a_history_that_is_lost_under_a_reader_is_a_gap(make_hub: Callable[..., 
         broker.deaf = False
         broker.append("news", events("20"))
         eventually(lambda: follower._bell.is_set(), "the follower has been woken")
-        cursor = follower._reader.places["news"]
+        cursor = follower._reader.position["news"]
         eventually(lambda: hub.frames("news", cursor, 10**6), "the hub has read on")
         names = [frame.entry.event.name for frame in hub.frames("news", cursor, 10**6) or []]
         assert names[0] == "streamy.gap"
@@ -158,7 +173,7 @@ def test_a_history_that_is_lost_under_a_reader_is_a_gap(make_hub: Callable[..., 
 def test_a_stopped_hub_takes_no_readers(hub: Hub) -> None:
     hub.close()
     with pytest.raises(Closed):
-        hub.attach({"news": "x"}, lambda: None)
+        hub.attach({"news": Start("x", [])}, lambda: None)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -213,7 +228,7 @@ def test_a_reader_that_can_not_be_woken_keeps_no_others_from_it(broker: FaultyBr
         raise ZeroDivisionError("a bug")
 
     for _ in range(5):
-        hub.attach({"news": broker.tail("news")}, lambda: fail())
+        hub.attach({"news": Start(tail(broker, "news"), [])}, lambda: fail())
     follower = Follower(hub, "news")
     broker.append("news", events("a"))
     follower.wait_for("a")
@@ -222,7 +237,7 @@ def test_a_reader_that_can_not_be_woken_keeps_no_others_from_it(broker: FaultyBr
 @pytest.fixture
 def bringing() -> Iterator[tuple[BringingBroker, Follower]]:
     """A broker whose bells bring entries, and a follower of "news" that the hub has begun to serve."""
-    with BringingBroker() as broker, closing(Hub(broker, retry=FixedDelay(0.01))) as hub:
+    with BringingBroker() as broker, closing(hub_of(broker)) as hub:
         follower = Follower(hub, "news")
         broker.append("news", events("first"))
         follower.wait_for("first")
@@ -250,25 +265,29 @@ def test_what_no_bell_has_brought_is_read(bringing: tuple[BringingBroker, Follow
     assert len(broker.reads) == 1
 
 
-def test_a_gap_that_a_reader_meets_by_itself_is_noticed(make_hub: Callable[..., Hub]) -> None:
-    noticed: list[str] = []
-    hub = make_hub(notice=lambda frame: noticed.append(frame.entry.event.name or ""))
-    hub.broker.append("news", events("before"))
-    reader = Reader(hub, {"news": None})
-    hub.broker.append("news", events(*map(str, range(20_000))))
+def test_a_gap_that_a_reader_meets_by_itself_is_told(
+    broker: FaultyBroker, make_hub: Callable[..., Hub]
+) -> None:
+    heard = Hearing()
+    hub = make_hub(observer=heard)
+    (before,) = broker.append("news", events("before"))
+    reader = Reader.open(hub, {"news": None})
+    broker.append("news", events(*map(str, range(20_000))))
     assert reader.due() == []
     (gap,) = reader.read_lagging()
     assert gap.entry.event.name == GAP
-    assert noticed == [GAP]
+    assert heard.gaps == [("news", before, gap.entry.id, GapCause.TRIMMED)]
 
 
-def test_an_end_is_noticed_once_however_many_readers_meet_it(make_hub: Callable[..., Hub]) -> None:
-    noticed: list[str] = []
-    hub = make_hub(notice=lambda frame: noticed.append(frame.entry.event.name or ""))
-    hub.broker.append("news", events("before"))
-    readers = [Reader(hub, {"news": None}) for _ in range(3)]
-    hub.broker.end("news")
+def test_an_end_is_told_once_however_many_readers_meet_it(
+    broker: FaultyBroker, make_hub: Callable[..., Hub]
+) -> None:
+    heard = Hearing()
+    hub = make_hub(observer=heard)
+    broker.append("news", events("before"))
+    readers = [Reader.open(hub, {"news": None}) for _ in range(3)]
+    broker.end("news")
     for reader in readers:
         assert reader.due() == []
         assert [frame.entry.event.name for frame in reader.read_lagging()] == [END]
-    assert noticed == [END]
+    assert heard.ended == ["news"]

@@ -1,1 +1,0 @@
-"""Streaming over real servers, read by real clients."""

@@ -1,7 +1,7 @@
 """One event loop per process that owns the sockets of all detached clients.
 
 All runs on one thread, but for what says "any thread". It never blocks: reading the log is the
-replayer's. It works in bounded slices, so that no large audience or long replay holds up others.
+replayer's. It works in bounded slices, so that no large group or long replay holds up others.
 """
 
 from __future__ import annotations
@@ -15,32 +15,45 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
-from ...strategies.slow_clients import Lag, SlowClientPolicy
+from ...engine.byte_reader import ByteReader
+from ...errors import Closed
+from ...observers import DisconnectReason, Observer
+from ...strategies.slow_clients import SlowClientPolicy
 from ...wire import KEEP_ALIVE
-from .groups import Audience, AudienceKey, Client
+from ..delivery import Chosen
+from .client import Client
+from .groups import Group, GroupKey
 from .keepalives import KeepAlives
 from .replayer import Replayer
-from .slow_clients import Laggards
-from .timers import Aging, Timers
-from .waker import Bell
+from .slow_clients import SlowClients
+from .timers import Expiries, Timers
+from .waker import Waker
 
 SENDS: Final = 256
 """How many sends are made before everything else gets its turn."""
 
-_STEPS: Final = 4
-_PATIENCE: Final = 1.0
+DELIVERY: Final = "detached"
 
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.loop")
+
+
+class Arrival(NamedTuple):
+    """A client that is to be taken care of, its reader, and the head of its response."""
+
+    client: Client
+    reader: ByteReader
+    head: bytes
 
 
 class Loop:
     """See the module.
 
     policy:   what happens to slow clients.
-    farewell: makes the last bytes for a client that is sent away.
-    came, gone, slow: told of clients that have come, are gone, or that the policy has decided against.
+    last_bytes: makes those for a client that is to come back.
+    gone:     told of clients that are no longer connected.
+    observer: told what happens.
     """
 
     def __init__(
@@ -48,68 +61,62 @@ class Loop:
         replayer: Replayer,
         *,
         policy: SlowClientPolicy,
-        farewell: Callable[[], bytes],
-        came: Callable[[Client], None],
-        gone: Callable[[Client, str], None],
-        slow: Callable[[Client, Lag], None],
+        last_bytes: Callable[[], bytes],
+        gone: Callable[[Client, DisconnectReason], None],
+        observer: Observer,
     ) -> None:
         self._replayer = replayer
-        self._farewell = farewell
-        self._came = came
+        self._last_bytes = last_bytes
         self._gone = gone
+        self._observer = observer
         self._clients: dict[Client, None] = {}
-        self._audiences: dict[AudienceKey, Audience] = {}
-        self._sending: deque[Audience] = deque()
-        self._rung: deque[Audience] = deque()
-        self._arrivals: deque[tuple[Client, float | None]] = deque()
+        self._leading: dict[GroupKey, Group] = {}
+        self._sending: deque[Group] = deque()
+        self._rung: deque[Group] = deque()
+        self._arrivals: deque[Arrival] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(time.monotonic)
-        self._aging = Aging(self._timers, partial(self._part, reason="aged"))
-        self._keep_alives = KeepAlives(
-            self._timers, lambda audience: self._start_sending(audience, KEEP_ALIVE)
-        )
-        self._laggards = Laggards(policy, self._timers, slow=slow, drop=self._drop)
+        self._expiries = Expiries(self._timers, self._expire)
+        self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE))
+        self._slow_clients = SlowClients(policy, self._timers, observer=observer, drop=self._drop)
         self._selector = selectors.DefaultSelector()
-        self._bell = Bell(self._selector)
-        self._leaving = False
+        self._waker = Waker(self._selector)
+        self._stopping = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamy-loop", daemon=True)
         self._thread.start()
 
-    def adopt(self, client: Client, age: float | None) -> None:
-        """Take care of this client from now on; just close it if the loop has ended. Any thread.
-
-        age: seconds after which to send it away, or None.
-        """
-        self._arrivals.append((client, age))
-        self._bell.ring()
+    def adopt(self, arrival: Arrival) -> None:
+        """Take care of this client from now on; just close it if the loop has ended. Any thread."""
+        self._arrivals.append(arrival)
+        self._waker.wake()
         if self._over.is_set():
-            self._turn_away()
+            self._close_arrivals()
 
-    def disconnect(self, chosen: Callable[[Client], bool], reason: str) -> None:
-        """Send away all clients that are `chosen`. Any thread."""
-        self._call(partial(self._disconnect, chosen, reason))
+    def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
+        """Tell all clients that are `chosen` to come back, and close them. Any thread."""
+        self._call(partial(self._disconnect_chosen, chosen, reason))
 
-    def leave(self, timeout: float) -> None:
-        """Send all clients away, with what is at hand, and end, in `timeout` seconds. Any thread."""
-        self._call(self._leave)
+    def shutdown(self, timeout: float) -> None:
+        """Disconnect all clients, with what is at hand, and end, in `timeout` seconds. Any thread."""
+        self._call(self._shut_down)
         if threading.current_thread() is not self._thread:
             self._over.wait(timeout)
 
     def _call(self, action: Callable[[], None]) -> None:
         self._calls.append(action)
-        self._bell.ring()
+        self._waker.wake()
 
-    def _ring_for(self, audience: Audience) -> None:
-        """The hub's wake for an audience: any thread."""
-        if not audience.rung:
-            audience.rung = True
-            self._rung.append(audience)
-            self._bell.ring()
+    def _ring(self, group: Group) -> None:
+        """The hub's wake for a group: any thread."""
+        if not group.rung:
+            group.rung = True
+            self._rung.append(group)
+            self._waker.wake()
 
     def _run(self) -> None:
         try:
-            while not self._leaving:
+            while not self._stopping:
                 try:
                     self._turn()
                 except Exception:
@@ -117,279 +124,243 @@ class Loop:
                     logger.exception("the event loop goes on after an error")
         finally:
             self._selector.close()
-            self._bell.close()
+            self._waker.close()
             self._over.set()
-            self._turn_away()
+            self._close_arrivals()
 
-    def _turn_away(self) -> None:
+    def _close_arrivals(self) -> None:
         """Close those who have come too late. They will be back."""
         with suppress(IndexError):
             while True:
-                client, _ = self._arrivals.popleft()
+                client = self._arrivals.popleft().client
                 client.sock.close()
-                self._gone(client, "leaving")
+                self._gone(client, DisconnectReason.SHUTDOWN)
 
     def _turn(self) -> None:
-        self._bell.about_to_sleep()
+        self._waker.before_wait()
         something = self._sending or self._calls or self._arrivals or self._rung
         ready = self._selector.select(0.0 if something else self._timers.due_in())
-        self._bell.awake()
+        self._waker.after_wait()
         for key, mask in ready:
             client: Client | None = key.data
             if client is None:
-                self._bell.answer()
-            elif mask & selectors.EVENT_READ and not self._listen(client):
+                self._waker.drain()
+            elif mask & selectors.EVENT_READ and not self._still_there(client):
                 continue
             elif mask & selectors.EVENT_WRITE:
                 self._send_pending(client)
         for _ in range(min(len(self._arrivals), SENDS)):
-            self._arrive(*self._arrivals.popleft())
+            self._arrive(self._arrivals.popleft())
         for _ in range(min(len(self._calls), SENDS)):
             self._calls.popleft()()
         for _ in range(min(len(self._rung), SENDS)):
             self._advance(self._rung.popleft())
-        self._work()
+        self._send_to_groups()
         self._timers.run()
 
-    def _work(self) -> None:
+    def _arrive(self, arrival: Arrival) -> None:
+        client = arrival.client
+        self._clients[client] = None
+        self._observer.connected(client.session, DELIVERY)
+        if (expiry := client.session.expiry) is not None:
+            self._expiries.add(client, expiry.seconds)
+        self._selector.register(client.sock, selectors.EVENT_READ, client)
+        group = Group(arrival.reader, client)
+        group.data = arrival.head + client.framed(arrival.reader.take())
+        group.unsent, group.left, group.busy = iter((client,)), 1, True
+        self._sending.append(group)
+        self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data))
+
+    def _advance(self, group: Group) -> None:
+        """Give the group what is due to it, if anything is."""
+        if group.busy or group.over:
+            return  # a busy one stays rung, and is looked after when it has finished
+        group.rung = False
+        reader = group.reader
+        if group.skips:
+            group.skips = False
+            self._replay(group, reader.skip_to_newest)
+        elif not reader.attached and reader.level and not reader.backlog:
+            self._settle(group)
+        elif data := reader.take():
+            self._start_sending(group, data)
+        elif reader.finished:
+            self._disconnect_all(group, DisconnectReason.ENDED)
+        elif reader.lagging:
+            self._replay(group, reader.catch_up)
+        else:
+            self._settle(group)
+
+    def _start_sending(self, group: Group, data: bytes) -> None:
+        if group.over:
+            return
+        group.busy = True
+        self._keep_alives.wrote(group)
+        group.start_sending(data)
+        self._sending.append(group)
+        self._observer.delivered(DELIVERY, group.key.streams, group.left, len(data))
+
+    def _send_to_groups(self) -> None:
         left = SENDS
         while self._sending and left > 0:
-            audience = self._sending.popleft()
-            left -= self._send_some(audience, left)
-            if audience.left > 0:
-                self._sending.append(audience)
+            group = self._sending.popleft()
+            left -= self._send_some(group, left)
+            if group.left > 0:
+                self._sending.append(group)
             else:
-                self._finish(audience)
+                self._finish(group)
 
-    def _advance(self, audience: Audience) -> None:
-        """Give the audience what is due to it, if anything is."""
-        if audience.busy:
-            return  # it stays rung, and is looked after when it has finished
-        audience.rung = False
-        connection = audience.connection
-        data = connection.take()
-        if data:
-            self._start_sending(audience, data)
-        elif connection.lagging and not audience.empty:
-            audience.busy = audience.replaying = True
-            self._replay(connection.catch_up, partial(self._replayed_audience, audience))
-        else:
-            self._settle(audience)
-
-    def _replayed_audience(self, audience: Audience, data: bytes) -> None:
-        audience.busy = audience.replaying = False
-        if data:
-            self._start_sending(audience, data)
-        elif audience.rung:
-            self._ring_for_more(audience)  # it was rung for while it was busy
-        else:
-            self._settle(audience)
-
-    def _start_sending(self, audience: Audience, data: bytes) -> None:
-        if audience.over:
-            return
-        audience.busy = True
-        audience.version += 1
-        self._keep_alives.wrote(audience)
-        audience.start_sending(data)
-        self._sending.append(audience)
-
-    def _send_some(self, audience: Audience, most: int) -> int:
-        data, size = audience.data, len(audience.data)
-        sends = min(most, audience.left)
-        audience.left -= sends
-        for client in islice(audience.unsent, sends):
-            if client.audience is not audience:
+    def _send_some(self, group: Group, most: int) -> int:
+        data, size = group.data, len(group.data)
+        sends = min(most, group.left)
+        group.left -= sends
+        for client in islice(group.unsent, sends):
+            if client.group is not group:
                 continue
             try:
                 sent = client.sock.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self._drop(client, "gone")
+                self._drop(client, DisconnectReason.GONE)
                 continue
             if sent != size:
-                audience.dismiss(client)
-                self._fall_behind(client, memoryview(data)[sent:])
+                self._block(client, memoryview(data)[sent:])
         return max(sends, 1)
 
-    def _finish(self, audience: Audience) -> None:
-        """All members have been sent what was due: go on."""
-        audience.busy = False
-        audience.sent()
-        if audience.connection.finished:
-            for client in list(audience.members):
-                self._part(client, "ended")
-        self._settle(audience)
-        if audience.rung or audience.connection.more:
-            self._ring_for_more(audience)
-
-    def _ring_for_more(self, audience: Audience) -> None:
-        """Have the audience looked after again, when the others have had their turn."""
-        audience.rung = True
-        self._rung.append(audience)
-
-    def _settle(self, audience: Audience) -> None:
-        """Let those in who waited for the audience to get where they are."""
-        for client in list(audience.waiting) if audience.waiting else ():
-            # Not again before the audience has moved: little else would have changed.
-            if not audience.admit(client) and client.waits_since != audience.version:
-                self._look_again(client)
-        if not audience.members:
-            self._drop_if_empty(audience)
-
-    def _look_again(self, client: Client) -> None:
-        """Have a client that still waits go on by itself."""
-        if client.home is not None and client in client.home.waiting:
-            client.home.send_astray(client)
-            self._go_on(client)
-
-    def _drop_if_empty(self, audience: Audience) -> None:
-        if audience.empty and not audience.over:
-            audience.over = True
-            del self._audiences[audience.key]
-            audience.connection.detach()
-
-    def _arrive(self, client: Client, age: float | None) -> None:
-        self._clients[client] = None
-        self._came(client)
-        if age is not None:
-            self._aging.add(client, age)
-        self._selector.register(client.sock, selectors.EVENT_READ, client)
-        head, client.pending = client.pending, b""
-        connection = client.connection
-        assert connection is not None
-        if self._deliver(client, bytes(head) + client.framed(connection.take())):
-            self._go_on(client)
-
-    def _go_on(self, client: Client) -> None:
-        """Give a client that goes by itself, and has nothing pending, what comes next."""
-        connection = client.connection
-        if client.closed or connection is None:
-            return
-        if client.skips:
-            client.skips = False
-            client.watch_writable(self._selector, False)
-            self._replay(connection.fast_forward, partial(self._replayed, client))
-            return
-        for _ in range(_STEPS):
-            data = connection.take()
-            if not data:
-                break
-            if not self._deliver(client, client.framed(data)):
-                return
-        else:
-            client.watch_writable(self._selector, True)  # there is more: when its turn comes again
-            return
-        if connection.finished:
-            self._part(client, "ended")
-        elif connection.lagging:
-            client.watch_writable(self._selector, False)
-            self._replay(connection.catch_up, partial(self._replayed, client))
-        else:
-            self._join(client)
-
-    def _replayed(self, client: Client, data: bytes) -> None:
-        if client.closed:
-            return
-        if not data:
-            self._join(client)
-        elif self._deliver(client, client.framed(data)):
-            client.watch_writable(self._selector, True)
-
-    def _join(self, client: Client) -> None:
-        """Put a client that is level into its audience, or let it wait there until that is level."""
-        client.watch_writable(self._selector, False)
-        self._laggards.discard(client)
-        key = client.audience_key()
-        audience = self._audiences.get(key)
-        if audience is None:
-            assert client.connection is not None
-            audience = self._audiences[key] = Audience(key, client.connection, client.keep_alive)
-            audience.admit(client)
-            audience.connection.attach(partial(self._ring_for, audience))
-            self._ring_for(audience)  # something may have come before the hub knew of it
-            self._keep_alives.wrote(audience)
-        elif not audience.admit(client):
-            audience.let_wait(client)
-            self._timers.after(_PATIENCE, partial(self._look_again, client))
-            self._ring_for(audience)
-
-    def _deliver(self, client: Client, data: bytes) -> bool:
-        """Send; what isn't taken becomes pending. Whether all was."""
-        if not data:
-            return True
-        try:
-            sent = client.send(data)
-        except OSError:
-            self._drop(client, "gone")
-            return False
-        if sent == len(data):
-            return True
-        self._fall_behind(client, memoryview(data)[sent:])
-        return False
-
-    def _fall_behind(self, client: Client, rest: memoryview) -> None:
+    def _block(self, client: Client, rest: memoryview) -> None:
+        """The client's socket takes no more for now: it goes on by itself when it does."""
+        assert client.group is not None
+        alone = client.group.split(client)
+        alone.busy = True
+        self._lead_no_more(alone)
         client.pending = rest
         client.watch_writable(self._selector, True)
-        self._laggards.add(client)
+        self._slow_clients.add(client)
+
+    def _finish(self, group: Group) -> None:
+        """All members have been sent what was due: go on, unless the only one has bytes pending."""
+        group.clear()
+        if len(group.members) == 1 and next(iter(group.members)).pending:
+            return
+        group.busy = False
+        reader = group.reader
+        if group.rung or reader.more or not reader.attached or not reader.reading:
+            group.rung = True  # again when the others have had their turn
+            self._rung.append(group)
+        elif not group.leading:
+            self._settle(group)
+
+    def _settle(self, group: Group) -> None:
+        """Nothing is due: become part of the leading group, if that is at the same position."""
+        leading = self._leading.get(group.key)
+        if leading is None:
+            self._leading[group.key] = group
+            group.leading = True
+        elif leading is not group and leading.absorb(group):
+            self._forget(group)
+            return
+        if not group.reader.attached:
+            self._attach(group)
+
+    def _attach(self, group: Group) -> None:
+        try:
+            group.reader.attach(partial(self._ring, group))
+        except Closed:  # the loop is about to be shut down
+            return
+        self._ring(group)  # something may have come before the hub knew of it
+        if not group.watched:
+            self._keep_alives.wrote(group)
+
+    def _forget(self, group: Group) -> None:
+        """It has no members any more."""
+        group.over = True
+        self._lead_no_more(group)
+        group.reader.detach()
+
+    def _lead_no_more(self, group: Group) -> None:
+        if group.leading:
+            group.leading = False
+            del self._leading[group.key]
 
     def _send_pending(self, client: Client) -> None:
-        if client.pending:
-            try:
-                sent = client.send(client.pending)
-            except OSError:
-                self._drop(client, "gone")
-                return
-            if sent:
-                client.took_at = self._timers.now()
-            client.pending = client.pending[sent:]
-            if client.pending:
-                return
+        try:
+            sent = client.send(client.pending)
+        except OSError:
+            self._drop(client, DisconnectReason.GONE)
+            return
+        if sent:
+            client.took_at = self._timers.now()
+        client.pending = client.pending[sent:]
+        if not client.pending and client.group is not None:
             client.pending = b""
-        self._go_on(client)
+            client.watch_writable(self._selector, False)
+            self._slow_clients.discard(client)
+            self._finish(client.group)
 
-    def _listen(self, client: Client) -> bool:
-        """See whether a client that has become readable is still there."""
+    def _still_there(self, client: Client) -> bool:
+        """Whether a client that has become readable is still there; if not, it is dropped."""
         if client.is_there():
             return True
-        self._drop(client, "gone")
+        self._drop(client, DisconnectReason.GONE)
         return False
 
-    def _disconnect(self, chosen: Callable[[Client], bool], reason: str) -> None:
-        for client in [client for client in self._clients if chosen(client)]:
-            self._part(client, reason)
+    def _expire(self, client: Client) -> None:
+        expiry = client.session.expiry
+        self._disconnect(client, expiry.reason if expiry else DisconnectReason.EXPIRED)
 
-    def _leave(self) -> None:
-        for audience in list(self._audiences.values()):
-            if not audience.busy and (data := audience.connection.take()):
-                audience.start_sending(data)
-                self._sending.append(audience)
-        for audience in self._sending:
-            self._send_some(audience, audience.left)
+    def _disconnect_chosen(self, chosen: Chosen, reason: DisconnectReason) -> None:
+        for client in [client for client in self._clients if chosen(client.session)]:
+            self._disconnect(client, reason)
+
+    def _disconnect_all(self, group: Group, reason: DisconnectReason) -> None:
+        for client in list(group.members):
+            self._disconnect(client, reason)
+
+    def _shut_down(self) -> None:
+        for group in {client.group: None for client in self._clients}:
+            if group is not None and not group.busy and (data := group.reader.take()):
+                group.start_sending(data)
+                self._sending.append(group)
+        for group in self._sending:
+            self._send_some(group, group.left)
         for client in list(self._clients):
-            self._part(client, "leaving")
-        self._leaving = True
+            self._disconnect(client, DisconnectReason.SHUTDOWN)
+        self._stopping = True
 
-    def _part(self, client: Client, reason: str) -> None:
-        """Send a client away: it is to come back after a while, unless its streams have ended."""
-        client.say_goodbye(b"" if reason == "ended" else self._farewell())
+    def _disconnect(self, client: Client, reason: DisconnectReason) -> None:
+        """Close a client that is to come back after a while, unless its streams have ended."""
+        client.send_last(b"" if reason is DisconnectReason.ENDED else self._last_bytes())
         self._drop(client, reason)
 
-    def _drop(self, client: Client, reason: str) -> None:
+    def _drop(self, client: Client, reason: DisconnectReason) -> None:
         if client.closed:
             return
         client.closed = True
         del self._clients[client]
-        self._laggards.discard(client)
-        self._aging.discard(client)
+        self._slow_clients.discard(client)
+        self._expiries.discard(client)
         self._selector.unregister(client.sock)
         client.sock.close()
-        if (home := client.home) is not None:
-            home.forget(client)
-            self._drop_if_empty(home)
+        group, client.group = client.group, None
+        if group is not None:
+            group.members.pop(client, None)
+            if not group.members:
+                self._forget(group)
         self._gone(client, reason)
 
-    def _replay(self, action: Callable[[], bytes], done: Callable[[bytes], None]) -> None:
-        """Have the replayer read the log; `done` is called on the loop's thread."""
-        self._replayer.run(action, lambda data: self._call(partial(done, data)))
+    def _replay(self, group: Group, action: Callable[[], bytes]) -> None:
+        """Have the replayer read the log for the group."""
+        group.busy = group.replaying = True
+        self._replayer.run(action, lambda data: self._call(partial(self._replayed, group, data)))
+
+    def _replayed(self, group: Group, data: bytes) -> None:
+        group.busy = group.replaying = False
+        if data:
+            self._start_sending(group, data)
+        elif group.rung:
+            self._rung.append(group)  # it was rung for while it was busy
+        elif group.reader.finished:
+            self._disconnect_all(group, DisconnectReason.ENDED)
+        elif not group.over:
+            self._settle(group)

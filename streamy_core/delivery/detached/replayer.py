@@ -1,4 +1,4 @@
-"""Reads the log for clients whose place no window holds, off the event loop's thread."""
+"""Reads the log for groups whose cursors no window holds, off the event loop's thread."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from ...errors import BrokerUnavailable, Closed
-from ...strategies.retry import RetryPolicy, delay_after
+from ...strategies.retry import RetryPolicy
+from ...strategies.trying import Attempts, keep_trying
 
-_PAUSE_AFTER_GIVING_UP: Final = 1.0
-
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.replayer")
 
 Done = Callable[[bytes], None]
 
 
 class Replayer:
-    """A thread, started when it is first needed. While it reads, a connection is its own.
+    """A thread, started when it is first needed. While it reads, a reader is its own.
 
-    retry: how to go on when the broker can't be reached. Nobody is given up: a client that waits
-           here is told of nothing new, and that is how it is.
+    retry:  how to go on when the broker can't be reached. Nobody is given up: a client that waits
+            here is told of nothing until then.
+    failed: told of each failure, and of the seconds until the next attempt.
     """
 
-    def __init__(self, retry: RetryPolicy) -> None:
+    def __init__(self, retry: RetryPolicy, failed: Callable[[Exception, float | None], None]) -> None:
         self._retry = retry
+        self._failed = failed
         self._work: queue.SimpleQueue[tuple[Callable[[], bytes], Done] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -57,24 +57,15 @@ class Replayer:
         if work is None or self._stop.is_set():
             return False
         action, done = work
-        done(self._insist(action))
+        done(self._read(action))
         return True
 
-    def _insist(self, action: Callable[[], bytes]) -> bytes:
-        attempt = 0
-        while not self._stop.is_set():
-            try:
-                return action()
-            except Closed:
-                break
-            except BrokerUnavailable as error:
-                attempt += 1
-                pause = delay_after(self._retry, attempt)
-                if pause is None:
-                    attempt, pause = 0, _PAUSE_AFTER_GIVING_UP
-                logger.warning("catching up failed, again in %.2f s: %s", pause, error)
-                self._stop.wait(pause)
-            except Exception:
-                logger.exception("catching up failed")
-                break
-        return b""
+    def _read(self, action: Callable[[], bytes]) -> bytes:
+        try:
+            attempts = Attempts(self._retry, endless=True)
+            return keep_trying(action, attempts, wait=self._stop.wait, failed=self._failed)
+        except (Closed, BrokerUnavailable):  # the process is about to stop
+            return b""
+        except Exception:
+            logger.exception("catching up failed")
+            return b""

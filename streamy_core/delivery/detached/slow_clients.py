@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ...observers import DisconnectReason, Observer
 from ...strategies.slow_clients import Lag, SlowClientPolicy, Verdict, verdict_on
-from .groups import Client
+from .client import Client
 from .timers import Timers
 
 _INTERVAL: Final = 1.0
 
 
-class Laggards:
+class SlowClients:
     """For the loop's thread.
 
-    slow: told of a client that the policy has decided against.
-    drop: closes a client.
+    observer: told of a client that the policy has decided against.
+    drop:     closes a client.
     """
 
     def __init__(
@@ -24,12 +25,12 @@ class Laggards:
         policy: SlowClientPolicy,
         timers: Timers,
         *,
-        slow: Callable[[Client, Lag], None],
-        drop: Callable[[Client, str], None],
+        observer: Observer,
+        drop: Callable[[Client, DisconnectReason], None],
     ) -> None:
         self._policy = policy
         self._timers = timers
-        self._slow = slow
+        self._observer = observer
         self._drop = drop
         self._clients: dict[Client, None] = {}
         self._checking = False
@@ -41,23 +42,23 @@ class Laggards:
         self._check_later()
 
     def discard(self, client: Client) -> None:
-        """It is level, or gone."""
+        """It has taken everything, or is gone."""
         self._clients.pop(client, None)
 
     def _check(self) -> None:
         self._checking = False
         now = self._timers.now()
         for client in list(self._clients):
-            connection = client.connection
-            if connection is None or not client.pending:
+            group = client.group
+            if group is None or not client.pending:
                 continue
-            lag = Lag(connection.entries_behind(), len(client.pending), now - client.took_at)
+            lag = Lag(group.reader.entries_behind(), len(client.pending), now - client.took_at)
             verdict = verdict_on(lag, self._policy)
             if verdict is not Verdict.WAIT:
-                self._slow(client, lag)
+                self._observer.slow(client.session, lag)
             if verdict is Verdict.DISCONNECT:
-                self._drop(client, "slow")
-            client.skips = client.skips or verdict is Verdict.SKIP
+                self._drop(client, DisconnectReason.SLOW)
+            group.skips = group.skips or verdict is Verdict.SKIP
         if self._clients:
             self._check_later()
 

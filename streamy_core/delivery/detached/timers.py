@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Final, Generic, TypeVar
 
-_LONGEST_NAP: Final = 3_600.0  # a selector refuses what is longer than it can count
+_LONGEST_WAIT: Final = 3_600.0  # a selector refuses what is longer than it can count
 
 T = TypeVar("T", bound=Hashable)
 
@@ -27,7 +27,7 @@ class Timers:
 
     def due_in(self) -> float | None:
         """Seconds to wait at most until the first is due, 0 if one is; None if there is none."""
-        return min(_LONGEST_NAP, max(0.0, self._heap[0][0] - self.now())) if self._heap else None
+        return min(_LONGEST_WAIT, max(0.0, self._heap[0][0] - self.now())) if self._heap else None
 
     def run(self) -> None:
         """Run what is due by now; what that adds waits for the next time."""
@@ -36,8 +36,8 @@ class Timers:
             heapq.heappop(self._heap)[2]()
 
 
-class Aging(Generic[T]):
-    """What gets too old when, by the second, so that leaving early leaves nothing behind.
+class Expiries(Generic[T]):
+    """What expires when, by the second, so that what is discarded early leaves nothing.
 
     For one thread. expired: called for each when its time has come; it is discarded then.
     """
@@ -48,12 +48,12 @@ class Aging(Generic[T]):
         self._seconds: dict[T, int] = {}
         self._due: dict[int, dict[T, None]] = {}
 
-    def add(self, item: T, age: float) -> None:
-        """Have `item` expire after `age` seconds, give or take one."""
-        second = int(self._timers.now() + age)
+    def add(self, item: T, seconds: float) -> None:
+        """Have `item` expire after so many seconds, give or take one."""
+        second = int(self._timers.now() + seconds)
         if second not in self._due:
             self._due[second] = {}
-            self._timers.after(age, partial(self._expire, second))
+            self._timers.after(seconds, partial(self._expire, second))
         self._due[second][item] = None
         self._seconds[item] = second
 

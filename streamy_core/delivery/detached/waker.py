@@ -7,40 +7,40 @@ import socket
 from contextlib import suppress
 
 
-class Bell:
-    """A socket pair that a selector waits for; its key has no data. `ring`: any thread.
+class Waker:
+    """A socket pair that a selector waits for; its key has no data. `wake`: any thread.
 
-    Whoever waits says when it is about to, then looks whether it has something to do, and only then
-    waits: so what comes while it is awake costs no system call, and nothing is missed.
+    The selector's thread says when it is about to wait, then looks whether it has something to do, and
+    only then waits: so what comes while it is awake costs no system call, and nothing is missed.
     """
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
-        self._bell, self._ear = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ear.setblocking(False)
-        self._asleep = False
-        selector.register(self._ear, selectors.EVENT_READ)
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
+        self._waiting = False
+        selector.register(self._far, selectors.EVENT_READ)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the selector, unless it is awake or being woken."""
-        if self._asleep:
-            self._asleep = False
-            with suppress(OSError):  # so many unread already that it will wake, or closed
-                self._bell.send(b"\0")
+        if self._waiting:
+            self._waiting = False
+            with suppress(OSError):  # so much unread already that it will wake, or closed
+                self._near.send(b"\0")
 
-    def about_to_sleep(self) -> None:
-        """From now on ringing is needed."""
-        self._asleep = True
+    def before_wait(self) -> None:
+        """From now on waking is needed."""
+        self._waiting = True
 
-    def awake(self) -> None:
+    def after_wait(self) -> None:
         """From now on it isn't."""
-        self._asleep = False
+        self._waiting = False
 
-    def answer(self) -> None:
-        """Stop the ringing."""
-        self._ear.recv(4096)
+    def drain(self) -> None:
+        """Read what woke the selector."""
+        self._far.recv(4096)
 
     def close(self) -> None:
-        """Free the sockets. Ringing does nothing more."""
-        self._bell.close()
-        self._ear.close()
+        """Free the sockets. Waking does nothing more."""
+        self._near.close()
+        self._far.close()

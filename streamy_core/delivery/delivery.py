@@ -1,0 +1,66 @@
+"""The two ways in which bytes reach clients, as one interface; and what both go by."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+
+from ..config import Settings
+from ..engine.byte_reader import ByteReader
+from ..engine.hub import Hub
+from ..observers import DisconnectReason, Observer
+from ..wire import encode_retry
+from .limits import Limits
+from .servers import Server
+from .session import Session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Chosen = Callable[[Session], bool]
+"""Whether a client is one of those that are meant. Must not block."""
+
+
+class Exchange(NamedTuple):
+    """The request that a client came with, and the head of the response to it."""
+
+    server: Server
+    environ: WSGIEnvironment
+    status: str
+    headers: list[tuple[str, str]]
+
+
+class Delivery(Protocol):
+    """One way of delivering, in one process. Any thread."""
+
+    name: ClassVar[str]
+    """As observers are told it."""
+
+    def serve(self, session: Session, reader: ByteReader, exchange: Exchange) -> Iterable[bytes] | None:
+        """Deliver to this client from now on.
+
+        Returns the body for the server, which is empty where somebody else delivers; None if this
+        client can't be served so, which changes nothing.
+        """
+
+    def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
+        """Tell all clients that are `chosen` to come back, and close their connections."""
+
+    def shutdown(self, timeout: float) -> None:
+        """Disconnect all clients, with what is at hand, in `timeout` seconds. Nobody is served any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What both deliveries of a process go by."""
+
+    hub: Hub
+    settings: Settings
+    limits: Limits
+    observer: Observer
+
+    def last_bytes(self) -> bytes:
+        """Those for a client that is to come back, after a delay that isn't everyone's."""
+        return encode_retry(round(self.settings.reconnect_delay * 1000 * (0.5 + random.random())))

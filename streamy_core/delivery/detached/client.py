@@ -1,0 +1,76 @@
+"""One client of the loop: its socket, and what the socket hasn't taken yet."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from ..session import Session
+from .takeover import LAST_CHUNK, encode_chunk
+
+if TYPE_CHECKING:
+    from .groups import Group
+
+_DISCARDED: Final = 65_536
+
+
+class Client:
+    """Only the loop's thread touches it.
+
+    group:   the clients that it is sent the same bytes with; None before it has arrived, and once closed.
+    pending: bytes that its socket hasn't taken. While there are some it is alone in its group.
+    took_at: when its socket last took some, while there are pending ones.
+    chunked: whether its bytes go out as chunks (RFC 9112 section 7.1), as HTTP/1.1 allows. Some
+             clients read a body without chunks by blocks, and would wait until one is full.
+    """
+
+    __slots__ = ("chunked", "closed", "group", "pending", "session", "sock", "took_at", "writable_wanted")
+
+    def __init__(self, sock: socket.socket, session: Session, *, chunked: bool = False) -> None:
+        self.sock = sock
+        self.session = session
+        self.chunked = chunked
+        self.group: Group | None = None
+        self.pending: memoryview | bytes = b""
+        self.took_at = 0.0
+        self.closed = False
+        self.writable_wanted = False
+
+    def framed(self, data: bytes) -> bytes:
+        """The data as it goes out to this client."""
+        return encode_chunk(data) if self.chunked else data
+
+    def watch_writable(self, selector: selectors.BaseSelector, wanted: bool) -> None:
+        """Have the selector tell, or no longer tell, when the socket takes more."""
+        if self.writable_wanted is not wanted:
+            self.writable_wanted = wanted
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+            selector.modify(self.sock, events, self)
+
+    def is_there(self) -> bool:
+        """Whether it still listens. What it says, after its request, is not for us."""
+        try:
+            return bool(self.sock.recv(_DISCARDED))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def send_last(self, data: bytes) -> None:
+        """Send what is pending, and then this as the last, as far as the socket takes it."""
+        with suppress(OSError):
+            if self.pending:
+                self.pending = self.pending[self.send(self.pending) :]
+            if not self.pending:  # in the middle of a frame nothing can be said
+                self.send(self.framed(data) + LAST_CHUNK if self.chunked else data)
+            # Unread bytes would make the close a reset, and that throws away what is on its way.
+            self.sock.recv(_DISCARDED)
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send what the socket takes without blocking; how many bytes. Raises OSError if it is gone."""
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0

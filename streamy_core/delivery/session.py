@@ -1,0 +1,32 @@
+"""What is known of one client over one HTTP response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..observers import DisconnectReason
+from ..strategies.keepalive import KeepAliveScheduler
+
+
+class Expiry(NamedTuple):
+    """When a session is over, in seconds after its connect, and why: a browser is told to come back."""
+
+    seconds: float
+    reason: DisconnectReason = DisconnectReason.EXPIRED
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Session:
+    """One client's session. Where it is in its streams is its reader's to know.
+
+    streams:    what it reads.
+    key:        whom it belongs to: a user, an address; None if nobody said.
+    keep_alive: when it is due for a keep-alive.
+    expiry:     when it is over; None: never.
+    """
+
+    streams: tuple[str, ...]
+    key: str | None
+    keep_alive: KeepAliveScheduler
+    expiry: Expiry | None = None

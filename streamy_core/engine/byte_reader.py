@@ -1,0 +1,148 @@
+"""A reader whose frames go out as bytes: what every delivery shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+from ..ids import join_cursors
+from ..observers import GapCause
+from ..wire import encode_name, encode_opening
+from .frames import Frame, gap_frame
+from .hub import Hub
+from .reader import SLICE, Reader
+
+
+class ByteReader(Reader):
+    """Reads for one client, or for a group of clients that are at the same position.
+
+    more:         after `take`, whether there may be more to take at once.
+    default_name: the name for entries that were published without one.
+
+    Otherwise as Reader. Made by `open_for_client`.
+    """
+
+    __slots__ = ("_opening", "default_name", "more")
+
+    def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
+        super().__init__(hub, position)
+        self.default_name = ""
+        self.more = False
+        self._opening = b""
+
+    @classmethod
+    def open_for_client(
+        cls, hub: Hub, wanted: Mapping[str, str | None], *, default_name: str, retry: int
+    ) -> Self:
+        """As `open`; its first bytes are the opening frame.
+
+        retry: how long the client should wait before it reconnects, in milliseconds.
+        """
+        reader = cls.open(hub, wanted)
+        # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
+        reader.default_name = "" if default_name == "message" else default_name
+        if reader.reading or reader.backlog:
+            cursor = None if reader.lost else join_cursors(reader.position)
+            reader._opening = encode_opening(cursor, retry)
+        return reader
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its streams have ended, and the client has been told.
+
+        True from the start if it came back although it had seen the end of them all.
+        """
+        return not (self.reading or self.backlog or self._opening)
+
+    def is_at(self, other: Reader) -> bool:
+        """Whether both are at the same position in the same streams, with nothing else to send."""
+        return not (self._opening or self.backlog or other.backlog) and super().is_at(other)
+
+    def take(self) -> bytes:
+        """The next bytes that are due, as far as windows hold them, about `SLICE` at most.
+
+        Never blocks. Empty if there is nothing; `lagging` then names the streams to `catch_up` with.
+        """
+        if self._opening:
+            opening, self._opening = self._opening + self._take_untold_gaps(), b""
+            self.more = True
+            return opening + self._encode_backlog()
+        if self.backlog:
+            self.more = True
+            return self._encode_backlog()
+        if len(self.position) > 1:
+            data = self._encode(self.due())
+            self.more = bool(data)
+            return data
+        return self._take_chunk()
+
+    def catch_up(self) -> bytes:
+        """The next bytes of the lagging streams, read from the log. Blocks; raises BrokerUnavailable."""
+        self.more = True
+        return self._encode(self.read_lagging())
+
+    def skip_to_newest(self) -> bytes:
+        """Leave out all but the newest entry of each stream, and say so by a gap.
+
+        Reads the log to its end. Blocks; raises BrokerUnavailable.
+        """
+        data = b""
+        for frames in [self._newest(name) for name in self.position if name in self.reading]:
+            if len(data) >= SLICE:
+                break  # the other streams stay where they are: if they lag far, they are next
+            for frame in frames:
+                self.hub.log.tell(frame)
+            data += self._encode(frames)
+        return data
+
+    def _newest(self, name: str) -> list[Frame]:
+        """The newest entry of a stream, its end, if it has one, and before them the gap that they leave."""
+        start = before = cursor = self.position[name]
+        newest: list[Frame] = []
+        while frames := self.hub.log.read({name: cursor}, SLICE)[name].frames:
+            for frame in frames:
+                if not frame.ends:
+                    before, newest = cursor, []
+                newest.append(frame)
+                cursor = frame.entry.id
+        return newest if before == start else [gap_frame(name, start, before, GapCause.SKIPPED), *newest]
+
+    def _take_untold_gaps(self) -> bytes:
+        """The backlog's gaps but for the last, which alone has an id: it says that all have been told."""
+        gaps = sum(frame.gap is not None for frame in self.backlog)
+        untold, self.backlog = self.backlog[: max(0, gaps - 1)], self.backlog[max(0, gaps - 1) :]
+        return b"".join([frame.body for frame in untold])
+
+    def _take_chunk(self) -> bytes:
+        """As `due`, but bytes that are made once for all readers at this cursor of this one stream."""
+        self.lagging = []
+        if not self.reading:
+            return b""
+        (name,) = self.position
+        chunk = self.hub.chunk(name, self.position[name], self.default_name, SLICE)
+        if chunk is None:
+            self.lagging = [name]
+            return b""
+        self.position[name] = chunk.cursor
+        self.more = chunk.more
+        if chunk.ends:
+            self.reading.discard(name)
+        return chunk.data
+
+    def _encode_backlog(self) -> bytes:
+        backlog, self.backlog = self.backlog, []
+        return self._encode(backlog)
+
+    def _encode(self, frames: Iterable[Frame]) -> bytes:
+        """The bytes of these frames, up to about `SLICE`; the others are the backlog."""
+        name = encode_name(self.default_name) if self.default_name else b""
+        parts: list[bytes] = []
+        size = 0
+        for frame in frames:
+            if self.backlog or (parts and size + len(frame.body) > SLICE):
+                self.backlog.append(frame)
+                continue
+            self.passed(frame)
+            parts.append(frame.encode(join_cursors(self.position), name))
+            size += len(parts[-1])
+        return b"".join(parts)

@@ -1,0 +1,126 @@
+"""The one interface of observers, and the words in which they are told what happened."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from ..errors import BrokerUnavailable, StreamyError
+from ..strategies.slow_clients import Lag
+
+
+class PublishOutcome(StrEnum):
+    """What came of a call that publishes, or that ends a stream."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    """Nothing was stored, since the idempotency key was used before: where the broker can tell."""
+    ENDED = "ended"
+    """Nothing was stored, since the stream has ended."""
+    FAILED = "failed"
+
+
+class DisconnectReason(StrEnum):
+    """Why a client is no longer connected."""
+
+    GONE = "gone"
+    """It left, or its network did."""
+    ENDED = "ended"
+    """All its streams have ended."""
+    SLOW = "slow"
+    """The slow-client policy decided against it."""
+    EXPIRED = "expired"
+    """Its time was over: `STREAMY_MAX_CONNECTION_AGE`."""
+    DISCONNECTED = "disconnected"
+    """By `disconnect`."""
+    BUSY = "busy"
+    """No slot was free, or a limit was reached: it was given what it had missed, and told to come back."""
+    SHUTDOWN = "shutdown"
+    """The process, or the manager, stops."""
+
+
+class GapCause(StrEnum):
+    """Why a reader could not be given everything after its cursor."""
+
+    TRIMMED = "trimmed"
+    """The entries after the cursor are no longer kept."""
+    OTHER_HISTORY = "other history"
+    """The cursor is from a history that the backend has lost: it was restarted, flushed, failed over."""
+    UNKNOWN = "unknown"
+    """The cursor is none of the backend's, or says nothing of where it came from."""
+    SKIPPED = "skipped"
+    """The slow-client policy left entries out."""
+
+
+class ClientInfo(Protocol):
+    """What an observer is told of a client."""
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams it reads."""
+
+    @property
+    def key(self) -> str | None:
+        """Whom it belongs to: `get_stream(key=…)`."""
+
+
+class Observer:
+    """Hears what happens in one manager of one process. Each method does nothing, and may be overridden.
+
+    Methods are called by whichever thread did it, without an app context: they must not block, and
+    take locks only for moments. An error in one is logged once and harms nobody.
+    """
+
+    def published(
+        self,
+        stream_id: str,
+        outcome: PublishOutcome,
+        count: int,
+        seconds: float,
+        error: StreamyError | None,
+    ) -> None:
+        """Events were published to a stream, or were to be.
+
+        count:   how many; 0 where a stream could not be ended.
+        seconds: how long the call took, all its attempts together.
+        error:   what it raised, if it did.
+        """
+
+    def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
+        """An attempt (from 1) to write to a stream has failed; there is another in `delay` seconds."""
+
+    def stream_ended(self, stream_id: str) -> None:
+        """A reader of this process was told of a stream's end. Once for each stream and process."""
+
+    def connected(self, client: ClientInfo, delivery: str) -> None:
+        """A client is connected. delivery: "wsgi" or "detached"."""
+
+    def disconnected(self, client: ClientInfo, delivery: str, reason: DisconnectReason) -> None:
+        """A client is no longer connected; or, with BUSY, never was."""
+
+    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
+        """A chunk of `size` bytes was handed to the system for so many clients of these streams.
+
+        Told for each chunk, never for each client.
+        """
+
+    def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
+        """Readers were told that what lay after `cursor` is left out, up to `goes_on`.
+
+        Once for each client that came back to it, once where clients of this process met it together.
+        """
+
+    def slow(self, client: ClientInfo, lag: Lag) -> None:
+        """The slow-client policy has decided against a client."""
+
+    def read_failed(self, error: Exception, delay: float | None) -> None:
+        """The log could not be read, or its bells not be heard.
+
+        delay: seconds until the next attempt; None: whoever reads has given up.
+        """
+
+    def read_recovered(self) -> None:
+        """The hub reads again after a failure."""
+
+    def bells_missed(self, count: int) -> None:
+        """So many streams had grown without a bell: found by the regular look at all of them."""

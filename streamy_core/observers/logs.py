@@ -1,0 +1,52 @@
+"""Writes the log: one line for each thing that an operator may want to know. Never data."""
+
+from __future__ import annotations
+
+import logging
+
+from ..errors import BrokerUnavailable, StreamyError
+from ..strategies.slow_clients import Lag
+from .base import ClientInfo, GapCause, Observer, PublishOutcome
+
+_publisher = logging.getLogger("streamy.publisher")
+_hub = logging.getLogger("streamy.hub")
+_delivery = logging.getLogger("streamy.delivery")
+
+
+class Logs(Observer):
+    """Logs to `streamy.publisher`, `streamy.hub` and `streamy.delivery`. Stateless."""
+
+    def published(
+        self,
+        stream_id: str,
+        outcome: PublishOutcome,
+        count: int,
+        seconds: float,
+        error: StreamyError | None,
+    ) -> None:
+        if outcome is PublishOutcome.FAILED:
+            _publisher.error("%s", error)
+        else:
+            _publisher.debug("stream %r: events: %d, %s, in %.3f s", stream_id, count, outcome, seconds)
+
+    def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
+        _publisher.warning(
+            "could not write to stream %r (attempt %d), again in %.2f s: %s", stream_id, attempt, delay, error
+        )
+
+    def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
+        _hub.info("stream %r: a gap after %r, readers go on after %r: %s", stream_id, cursor, goes_on, cause)
+
+    def slow(self, client: ClientInfo, lag: Lag) -> None:
+        _delivery.info("a client of %s is slow: %s", ", ".join(map(repr, client.streams)), lag)
+
+    def read_failed(self, error: Exception, delay: float | None) -> None:
+        again = "" if delay is None else f", again in {delay:.2f} s"
+        known = isinstance(error, BrokerUnavailable)
+        _hub.warning("reading failed%s: %s", again, error, exc_info=None if known else error)
+
+    def read_recovered(self) -> None:
+        _hub.info("reading again")
+
+    def bells_missed(self, count: int) -> None:
+        _hub.warning("%d streams had grown without a bell: found by the regular look at all of them", count)

@@ -1,0 +1,1 @@
+"""Streaming over real servers, read by real clients."""

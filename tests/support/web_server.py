@@ -1,0 +1,149 @@
+"""Web servers: gunicorn with any worker, Werkzeug, waitress, `flask run`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from ssl import _create_unverified_context
+from typing import Final, NamedTuple
+
+from streamy_core.testing.reading import DEADLINE
+
+from . import ROOT
+from .process import ServerProcess
+
+PATIENT: Final = ("--timeout", "60")
+"""A worker that a busy machine lets wait isn't killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A server with a delivery.
+
+    server:  a worker class of gunicorn's, or "werkzeug", "waitress", "flask run".
+    threads: how many requests it serves at once.
+    alone:   why nothing else can be done while one stream is open; empty if it can.
+    polls:   its clients get what they missed, and the close: no thread may be held by a stream.
+    """
+
+    server: str
+    delivery: str
+    threads: int = 16
+    alone: str = ""
+    polls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.server}-{'polling' if self.polls else self.delivery}"
+
+
+class Reply(NamedTuple):
+    """The answer to an ordinary request."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class WebServer(ServerProcess):
+    """An app under a web server, on 127.0.0.1. It isn't started yet; `with` it, or call `start` and `stop`.
+
+    app:         as gunicorn takes it: "package.module:app" or "package.module:create_app()".
+    server:      as in `Pair`.
+    options:     further ones of gunicorn's; they win.
+    certificate: a PEM file with a certificate and its key, for TLS inside gunicorn's workers.
+    port:        0 for one that the system chooses anew at each start.
+    path:        what it answers once it is there.
+    environment: the app's variables.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        log: Path,
+        *,
+        server: str = "gthread",
+        workers: int = 1,
+        threads: int = 4,
+        options: Sequence[str] = (),
+        certificate: Path | None = None,
+        port: int = 0,
+        path: str = "/hello",
+        cwd: Path = ROOT,
+        environment: Mapping[str, object | None] | None = None,
+    ) -> None:
+        if server in _OWN_COMMANDS:
+            command = [sys.executable, "-m", f"{__package__}.serve", server, app, str(threads)]
+        else:
+            command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"]
+            command += ["--workers", str(workers), "--worker-class", server, *PATIENT, *_no_control_socket()]
+            command += ["--threads", str(threads)] if server == "gthread" else []
+            command += ["--certfile", str(certificate), "--keyfile", str(certificate)] if certificate else []
+            command += [*options, app]
+        own = {"WEB_CONCURRENCY": None, "GUNICORN_CMD_ARGS": None, "PYTHONUNBUFFERED": 1}
+        super().__init__(command, log, cwd=cwd, environment=own | dict(environment or {}))
+        self.tls = certificate is not None
+        self.port = port
+        self._kind = server
+        self._path = path
+
+    def launch(self) -> None:
+        self._log_before = len(self.log())
+        super().launch()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.port)
+
+    def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        """Ask by a connection of its own, which is closed when this returns."""
+        connection = self.connection()
+        try:
+            headers = {"Connection": "close", "Content-Type": "application/json"}
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Reply(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+    def ask(self, path: str, *, method: str = "GET", body: bytes | None = None) -> bytes:
+        """The body of the answer, which has to be a 200."""
+        reply = self.request(method, path, body)
+        assert reply.status == 200, f"{method} {path}: {reply.status} {reply.body[:200]!r}"
+        return reply.body
+
+    def connection(self) -> HTTPConnection:
+        """One for several requests, to be closed by the caller."""
+        if self.tls:
+            return HTTPSConnection(*self.address, timeout=DEADLINE, context=_create_unverified_context())
+        return HTTPConnection(*self.address, timeout=DEADLINE)
+
+    def answers(self) -> bool:
+        # Another server might have taken the port that was chosen: the log says when it is this one.
+        found = re.search(r"(?:Listening at|Running on):? https?://[\d.]+:(\d+)", self.log(self._log_before))
+        if found is None:
+            return False
+        self.port = int(found[1])
+        try:
+            return self.request("GET", self._path).status == 200
+        except (OSError, HTTPException):
+            return False
+
+    def __str__(self) -> str:
+        return self._kind
+
+
+_OWN_COMMANDS: Final = ("werkzeug", "waitress", "flask run")
+
+
+@cache
+def _no_control_socket() -> list[str]:
+    """The option against a socket that gunicorn may have, which would be the same for all that run."""
+    from gunicorn.config import KNOWN_SETTINGS  # type: ignore[import-untyped]
+
+    known = any(setting.name == "control_socket_disable" for setting in KNOWN_SETTINGS)
+    return ["--no-control-socket"] if known else []
