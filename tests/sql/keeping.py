@@ -40,7 +40,7 @@ class Tables:
     def do(self, sql: str, *values: Any) -> list[Any]:
         """Have it done. `{streams}` is a table, and ? a value. Returns the rows."""
         dialect = self.broker._database.dialect
-        with self.broker._database.cursor("test") as cursor:
+        with self.broker._database.autocommit("test") as cursor:
             cursor.execute(dialect.render(sql), values)
             return list(cursor.fetchall()) if cursor.description else []
 

@@ -81,7 +81,7 @@ def test_a_login_stands_in_the_url_and_is_percent_encoded(
     broker: Any = new_broker(as_user(server, user))
     broker.append("news", events("hello"))
     assert data_of(read_all(broker, "news")) == ["hello"]
-    with broker._database.cursor("ask") as cursor:
+    with broker._database.autocommit("ask") as cursor:
         cursor.execute(
             "SELECT current_user" if kind == "postgresql" else "SELECT substring_index(user(), '@', 2)"
         )

@@ -154,7 +154,7 @@ def write_and_read_back(broker: Broker, who: str) -> None:
     for n in range(30):
         ids += broker.append(who, events(f"{who} {n}"))
         broker.append("news", events(f"{who} {n}"))
-        assert broker.tail(who) == ids[-1]
+        assert broker.tail([who]) == {who: ids[-1]}
     found = read_all(broker, who)
     assert [entry.id for entry in found] == ids
     assert data_of(found) == [f"{who} {n}" for n in range(30)]
