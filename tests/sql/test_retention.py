@@ -16,9 +16,9 @@ from streamy_core.events import Page
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import events, eventually, read
 
-from ..workers.promises import run_script
 from .conftest import NewBroker
 from .keeping import NEVER_BY_ITSELF, Tables, Time, keeper, kept
+from .publish import run_script
 
 
 @pytest.mark.parametrize("history", [1, 2, 7, 8, 40])

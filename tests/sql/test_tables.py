@@ -19,11 +19,11 @@ from streamy_core.broker import Broker
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell
 
 from ..cli.command import Command, flask_streamy
+from ..support import ROOT
 from .conftest import KINDS, NewBroker, NewEngine, NewManager
 from .servers import Server
 from .shop import next_of, texts
 
-ROOT: Final = Path(__file__).parents[2]
 TABLES: Final = ("streams", "entries", "keys", "meta")
 PROCESSES: Final = 8
 

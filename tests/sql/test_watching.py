@@ -13,8 +13,8 @@ from streamy_core import BrokerUnavailable
 from streamy_core.broker import Broker, Watch
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all, wait_for_bell
 
-from ..workers.promises import run_script
 from .conftest import NewBroker, NewManager
+from .publish import run_script
 from .servers import Server
 
 SLOWLY: Final = {"poll_floor": 60.0, "poll_ceiling": 60.0}
@@ -186,8 +186,8 @@ def empty_tables(
     def empty(url: str) -> None:
         database = new_broker(url)._database  # type: ignore[attr-defined]
         for table in ("streams", "entries", "keys", "meta"):
-            with database.autocommit("empty the tables") as cursor:
-                cursor.execute(f"DELETE FROM {prefix}{table}")
+            with database.autocommit("empty the tables") as db:
+                db.execute(f"DELETE FROM {prefix}{table}")
 
     return empty
 
