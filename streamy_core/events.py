@@ -89,8 +89,8 @@ class Page(NamedTuple):
     entries: in order, right after the cursor that was given.
     cursor:  where to read on.
     ended:   the stream has ended and `entries` are its last; `cursor` is then the end's own id.
-    gap:     the given cursor could not be placed. Such a page has no entries; its `cursor` is
-             the one before the oldest entry that is left.
+    gap:     the given cursor could not be placed. Such a page comes alone, with no entries, no end
+             and no more; its `cursor` is the one before the oldest entry that is left.
     more:    the page stops before the end of the log: there is more to read after `cursor`.
     """
 

@@ -28,6 +28,9 @@ from typing import Final
 OLDEST: Final = ""
 """The cursor before the oldest entry that a log still has. Never a gap."""
 
+UNPLACEABLE: Final = "0"
+"""A cursor that no log can place: who comes back with it is told of a gap."""
+
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
@@ -59,6 +62,8 @@ def sequence_of(cursor: str) -> int | None:
     parts = cursor.split(".")
     if len(parts) != 3 or not 1 <= len(parts[1]) <= 11:
         return None
+    if parts[1][0] == "0" and len(parts[1]) > 1:
+        return None  # an id has one spelling: another one would be level with nobody
     return decode_number(parts[1])
 
 

@@ -13,6 +13,7 @@ from .binding import Binding
 from .broker import Broker
 from .closeable import Closeable
 from .config import PREFIX, Settings, load_settings
+from .delivery.delivery import retry_ms
 from .engine.hub import Health
 from .engine.streams import StreamIds, names_of
 from .engine.subscription import Subscription
@@ -140,7 +141,7 @@ class StreamManager(Closeable):
             reader = binding.open_reader(names, _cursor_of_request() or after, event_name)
         except BrokerUnavailable as error:
             logger.warning("a client of %s is told to come back later: %s", names, error)
-            return EventStreamResponse((encode_retry(binding.retry_ms),), headers)
+            return EventStreamResponse((encode_retry(retry_ms(binding.settings)),), headers)
         if reader.finished:
             return EventStreamResponse(None, headers)
         body = StreamBody(binding.delivery, binding.session(names, key, keep_alive), reader, environ)

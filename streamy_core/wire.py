@@ -47,14 +47,18 @@ def encode_name(name: str) -> bytes:
 
 
 def encode_retry(retry: int) -> bytes:
-    """A frame that only sets how long the client waits before it reconnects, in milliseconds."""
-    return b"retry: %d\n\n" % check_retry(retry)
+    """The line that sets how long the client waits before it reconnects, in milliseconds.
 
-
-def encode_opening(cursor: str | None, retry: int) -> bytes:
-    """A connection's first frame: reconnection time and, if known, the cursor it starts after.
-
-    It has an id and no data, so a reader remembers the id and dispatches nothing.
+    It acts by itself. A blank line after it, on a connection that has had no id yet, would make a reader
+    forget its place: it sets the last event ID to an empty one (WHATWG HTML section 9.2.6).
     """
-    line = encode_id(cursor) if cursor else b""
-    return line + encode_retry(retry)
+    return b"retry: %d\n" % check_retry(retry)
+
+
+def encode_opening(cursor: str, retry: int) -> bytes:
+    """A connection's first frame: the cursor it starts after, and the reconnection time.
+
+    It has an id and no data, so a reader remembers the id and dispatches nothing. From the oldest entry
+    on there is no id to be told: then it is only the line that sets the reconnection time.
+    """
+    return encode_id(cursor) + encode_retry(retry) + b"\n" if cursor else encode_retry(retry)

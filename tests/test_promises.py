@@ -337,14 +337,3 @@ class TestGapsOfSeveralStreams:
         events = connect("a", "b", "c", after=place).read(92)
         gaps = [json.loads(event.data)["stream"] for event in events if event.type == "streamy.gap"]
         assert sorted(gaps) == ["b", "c"]
-
-    def test_no_id_says_that_a_gap_was_told_before_it_was(self, sse: StreamManager, connect: Connect) -> None:
-        place = connect("a", "b", "c").cut()
-        sse.send_event("a", "1")
-        for name in ("b", "c"):
-            sse.send_events(name, [str(n) for n in range(150)])
-        opening = connect("a", "b", "c", after=place).opening
-        assert b"id: " not in opening.partition(b"event: streamy.gap")[0]
-        first, second = opening.split(b"event: streamy.gap")[1:3]
-        assert b"id: " not in first.partition(b"\n\n")[0]
-        assert b"id: " in first.partition(b"\n\n")[2] + second

@@ -3,45 +3,58 @@
 import fcntl
 import json
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
-from polling_watch import PollingWatch
-
-from streamy_core import OLDEST, BrokerUnavailable, Closed, ConfigError, Entry, Event, StreamEnded
-from streamy_core.broker import Broker, Page, Watch, hookimpl, options_of
+from streamy_core.broker import (
+    OLDEST,
+    Broker,
+    BrokerFactory,
+    BrokerUnavailable,
+    Closed,
+    Duplicate,
+    Entry,
+    Event,
+    Page,
+    PollingWatch,
+    StreamEnded,
+    Watch,
+    bounded,
+    hookimpl,
+    options_of,
+)
+from streamy_core.options import option, parse_options, whole
 
 Log = dict[str, Any]  # "count" of all rows ever; "rows" that are left; the cursor "before" them; "end"
 
 
 @hookimpl
-def streamy_brokers() -> Mapping[str, Callable[[str, Mapping[str, Any]], Broker]]:
+def streamy_brokers() -> Mapping[str, BrokerFactory]:
     return {"directory": from_url}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    history: int = option(1_000, whole(1), doc="The newest entries of a stream that are kept.")
 
 
 def from_url(url: str, options: Mapping[str, Any]) -> Broker:
     given = {**options_of(url), **options}  # directory:///var/lib/streams?history=50; options win
-    if unknown := given.keys() - {"history"}:
-        raise ConfigError(f"directory:// has no option {min(unknown)!r}; it has history")
-    try:
-        history = int(given.get("history", 1_000))
-    except (TypeError, ValueError):
-        raise ConfigError("directory:// option history is a number") from None
-    if history < 1:
-        raise ConfigError("directory:// option history is above 0")
-    return DirectoryBroker(Path(unquote(urlsplit(url).path)), history)
+    parsed = parse_options(Options, given, "directory:// option {!r}".format)
+    return DirectoryBroker(Path(unquote(urlsplit(url).path)), parsed.history)
 
 
 class DirectoryBroker(Broker):
     def __init__(self, directory: Path, history: int = 1_000) -> None:
         self._directory = directory
         self._history = history
-        self._watches: WeakSet[PollingWatch] = WeakSet()
+        self._watches: WeakSet[Watch] = WeakSet()
         self._closed = False
 
     def append(
@@ -51,7 +64,7 @@ class DirectoryBroker(Broker):
             log = self._load(stream_id)
             known = [row["id"] for row in log["rows"] if row["key"] == idempotency_key is not None]
             if known or not events:
-                return known
+                return Duplicate(known)
             if log["end"]:
                 raise StreamEnded(stream_id)
             ids = [_next_id(log) for _ in events]
@@ -64,14 +77,19 @@ class DirectoryBroker(Broker):
             self._store(self._path(stream_id), json.dumps(log))
             return ids
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
+        share = None if max_bytes is None or not cursors else max_bytes // len(cursors)
         with self._locked():
-            return {name: _page(self._load(name), name, cursor, limit) for name, cursor in cursors.items()}
+            return {
+                name: _page(self._load(name), name, cursor, limit, share) for name, cursor in cursors.items()
+            }
 
-    def tail(self, stream_id: str) -> str:
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         with self._locked():
-            log = self._load(stream_id)
-            return str(log["rows"][-1]["id"] if log["rows"] else log["before"])
+            logs = {name: self._load(name) for name in stream_ids}
+        return {name: log["rows"][-1]["id"] if log["rows"] else log["before"] for name, log in logs.items()}
 
     def end(self, stream_id: str) -> None:
         with self._locked():
@@ -118,7 +136,7 @@ class DirectoryBroker(Broker):
     def _path(self, stream_id: str) -> Path:
         return self._directory / sha256(stream_id.encode()).hexdigest()  # any name is a file's name so
 
-    def _counts(self, stream_ids: Collection[str]) -> dict[str, int | None]:
+    def _counts(self, stream_ids: Collection[str]) -> dict[str, int]:
         with self._locked():
             return {name: self._load(name)["count"] for name in stream_ids}
 
@@ -128,14 +146,16 @@ def _next_id(log: Log) -> str:
     return f"{log['count']}.{secrets.token_hex(4)}"
 
 
-def _page(log: Log, stream_id: str, cursor: str, limit: int) -> Page:
+def _page(log: Log, stream_id: str, cursor: str, limit: int, max_bytes: int | None) -> Page:
     ids = [row["id"] for row in log["rows"]]
     if cursor == log["end"]:
         return Page((), cursor, ended=True)
     if cursor not in (OLDEST, log["before"], *ids):
         return Page((), log["before"], gap=True)
-    behind = log["rows"][ids.index(cursor) + 1 if cursor in ids else 0 :]
-    entries = tuple(Entry(row["id"], stream_id, Event(**row["event"])) for row in behind[:limit])
-    if log["end"] and len(entries) == len(behind):
+    rows = log["rows"][ids.index(cursor) + 1 if cursor in ids else 0 :]
+    found = (Entry(row["id"], stream_id, Event(**row["event"])) for row in rows)
+    entries = bounded(found, limit, max_bytes)
+    more = len(entries) < len(rows)
+    if log["end"] and not more:
         return Page(entries, log["end"], ended=True)
-    return Page(entries, entries[-1].id if entries else cursor or log["before"])
+    return Page(entries, entries[-1].id if entries else cursor or log["before"], more=more)

@@ -1,4 +1,4 @@
-"""`redis://`, `rediss://`, `unix://`, and with `+sentinel` or `+cluster` behind: streams in Redis or Valkey.
+"""`redis://`, `rediss://`, `unix://`, also with `+sentinel` or `+cluster`: streams in Redis or Valkey.
 
 Needs the extra `redis`. Each stream is a Redis stream whose ids are Streamy's own sequence, and a
 small text that says where it begins, where it is, and whether it has ended. Everything that changes
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from streamy_core.hookspecs import BrokerFactory, hookimpl
+from streamy_core.broker import BrokerFactory, hookimpl
 
 if TYPE_CHECKING:
     from .broker import RedisBroker

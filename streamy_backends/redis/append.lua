@@ -2,11 +2,12 @@
 -- KEYS  state, log, idempotency key
 -- ARGV  settings ("history history_age stream_age key_age PUBLISH", times in ms); the epoch of a new stream, or
 --       ''; then meta and data of each event
--- Gives "epoch place nonce count": the place before the first, and how many; the same again for a key that is
--- known. Or "ended"; or "unknown" if there is no stream and no epoch was given. Nothing is stored then.
--- The state is "epoch head head_nonce before before_nonce oldest end": the newest place and its nonce, the place
--- before the oldest entry left and its nonce, the time of that oldest, and the end's nonce or '-'.
--- An entry's id is its place and its time; its meta is "nonce\nretry\nname".
+-- Gives "stored epoch sequence nonce count": the sequence before the first, and how many; or "known" and that of
+-- the first time, for a key that was used before. Or "ended"; or "unknown" if there is no stream and no epoch was
+-- given. Only "stored" has stored anything.
+-- The state is "epoch head head_nonce before before_nonce oldest end": the newest sequence and its nonce, the
+-- sequence before the oldest entry left and its nonce, the time of that oldest, and the end's nonce or '-'.
+-- An entry's id is its sequence and its time; its meta is "nonce\nretry\nname".
 local state, log, key = KEYS[1], KEYS[2], KEYS[3]
 local history, history_age, stream_age, key_age, publish =
   string.match(ARGV[1], '(%d+) (%d+) (%d+) (%d+) (%u+)')
@@ -14,7 +15,7 @@ local history, history_age, stream_age, key_age, publish =
 local found = redis.call('MGET', state, key)
 if found[2] then
   redis.call('PEXPIRE', key, key_age) -- a write, so that WAIT has something to wait for
-  return found[2]
+  return 'known ' .. found[2]
 end
 
 local epoch, head, head_nonce, before, before_nonce, oldest, ended = ARGV[2], 0, '000', 0, '000', 0, '-'
@@ -46,7 +47,7 @@ if is_new then
   before, before_nonce, oldest = head, head_nonce, now
 end
 
-local place = head
+local sequence = head
 for i = 3, #ARGV, 2 do
   head = head + 1
   redis.call('XADD', log, string.format('%d-%d', head, now), 'm', ARGV[i], 'd', ARGV[i + 1])
@@ -83,11 +84,11 @@ if first > before + 1 then
   redis.call('XTRIM', log, 'MINID', string.format('%d', first))
 end
 
-local stored = string.format('%s %d %s %d', epoch, place, head_nonce, head - place)
+local stored = string.format('%s %d %s %d', epoch, sequence, head_nonce, head - sequence)
 redis.call('SET', state, string.format('%s %d %s %d %s %d -',
   epoch, head, head_nonce, before, before_nonce, oldest), 'PX', stream_age)
 redis.call('SET', key, stored, 'PX', key_age)
--- The bell brings the entries along: 'epoch place nonce', what they lie behind, and then theirs. NUL is in none.
-local brought = epoch .. ' ' .. place .. ' ' .. nonce_before .. '\0' .. table.concat(ARGV, '\0', 3)
-redis.call(publish, string.gsub(state, 'state$', 'bell'), #brought <= 8192 and brought or '')
-return stored
+-- The bell brings the entries along: 'epoch sequence nonce', what they come after, and then theirs. NUL is in none.
+local message = epoch .. ' ' .. sequence .. ' ' .. nonce_before .. '\0' .. table.concat(ARGV, '\0', 3)
+redis.call(publish, string.gsub(state, 'state$', 'bell'), #message <= 8192 and message or '')
+return 'stored ' .. stored

@@ -14,14 +14,14 @@ def encode(event: Event, nonce: str) -> tuple[str, str]:
     return f"{nonce}\n{retry}\n{event.name or ''}", event.data
 
 
-def decode(stream_id: str, epoch: str, place: int, texts: Sequence[str | bytes]) -> tuple[Entry, ...]:
-    """The entries that these texts, meta and data in turn, stand for: the first lies behind `place`."""
+def decode(stream_id: str, epoch: str, sequence: int, texts: Sequence[str | bytes]) -> tuple[Entry, ...]:
+    """The entries that these texts, meta and data in turn, stand for: the first comes after `sequence`."""
     entries = []
-    for at in range(0, len(texts), 2):
-        place += 1
-        nonce, retry, name = text_of(texts[at]).split("\n")
-        event = Event(text_of(texts[at + 1]), name or None, int(retry) if retry else None)
-        entries.append(Entry(make_id(epoch, place, nonce), stream_id, event))
+    for index in range(0, len(texts), 2):
+        sequence += 1
+        nonce, retry, name = text_of(texts[index]).split("\n")
+        event = Event(text_of(texts[index + 1]), name or None, int(retry) if retry else None)
+        entries.append(Entry(make_id(epoch, sequence, nonce), stream_id, event))
     return tuple(entries)
 
 

@@ -1,78 +1,115 @@
--- Reads a page of a stream behind a cursor. A state is described in append.lua.
+-- Reads a page of a stream after a cursor. A state is described in append.lua.
 -- KEYS  state, log
--- ARGV  the cursor's epoch ('' for the oldest), place (-1 if it is none) and nonce; the most entries
--- Gives {"unknown place"} if there is no stream: its first entry will lie behind the place. Else
--- {"kind epoch head head_nonce before before_nonce end place"}, and behind that meta and data of each entry. The
--- kind is "page", "gap", or "over" if the cursor is the end's own; the page lies behind the place; the end is its
+-- ARGV  the cursor's epoch ('' for the oldest), sequence (-1 if it has none) and nonce; the most entries; the
+--       most bytes of data, or '' for any number
+-- Gives {"unknown sequence"} if there is no stream: its first entry comes after that sequence. Else
+-- {"kind epoch head head_nonce before before_nonce end sequence"}, then meta and data of each entry. The kind is
+-- "page", "gap", or "over" if the cursor is the end's own; the page begins after the sequence; the end is its
 -- nonce or '-'.
 local state, log = KEYS[1], KEYS[2]
 local found = redis.call('GET', state)
 if not found then
-  local lost = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1] -- append will go on behind it
+  local lost = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1] -- append will go on after it
   return {'unknown ' .. (lost and string.match(lost[1], '^%d+') or '0')}
 end
 local epoch, head, head_nonce, before, before_nonce, ended =
   string.match(found, '(%S+) (%d+) (%S+) (%d+) (%S+) %d+ (%S+)')
 head, before = tonumber(head), tonumber(before)
-local place, nonce, most = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local from_oldest = ARGV[1] == ''
+local sequence, nonce = tonumber(ARGV[2]), ARGV[3]
+local limit, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]) or math.huge
 
 local kind = 'gap'
-if ARGV[1] == '' then
-  kind, place = 'page', before
+if from_oldest then
+  kind, sequence = 'page', before
 elseif ARGV[1] == epoch then
-  if place == head and nonce == head_nonce or place == before and nonce == before_nonce then
+  if sequence == head and nonce == head_nonce or sequence == before and nonce == before_nonce then
     kind = 'page'
-  elseif ended ~= '-' and place == head + 1 and nonce == ended then
+  elseif ended ~= '-' and sequence == head + 1 and nonce == ended then
     kind = 'over'
-  elseif place > before and place < head then
+  elseif sequence > before and sequence < head then
     kind = 'maybe' -- its entry says
   end
 end
 
-local entries, skipped = {}, 0
-if place < head and (kind == 'page' or kind == 'maybe') then
+local function range(first, count)
+  return redis.call('XRANGE', log, string.format('%d', first), '+', 'COUNT', count)
+end
+
+local function sequence_of(entry)
+  return tonumber(string.match(entry[1], '^%d+'))
+end
+
+-- How many of these entries follow one another without a hole, if the first is to have this sequence.
+local function count_whole(entries, first)
+  local count = #entries
+  if count > 0 and sequence_of(entries[count]) ~= first + count - 1 then
+    count = 0
+    while sequence_of(entries[count + 1]) == first + count do
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- With a bound in bytes the log is read in steps, since what doesn't fit is read for nothing.
+local step = math.max(limit, 1)
+if max_bytes < math.huge then
+  step = math.min(step, 2)
+end
+local entries, whole, skipped = {}, 0, 0
+if sequence < head and (kind == 'page' or kind == 'maybe') then
   if kind == 'maybe' then
     skipped = 1
   end
-  local from = string.format('%d', place + 1 - skipped)
-  entries = redis.call('XRANGE', log, from, '+', 'COUNT', math.max(most, 1) + skipped)
-  local function at(i)
-    return tonumber(string.match(entries[i][1], '^%d+'))
-  end
+  local first = sequence + 1 - skipped
+  entries = range(first, step + skipped)
   if #entries == 0 then -- expired or evicted
     before, before_nonce = head, head_nonce
-    kind = ARGV[1] == '' and 'page' or 'gap'
-    place = head
-  elseif at(1) > place + 1 - skipped then -- somebody else has trimmed it
-    before, before_nonce = at(1) - 1, '000'
-    if ARGV[1] == '' or place == before and nonce == '000' then
-      kind, place, skipped = 'page', before, 0
+    kind, sequence = from_oldest and 'page' or 'gap', head
+  elseif sequence_of(entries[1]) > first then -- somebody else has trimmed it
+    before, before_nonce = sequence_of(entries[1]) - 1, '000'
+    if from_oldest or sequence == before and nonce == '000' then
+      kind, sequence, skipped = 'page', before, 0
     else
       kind = 'gap'
     end
   elseif kind == 'maybe' then
     kind = string.match(entries[1][2][2], '^[^\n]+') == nonce and 'page' or 'gap'
   end
-  if kind == 'page' and #entries > 0 and at(#entries) ~= place + #entries - skipped then -- a hole: only up to there
-    local whole = skipped + 1
-    while at(whole) == place + whole - skipped do
-      whole = whole + 1
-    end
-    if whole == skipped + 1 then
-      before, before_nonce, kind = at(whole) - 1, '000', 'gap'
-    end
-    for i = #entries, whole, -1 do
-      entries[i] = nil
+  whole = count_whole(entries, sequence + 1 - skipped)
+  if kind == 'page' and sequence < head and whole == skipped then -- what comes next was deleted
+    kind = 'gap'
+    if #entries > skipped then
+      before, before_nonce = sequence_of(entries[skipped + 1]) - 1, '000'
+    else
+      before, before_nonce = head, head_nonce
     end
   end
 end
 
-local reply = {string.format('%s %s %d %s %d %s %s %d',
-  kind, epoch, head, head_nonce, before, before_nonce, ended, place)}
-if kind == 'page' and most > 0 then
-  for i = 1 + skipped, math.min(#entries, most + skipped) do
-    reply[#reply + 1] = entries[i][2][2]
-    reply[#reply + 1] = entries[i][2][4]
+local reply, count, size = {''}, 0, 0
+local fits = kind == 'page' and #entries > 0
+while fits do
+  for i = skipped + 1, whole do
+    local fields = entries[i][2]
+    size = size + #fields[4]
+    if count == limit or count > 0 and size > max_bytes then
+      fits = false
+      break
+    end
+    count = count + 1
+    reply[2 * count], reply[2 * count + 1] = fields[2], fields[4]
+  end
+  fits = fits and count < limit and whole == #entries and sequence + count < head
+  if fits then
+    local fitting = math.floor((max_bytes - size) * count / math.max(size, 1)) + 1
+    step = math.min(limit - count, 4 * step, fitting)
+    entries, skipped = range(sequence + count + 1, step), 0
+    whole = count_whole(entries, sequence + count + 1)
+    fits = #entries > 0
   end
 end
+reply[1] = string.format('%s %s %d %s %d %s %s %d',
+  kind, epoch, head, head_nonce, before, before_nonce, ended, sequence)
 return reply

@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from streamy_core.errors import BrokerUnavailable
 
-from .lines import Command, Lines
+from .pool import Command, Pool
 from .servers import Node, Servers
 
 
@@ -27,7 +27,7 @@ class Script:
 
     def call(self, keys: tuple[str, ...], *args: str | int) -> Call:
         """One run of it. The first key says where."""
-        return Call(self, keys[0], ("EVALSHA", self.sha, len(keys), *keys, *args))
+        return Call(keys[0], ("EVALSHA", self.sha, len(keys), *keys, *args), self)
 
 
 NOTHING_WRITTEN: Final = ("unknown", b"unknown")
@@ -35,11 +35,11 @@ NOTHING_WRITTEN: Final = ("unknown", b"unknown")
 
 
 class Call(NamedTuple):
-    """One run of a script, on the node that holds the key."""
+    """A command for the node that holds the key; with a script, a run of that."""
 
-    script: Script
     key: str
     command: Command
+    script: Script | None = None
 
 
 @contextmanager
@@ -61,9 +61,9 @@ class Runner:
     wait_replicas, timeout: as in Options.
     """
 
-    def __init__(self, servers: Servers, lines: Lines, *, wait_replicas: int, timeout: float) -> None:
+    def __init__(self, servers: Servers, pool: Pool, *, wait_replicas: int, timeout: float) -> None:
         self._servers = servers
-        self._lines = lines
+        self._pool = pool
         self._wait_replicas = wait_replicas
         self._wait = [("WAIT", wait_replicas, max(1, round(timeout * 500)))] if wait_replicas else []
 
@@ -84,41 +84,41 @@ class Runner:
         """The answers, in one round trip to each server. Raises BrokerUnavailable."""
         try:
             by_node: dict[Node, list[int]] = {}
-            for place, call in enumerate(calls):
-                by_node.setdefault(self._servers.node_of(call.key), []).append(place)
+            for index, call in enumerate(calls):
+                by_node.setdefault(self._servers.node_of(call.key), []).append(index)
             replies: list[Any] = [None] * len(calls)
-            for node, places in by_node.items():
-                found = self._run(node, [calls[place] for place in places])
-                for place, reply in zip(places, found, strict=True):
-                    replies[place] = reply
+            for node, indexes in by_node.items():
+                found = self._run(node, [calls[index] for index in indexes])
+                for index, reply in zip(indexes, found, strict=True):
+                    replies[index] = reply
             return replies
         except RedisError as error:
             raise _unavailable("read from Redis", error) from error
 
-    def look_again(self) -> None:
-        """Something was not where it was looked for. Raises RedisError."""
-        self._lines.drop()
-        self._servers.look_again()
-
-    def ask(self, key: str, commands: Sequence[Command]) -> list[Any]:
+    def execute(self, key: str, commands: Sequence[Command]) -> list[Any]:
         """The answers to commands on this key. Raises RedisError."""
-        return self._ask(self._servers.node_of(key), commands)
+        return self._execute(self._servers.node_of(key), commands)
+
+    def rediscover(self) -> None:
+        """Something was not where it was looked for. Raises RedisError."""
+        self._pool.close_idle()
+        self._servers.rediscover()
 
     def _run(self, node: Node, calls: Sequence[Call], more: Sequence[Command] = ()) -> list[Any]:
         commands = [*[call.command for call in calls], *more]
         try:
-            return self._ask(node, commands)
+            return self._execute(node, commands)
         except NoScriptError:
-            # The server is new, or has forgotten them: then none of these calls has been run.
-            texts = {call.script.text for call in calls}
-            self._ask(node, [("SCRIPT", "LOAD", text) for text in texts])
-            return self._ask(node, commands)
+            # The server is new, or has forgotten them: then none of these scripts has been run.
+            texts = {call.script.text for call in calls if call.script}
+            self._execute(node, [("SCRIPT", "LOAD", text) for text in texts])
+            return self._execute(node, commands)
 
-    def _ask(self, node: Node, commands: Sequence[Command]) -> list[Any]:
+    def _execute(self, node: Node, commands: Sequence[Command]) -> list[Any]:
         try:
-            return self._lines.ask(node, commands)
+            return self._pool.execute(node, commands)
         except (MovedError, AskError, ReadOnlyError, NoConnection, NoAnswer):
             # ASK isn't followed: on the node that a slot is moving to, a script may not use keys that
             # aren't there yet (Redis cluster specification, TRYAGAIN). It is a matter of moments.
-            self.look_again()
+            self.rediscover()
             raise

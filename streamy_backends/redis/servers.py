@@ -17,9 +17,8 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from streamy_core.errors import ConfigError
-
-from .options import Options, Place
+from .address import Address
+from .options import Options
 
 Node = Any
 """A redis.Redis for one server. Its type has parameters that say nothing here."""
@@ -46,7 +45,7 @@ class Servers(ABC):
         """All servers that hold keys."""
 
     @abstractmethod
-    def look_again(self) -> None:
+    def rediscover(self) -> None:
         """Something was not where it was looked for: learn where it is now, if it may move."""
 
     @abstractmethod
@@ -54,49 +53,47 @@ class Servers(ABC):
         """Close the connections, unless they are somebody else's."""
 
 
-def open_servers(place: Place, options: Options) -> Servers:
-    """What the options' `client` or the URL says. Connects to nothing yet."""
-    if options.client is not None:
-        return _shared(options.client)
+def open_servers(address: Address, options: Options) -> Servers:
+    """What the options' `client` or the address says. Connects to nothing yet."""
+    client = options.client
+    if isinstance(client, RedisCluster):
+        return Cluster(lambda: client, owned=False)
+    if client is not None:
+        return OneServer(client, owned=False)
     # redis-py repeats a command whose answer was lost: whether to is for the caller's policy to say.
-    driver = {
-        **place.driver,
+    settings = {
+        **options.for_connections(),
         "socket_timeout": options.timeout,
         "socket_connect_timeout": options.timeout,
         "retry": Retry(NoBackoff(), 0),
         "max_connections": options.max_connections + 1,  # one more, to ask how the server is
         "protocol": 2,
     }
-    if place.tls:
-        driver["ssl"] = True
-    if place.kind == "cluster":
-        return Cluster(lambda: _cluster(place, driver))
-    if place.kind == "sentinel":
-        login = ("username", "password", "db")
-        to_sentinels = {name: value for name, value in driver.items() if name not in login}
-        to_sentinels |= place.sentinel_driver
-        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-            place.hosts, sentinel_kwargs=to_sentinels, **driver
-        )
-        return OneServer(sentinel.master_for(place.service), others=sentinel.sentinels)
-    if place.path:
-        return OneServer(redis.Redis(unix_socket_path=place.path, **driver))
-    ((host, port),) = place.hosts
-    return OneServer(redis.Redis(host=host, port=port, **driver))
+    if address.tls:
+        settings["ssl"] = True
+    if address.kind == "cluster":
+        return Cluster(lambda: _cluster(address, settings))
+    if address.kind == "sentinel":
+        return _primary(address, settings, options)
+    if address.path:
+        return OneServer(redis.Redis(unix_socket_path=address.path, **settings))
+    ((host, port),) = address.hosts
+    return OneServer(redis.Redis(host=host, port=port, **settings))
 
 
-def _cluster(place: Place, driver: dict[str, Any]) -> Any:
-    nodes = [ClusterNode(host, port) for host, port in place.hosts]  # type: ignore[no-untyped-call]
-    return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **driver)
+def _cluster(address: Address, settings: dict[str, Any]) -> Any:
+    nodes = [ClusterNode(host, port) for host, port in address.hosts]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **settings)
 
 
-def _shared(client: Any) -> Servers:
-    if isinstance(client, RedisCluster):
-        return Cluster(lambda: client, owned=False)
-    if isinstance(client, redis.Redis):
-        return OneServer(client, owned=False)
-    kind = type(client).__name__
-    raise ConfigError(f"redis option 'client' is a redis.Redis or a redis.RedisCluster, not {kind}")
+def _primary(address: Address, settings: dict[str, Any], options: Options) -> Servers:
+    login = {"username": options.sentinel_username, "password": options.sentinel_password}
+    for_sentinels = {**settings, **login}
+    for_sentinels.pop("db", None)
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+        address.hosts, sentinel_kwargs=for_sentinels, **settings
+    )
+    return OneServer(sentinel.master_for(address.service), others=sentinel.sentinels)
 
 
 class OneServer(Servers):
@@ -115,7 +112,7 @@ class OneServer(Servers):
     def nodes(self) -> Iterable[Node]:
         return [self._client]
 
-    def look_again(self) -> None:
+    def rediscover(self) -> None:
         pass
 
     def close(self) -> None:
@@ -148,7 +145,7 @@ class Cluster(Servers):
             client = self._connected()
             return [client.get_redis_connection(node) for node in client.get_primaries()]
 
-    def look_again(self) -> None:
+    def rediscover(self) -> None:
         if self._client is not None:
             with _as_redis_errors():
                 self._client.nodes_manager.initialize()

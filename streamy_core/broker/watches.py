@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Final
 
-from ..errors import Closed
+from ..errors import BrokerUnavailable, Closed
 from .interface import Watch
 from .polling import AdaptivePolling, PollScheduler
 
@@ -34,6 +34,7 @@ class BaseWatch(Watch):
         self._names: set[str] = set()
         self._rung: set[str] = set()
         self._interrupted = False
+        self._fault: BrokerUnavailable | None = None
         self._closed = False
         self._freed = False
 
@@ -58,6 +59,12 @@ class BaseWatch(Watch):
         """Every stream that is watched may have grown: bells may have been lost. Any thread."""
         with self._lock:
             self.ring(self._names)
+
+    def fail(self, fault: BrokerUnavailable) -> None:
+        """Bells have been lost, and more will be: from now on `wait` raises this. Any thread."""
+        with self._lock:
+            self._fault = fault
+            self._wake()
 
     def wait(self, timeout: float | None) -> Collection[str]:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -92,7 +99,9 @@ class BaseWatch(Watch):
         passed = False
         while True:
             with self._lock:
-                if self._rung or self._interrupted or self._closed or passed:
+                if self._fault is not None and not self._closed:
+                    raise self._fault
+                if self._is_due() or passed:
                     self._interrupted = False
                     rung, self._rung = self._rung, set()
                     return rung
@@ -101,8 +110,12 @@ class BaseWatch(Watch):
             self._listen(left)
 
     def _check_open(self) -> None:
-        if self.closed:
+        if self._closed:
             raise Closed("this watch has been closed")
+
+    def _is_due(self) -> bool:
+        """Whether `wait` is to return now."""
+        return bool(self._rung or self._interrupted or self._fault or self._closed)
 
     def _mark(self, stream_ids: Iterable[str]) -> None:
         """As `ring`, for `_listen` to call: the waiting thread needn't be woken."""
@@ -115,7 +128,7 @@ class BaseWatch(Watch):
         Only the waiting thread calls it. May raise BrokerUnavailable, and may return for nothing.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._rung or self._interrupted or self._closed, timeout)
+            self._changed.wait_for(self._is_due, timeout)
 
     def _wake(self) -> None:
         """Make the `_listen` under way, or else the next one, return at once. Called with the lock held."""
@@ -198,9 +211,7 @@ class PollingWatch(BaseWatch):
     def _sleep(self, timeout: float | None) -> None:
         """Block for so many seconds, or until `_wake` is called."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._soon or self._rung or self._interrupted or self._closed, timeout
-            )
+            self._changed.wait_for(lambda: self._soon or self._is_due(), timeout)
 
     def _idle_for(self, now: float) -> float:
         """For how many seconds nothing has grown: what the scheduler is asked with."""

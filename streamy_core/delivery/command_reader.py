@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Self
 
 from ..commands import DisconnectCommand, parse_command
 from ..engine.hub import Hub
@@ -18,17 +19,23 @@ Apply = Callable[[DisconnectCommand], None]
 
 
 class CommandReader:
-    """Follows the commands that are given from now on, on the hub's thread. Raises BrokerUnavailable, Closed.
+    """Follows the commands that are given from now on, on the hub's thread. Made by `open`.
 
     retry: how to go on when the log can't be read. Nothing is given up.
     """
 
-    def __init__(self, hub: Hub, apply: Apply, retry: RetryPolicy) -> None:
+    def __init__(self, reader: Reader, apply: Apply, retry: RetryPolicy) -> None:
         self._apply = apply
         self._attempts = Attempts(retry, endless=True)
         self._lock = threading.Lock()
-        self._reader = Reader.open(hub, {CONTROL: None})
-        self._reader.attach(self._follow)
+        self._reader = reader
+
+    @classmethod
+    def open(cls, hub: Hub, apply: Apply, retry: RetryPolicy) -> Self:
+        """One that has begun to follow. Blocks; raises BrokerUnavailable, Closed."""
+        commands = cls(Reader.open(hub, {CONTROL: None}), apply, retry)
+        commands._reader.attach(commands._follow)
+        return commands
 
     def _follow(self) -> None:
         with self._lock:

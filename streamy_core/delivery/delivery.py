@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
 from ..engine.hub import Hub
+from ..events import MAX_RETRY_MS
 from ..observers import DisconnectReason, Observer
 from ..wire import encode_retry
 from .limits import Limits
@@ -52,6 +53,11 @@ class Delivery(Protocol):
         """Disconnect all clients, with what is at hand, in `timeout` seconds. Nobody is served any more."""
 
 
+def retry_ms(settings: Settings) -> int:
+    """How long a client is to wait before it reconnects, in milliseconds: not as long as everyone else."""
+    return min(MAX_RETRY_MS, round(settings.reconnect_delay * 1000 * (0.5 + random.random())))
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What both deliveries of a process go by."""
@@ -63,4 +69,4 @@ class Terms:
 
     def last_bytes(self) -> bytes:
         """Those for a client that is to come back, after a delay that isn't everyone's."""
-        return encode_retry(round(self.settings.reconnect_delay * 1000 * (0.5 + random.random())))
+        return encode_retry(retry_ms(self.settings))

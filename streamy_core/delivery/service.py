@@ -103,4 +103,4 @@ class DeliveryService:
                 self._shutdown_watcher = ShutdownWatcher(server, self.shutdown)
             if self._commands is None and not self._hub.closed:
                 with suppress(BrokerUnavailable, Closed):  # the next client tries again
-                    self._commands = CommandReader(self._hub, self.disconnect, self._settings.retry)
+                    self._commands = CommandReader.open(self._hub, self.disconnect, self._settings.retry)

@@ -119,8 +119,8 @@ class WsgiBody(Iterator[bytes]):
         while self._disconnected is None:
             if self._over:
                 raise StopIteration
-            if not self._stays and self._clock() >= self._busy_until:
-                self._disconnected = DisconnectReason.BUSY
+            if (reason := self._reason_to_go()) is not None:
+                self._disconnected = reason
             elif wake.is_set():
                 # Cleared before looking: what comes in between sets it once more.
                 wake.clear()
@@ -178,6 +178,16 @@ class WsgiBody(Iterator[bytes]):
         self._terms.observer.delivered(self._delivery.name, self.session.streams, 1, len(data))
         return data
 
+    def _reason_to_go(self) -> DisconnectReason | None:
+        """Why the client may not stay, however much there is for it yet."""
+        now = self._clock()
+        if not self._stays and now >= self._busy_until:
+            return DisconnectReason.BUSY
+        expiry = self.session.expiry
+        if self._expires_at is not None and self._expires_at <= now and expiry is not None:
+            return expiry.reason
+        return None
+
     def _may_be_slow(self) -> bool:
         stays = self._stays and self._disconnected is None and not self.reader.hub.closed
         return stays and self._clock() - self._gave_at >= _SLOW
@@ -207,6 +217,9 @@ class WsgiBody(Iterator[bytes]):
             # It is about to go: the log itself has to say that nothing is left.
             reader.lagging = list(reader.reading)
         if not (self._skips or reader.lagging):
+            return b""
+        if reader.hub.closed:
+            self._disconnected = DisconnectReason.SHUTDOWN  # the log has the rest, when it comes back
             return b""
         return self._read(reader.skip_to_newest if self._skips else reader.catch_up, wake)
 
@@ -243,9 +256,6 @@ class WsgiBody(Iterator[bytes]):
     def _keep_alive_is_due(self, wake: threading.Event) -> bool:
         """Whether it is a keep-alive that is due; what else is due is seen to."""
         now = self._clock()
-        if self._expires_at is not None and self._expires_at <= now and self.session.expiry is not None:
-            self._disconnected = self.session.expiry.reason
-            return False
         if self._retry_at is not None and self._retry_at <= now:
             self._retry_at = None
             wake.set()

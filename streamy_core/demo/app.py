@@ -50,7 +50,7 @@ _HEADERS: Final = {
 }
 _NAMES: Final = ("Dipper", "Heron", "Kingfisher", "Loach", "Minnow", "Otter", "Perch", "Salmon", "Trout")
 
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.demo")
 
 
 class Demo:

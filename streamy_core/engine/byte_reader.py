@@ -42,8 +42,7 @@ class ByteReader(Reader):
         # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
         reader.default_name = "" if default_name == "message" else default_name
         if reader.reading or reader.backlog:
-            cursor = None if reader.lost else join_cursors(reader.position)
-            reader._opening = encode_opening(cursor, retry)
+            reader._opening = encode_opening(join_cursors(reader.position), retry)
         return reader
 
     @property
@@ -64,7 +63,7 @@ class ByteReader(Reader):
         Never blocks. Empty if there is nothing; `lagging` then names the streams to `catch_up` with.
         """
         if self._opening:
-            opening, self._opening = self._opening + self._take_untold_gaps(), b""
+            opening, self._opening = self._opening, b""
             self.more = True
             return opening + self._encode_backlog()
         if self.backlog:
@@ -106,12 +105,6 @@ class ByteReader(Reader):
                 newest.append(frame)
                 cursor = frame.entry.id
         return newest if before == start else [gap_frame(name, start, before, GapCause.SKIPPED), *newest]
-
-    def _take_untold_gaps(self) -> bytes:
-        """The backlog's gaps but for the last, which alone has an id: it says that all have been told."""
-        gaps = sum(frame.gap is not None for frame in self.backlog)
-        untold, self.backlog = self.backlog[: max(0, gaps - 1)], self.backlog[max(0, gaps - 1) :]
-        return b"".join([frame.body for frame in untold])
 
     def _take_chunk(self) -> bytes:
         """As `due`, but bytes that are made once for all readers at this cursor of this one stream."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Final, Self
 
-from ..ids import OLDEST
+from ..ids import OLDEST, UNPLACEABLE
 from .frames import Frame
 from .hub import Hub, Start, Wake
 
@@ -24,7 +24,6 @@ class Reader:
     backlog:  frames that have been read; to be passed before any others.
     level:    whether nothing lies between the backlog and what windows will hold, as far as is known:
               then it is time to `attach`. Until then the log is to be read.
-    lost:     whether the backlog begins with a gap, so that no cursor stands for the position before it.
     lagging:  after `due`, the streams whose windows don't hold the cursor.
     attached: whether the hub wakes it.
     """
@@ -37,7 +36,6 @@ class Reader:
         "hub",
         "lagging",
         "level",
-        "lost",
         "position",
         "reading",
     )
@@ -48,7 +46,6 @@ class Reader:
         self.reading = set(position)
         self.backlog: list[Frame] = []
         self.level = True
-        self.lost = False
         self.lagging: list[str] = []
         self._starts: dict[str, Start] = {}
         self.attached = False
@@ -130,6 +127,7 @@ class Reader:
         twin.reading = set(self.reading)
         twin.backlog = list(self.backlog)
         twin.lagging = []
+        twin._starts = {}
         twin.level = twin.attached = False
         twin._wake = None
         return twin
@@ -145,9 +143,9 @@ class Reader:
         self.backlog = self._read(unknown)
         for frame in self.backlog:
             if frame.gap is not None:
-                # What a client gave as its cursor may be anything at all: it must not be passed on.
-                self.lost = True
-                self.position[frame.entry.stream_id] = frame.gap.goes_on
+                # What a client gave as its cursor may be anything at all: it must not be passed on. Until
+                # it has been told of the gap, it comes back to one.
+                self.position[frame.entry.stream_id] = UNPLACEABLE
 
     def _read(self, names: Iterable[str]) -> list[Frame]:
         given = {name: self.position[name] for name in names}
@@ -156,9 +154,7 @@ class Reader:
         for name, part in self.hub.log.read(given, SLICE).items():
             for frame in part.frames[-1:]:
                 self.hub.log.tell(frame)  # the hub may be elsewhere, and not meet it
-            gap = bool(part.frames) and part.frames[0].gap is not None
-            # Gaps come first, so that nothing that follows says that they have been told.
-            found = part.frames + found if gap else found + part.frames
+            found += part.frames
             self.level = self.level and not part.more
             if not part.frames:
                 self.position[name] = part.cursor

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ..closeable import Closeable
-from ..errors import BrokerUnavailable
+from ..errors import BrokerUnavailable, Closed
 from ..events import Entry
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts, keep_trying
@@ -33,7 +34,7 @@ class Subscription(Closeable, Iterator[Entry]):
         self._wake = threading.Event()
         self._closed = threading.Event()
         if reader.level:
-            reader.attach(self._wake.set)
+            self._attach()
         self._wake.set()
 
     def __next__(self) -> Entry:
@@ -74,9 +75,13 @@ class Subscription(Closeable, Iterator[Entry]):
         if self._reader.lagging:
             frames += self._read_lagging()
         if not (frames or self._reader.attached or self._closed.is_set()):
-            self._reader.attach(self._wake.set)
+            self._attach()
             self._wake.set()  # what came before that woke nobody
         return frames
+
+    def _attach(self) -> None:
+        with suppress(Closed):  # the process is about to stop: what has been read is the last
+            self._reader.attach(self._wake.set)
 
     def _read_lagging(self) -> list[Frame]:
         attempts = Attempts(self._retry)

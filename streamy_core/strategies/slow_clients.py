@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.delivery")
 
 
 @dataclass(frozen=True, slots=True)

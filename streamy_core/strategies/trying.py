@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -11,13 +12,15 @@ from .retry import RetryPolicy, delay_after
 PAUSE_AFTER_GIVING_UP: Final = 1.0
 """Seconds before a series that must not end begins anew."""
 
+logger = logging.getLogger("streamy.retry")
+
 T = TypeVar("T")
 
 
 class Attempts:
     """A series of attempts by a policy. For one thread at a time.
 
-    endless: whether the series begins anew when the policy gives up, after a pause.
+    endless: whether the series begins anew when the policy gives up, after a pause. That is logged.
 
     Its attribute `failed` is how many have failed in a row.
     """
@@ -34,6 +37,7 @@ class Attempts:
         self.failed += 1
         delay = delay_after(self._policy, self.failed)
         if delay is None and self._endless:
+            logger.error("the retry policy gives up after %d attempts; they begin anew", self.failed)
             self.failed = 0
             return PAUSE_AFTER_GIVING_UP
         return delay

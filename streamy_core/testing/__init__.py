@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
             "fault_contract",
             "key_contract",
             "life_contract",
+            "page_contract",
             "sharing_contract",
             "watch_contract",
         )

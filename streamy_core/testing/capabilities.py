@@ -1,7 +1,7 @@
-"""What some brokers can do beyond the interface, for brokers that stand before another one.
+"""What some brokers can do beyond the interface, for brokers around another one.
 
-A capability is told by `isinstance` with its protocol, which looks at the class: so a broker that
-stands before another is of a class that has just what the other can.
+A capability is told by `isinstance` with its protocol, which looks at the class: so a broker around
+another is of a class that has just what the other can.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from ..broker import AppendsWithin, Broker, HasTables, ListsStreams, StreamInfo
 from ..events import Event
 
 
-class StandIn(Broker):
-    """A broker that stands before another one, and can what that can."""
+class Wrapper(Broker):
+    """A broker around another one, the inner one, that can do what that can."""
 
-    def __new__(cls, broker: Broker, *_: Any, **__: Any) -> StandIn:
+    def __new__(cls, broker: Broker, *_: Any, **__: Any) -> Wrapper:
         more = tuple([mixin for protocol, mixin in _MIXINS if isinstance(broker, protocol)])
         kind = type(cls.__name__, (cls, *more), {"__module__": cls.__module__}) if more else cls
         return super().__new__(kind)
 
-    def behind(self) -> Any:
-        """The one behind. Raises if it can't be used now."""
+    def inner(self) -> Any:
+        """The inner broker. Raises if it can't be used now."""
         raise NotImplementedError
 
-    def inside(self, stream_id: str) -> str:
-        """The stream's name behind."""
+    def inner_name(self, stream_id: str) -> str:
+        """What the inner broker calls this stream."""
         return stream_id
 
-    def outside(self, name: str) -> str | None:
-        """The name, from outside, of a stream behind; None for one that isn't to be seen."""
+    def outer_name(self, name: str) -> str | None:
+        """What a stream of the inner broker is called here; None for one that isn't to be seen."""
         return name
 
     def appending(self, stream_id: str, append: Callable[[], list[str]]) -> list[str]:
@@ -39,7 +39,7 @@ class StandIn(Broker):
         return append()
 
 
-class _AppendsWithin(StandIn):
+class _AppendsWithin(Wrapper):
     def append_within(
         self,
         session: Any,
@@ -49,27 +49,27 @@ class _AppendsWithin(StandIn):
         idempotency_key: str | None = None,
     ) -> list[str]:
         def append() -> list[str]:
-            ids: list[str] = self.behind().append_within(
-                session, self.inside(stream_id), events, idempotency_key=idempotency_key
+            ids: list[str] = self.inner().append_within(
+                session, self.inner_name(stream_id), events, idempotency_key=idempotency_key
             )
             return ids
 
         return self.appending(stream_id, append)
 
 
-class _HasTables(StandIn):
+class _HasTables(Wrapper):
     def create_tables(self) -> None:
-        self.behind().create_tables()
+        self.inner().create_tables()
 
 
-class _ListsStreams(StandIn):
+class _ListsStreams(Wrapper):
     def streams(self) -> Iterable[StreamInfo]:
-        for info in self.behind().streams():
-            if (name := self.outside(info.stream_id)) is not None:
+        for info in self.inner().streams():
+            if (name := self.outer_name(info.stream_id)) is not None:
                 yield replace(info, stream_id=name)
 
 
-_MIXINS: Final[tuple[tuple[type, type[StandIn]], ...]] = (
+_MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
     (AppendsWithin, _AppendsWithin),
     (HasTables, _HasTables),
     (ListsStreams, _ListsStreams),

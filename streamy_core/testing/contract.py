@@ -17,6 +17,7 @@ from ..ids import ID, OLDEST
 from .basis import Contract, MakeBroker
 from .key_contract import KeyContract
 from .life_contract import LifeContract
+from .page_contract import PageContract
 from .reading import DEADLINE, data_of, events, read, read_all, tail
 from .sharing_contract import SharingContract
 from .watch_contract import WatchContract
@@ -82,14 +83,6 @@ class LogContract:
         for place, cursor in enumerate(ids):
             assert data_of(read_all(broker, "news", cursor)) == data[place + 1 :], f"after entry {place}"
 
-    def test_a_log_read_one_by_one_is_the_same_log(self, broker: Broker) -> None:
-        broker.append("news", events(*"abcde"))
-        log = read_all(broker, "news")
-        assert read_all(broker, "news", limit=1) == log
-        assert [read(broker, "news", entry.id, limit=1).cursor for entry in log[:-1]] == [
-            entry.id for entry in log[1:]
-        ], "a page's cursor is the id of its last entry"
-
     def test_reading_takes_nothing_away(self, broker: Broker) -> None:
         broker.append("news", events(*"abc"))
         broker.end("news")
@@ -98,90 +91,6 @@ class LogContract:
             "the first reader isn't told of the whole log and its end"
         )
         assert read(broker, "news") == first, "the second reader found another log than the first"
-
-    def test_a_page_has_no_more_than_its_limit_and_leads_on(self, broker: Broker) -> None:
-        broker.append("news", events(*"abcde"))
-        page = read(broker, "news", limit=2)
-        assert data_of(page.entries) == ["a", "b"], "a page has no more entries than its limit"
-        assert page.cursor == page.entries[-1].id, "a page's cursor is the id of its last entry"
-        assert data_of(read_all(broker, "news", page.cursor, limit=2)) == list("cde")
-
-    @pytest.mark.parametrize("limit", [1, 2, 100, 150, 10_000])
-    def test_a_page_is_full_or_reaches_the_end(self, broker: Broker, limit: int) -> None:
-        broker.append("news", events(*map(str, range(150))))
-        page = read(broker, "news", limit=limit)
-        assert len(page.entries) == min(limit, 150), (
-            "a page with fewer entries than its limit reaches the end of the log"
-        )
-        assert page.more is (limit < 150), "`more` says whether a page stops before the end of the log"
-
-    def test_a_page_stays_within_its_bytes(self, broker: Broker) -> None:
-        broker.append("news", events(*["x" * 1_000] * 10))
-        page = read(broker, "news", max_bytes=3_500)
-        assert len(page.entries) == 3, "a page holds as many entries as fit into max_bytes, and no more"
-        assert page.more, "a page that its bytes have cut short says that there is more"
-        rest = read(broker, "news", page.cursor, max_bytes=7_000)
-        assert (len(rest.entries), rest.more) == (7, False), "what just fits is in the page"
-
-    def test_bytes_are_counted_as_utf_8(self, broker: Broker) -> None:
-        broker.append("news", events(*["🎈" * 250] * 4))
-        assert len(read(broker, "news", max_bytes=2_500).entries) == 2, "250 balloons are 1,000 bytes"
-
-    def test_a_page_holds_one_entry_however_large(self, broker: Broker) -> None:
-        broker.append("news", events("x" * 10_000, "y" * 10_000, "z"))
-        page = read(broker, "news", max_bytes=1)
-        assert data_of(page.entries) == ["x" * 10_000], "the first entry is in the page, whatever its size"
-        assert data_of(read_all(broker, "news", page.cursor)) == ["y" * 10_000, "z"]
-
-    def test_the_end_is_told_only_with_the_last_entry(self, broker: Broker) -> None:
-        broker.append("news", events("x" * 1_000, "y" * 1_000))
-        broker.end("news")
-        first = read(broker, "news", max_bytes=1_500)
-        assert (data_of(first.entries), first.ended, first.more) == (["x" * 1_000], False, True)
-        last = read(broker, "news", first.cursor, max_bytes=1_500)
-        assert (data_of(last.entries), last.ended, last.more) == (["y" * 1_000], True, False)
-
-    def test_many_streams_share_the_bytes(self, broker: Broker) -> None:
-        names = [f"s{n}" for n in range(10)]
-        for name in names:
-            broker.append(name, events(*["x" * 1_000] * 20))
-        pages = broker.read(dict.fromkeys(names, OLDEST), 100, 30_000)
-        assert {name: len(page.entries) for name, page in pages.items()} == dict.fromkeys(names, 3), (
-            "each stream has an equal share of max_bytes"
-        )
-
-    def test_a_page_at_the_head_is_empty_and_stays_there(self, broker: Broker) -> None:
-        (last,) = broker.append("news", events("a"))
-        page = read(broker, "news", last)
-        assert (page.entries, page.cursor, page.ended, page.gap) == ((), last, False, False), (
-            "behind the last entry there is a page without entries, with the same cursor, no end and no gap"
-        )
-
-    def test_many_streams_are_read_at_once_each_after_its_own_cursor(self, broker: Broker) -> None:
-        cursors = {}
-        for n in range(30):
-            cursors[f"s{n}"] = broker.append(f"s{n}", events("old"))[0]
-            broker.append(f"s{n}", events(f"new {n}"))
-        pages = broker.read({**cursors, "nobody": OLDEST}, 10)
-        assert {name: data_of(page.entries) for name, page in pages.items()} == {
-            **{f"s{n}": [f"new {n}"] for n in range(30)},
-            "nobody": [],
-        }
-
-    def test_a_thousand_streams_are_read_at_once(self, broker: Broker) -> None:
-        names = [f"s{n}" for n in range(1_000)]
-        grown = names[::100] + names[-1:]
-        for name in grown:
-            broker.append(name, events(f"for {name}"))
-        pages = broker.read(dict.fromkeys(names, OLDEST), 10)
-        assert {name for name in names if name not in pages} == set(), "these streams were left out"
-        assert [name for name in names if pages[name].entries] == grown, (
-            "the streams with entries aren't those that were appended to"
-        )
-        assert [data_of(pages[name].entries) for name in grown] == [[f"for {name}"] for name in grown]
-
-    def test_reading_no_stream_gives_no_page(self, broker: Broker) -> None:
-        assert dict(broker.read({}, 10)) == {}
 
     def test_a_batch_is_stored_whole_and_in_order(self, broker: Broker) -> None:
         batch = [str(n) for n in range(500)]
@@ -251,23 +160,6 @@ class LogContract:
         broker.append("news", events("new"))
         assert data_of(read_all(broker, "news", cursor)) == ["new"]
 
-    def test_tails_of_many_streams_are_those_of_each(self, broker: Broker) -> None:
-        names = [f"s{n}" for n in range(100)]
-        for name in names[::2]:
-            broker.append(name, events("old"))
-        broker.end(names[0])
-        tails = broker.tail(names)
-        assert set(tails) == set(names), "tail returns a cursor for every stream asked for"
-        assert dict(tails) == {name: tail(broker, name) for name in names}
-        for name in names[1:]:
-            broker.append(name, events(f"new {name}"))
-        pages = broker.read(tails, 10)
-        found = {name: data_of(page.entries) for name, page in pages.items() if name != names[0]}
-        assert found == {name: [f"new {name}"] for name in names[1:]}
-
-    def test_no_streams_have_no_tails(self, broker: Broker) -> None:
-        assert dict(broker.tail([])) == {}
-
     def test_the_tail_of_an_unknown_stream_stays_good_when_it_appears(self, broker: Broker) -> None:
         cursor = tail(broker, "news")
         assert ID.fullmatch(cursor), f"the tail of an unknown stream is an id like any other, not {cursor!r}"
@@ -324,5 +216,7 @@ class LogContract:
 
 
 # pytest goes from the last base to the first, so that failures can be taken from top to bottom.
-class BrokerContract(SharingContract, WatchContract, KeyContract, LifeContract, LogContract, Contract):
+class BrokerContract(
+    SharingContract, WatchContract, KeyContract, LifeContract, PageContract, LogContract, Contract
+):
     """What every broker keeps."""

@@ -1,4 +1,4 @@
-"""Brokers that stand before a real one in tests: they remember what is published, and fail on demand."""
+"""Brokers around a real one, for tests: they remember what is published, and fail on demand."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TypeVar
 from ..broker import Broker, Watch
 from ..errors import BrokerUnavailable
 from ..events import Event, Page
-from .capabilities import StandIn
+from .capabilities import Wrapper
 
 T = TypeVar("T")
 
 
-class RecordingBroker(StandIn):
-    """A broker that remembers what was published through it. Closes the one behind it. Any thread.
+class RecordingBroker(Wrapper):
+    """A broker that remembers what was published through it. Closes the inner one. Any thread.
 
     What is published within a transaction of the app's isn't remembered: it may roll back.
     """
@@ -24,7 +24,7 @@ class RecordingBroker(StandIn):
         self._broker = broker
         self._recorded: dict[tuple[str, str], Event] = {}  # by stream and id, in order
         self._ended: list[str] = []
-        self.shared = broker.shared  # type: ignore[misc]  # as that of the one behind
+        self.shared = broker.shared  # type: ignore[misc]  # as that of the inner one
 
     def published(self, stream_id: str) -> list[str]:
         """The data of what was published to this stream, in order."""
@@ -42,7 +42,7 @@ class RecordingBroker(StandIn):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
-        ids = self.behind().append(stream_id, events, idempotency_key=idempotency_key)
+        ids = self.inner().append(stream_id, events, idempotency_key=idempotency_key)
         for event, entry_id in zip(events, ids, strict=False):
             self._recorded.setdefault((stream_id, entry_id), event)  # a repeated key gives its first ids
         return ids
@@ -50,23 +50,23 @@ class RecordingBroker(StandIn):
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
     ) -> Mapping[str, Page]:
-        return self.behind().read(cursors, limit, max_bytes)
+        return self.inner().read(cursors, limit, max_bytes)
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
-        return self.behind().tail(stream_ids)
+        return self.inner().tail(stream_ids)
 
     def end(self, stream_id: str) -> None:
-        self.behind().end(stream_id)
+        self.inner().end(stream_id)
         if stream_id not in self._ended:
             self._ended.append(stream_id)
 
     def watch(self) -> Watch:
-        return self.behind().watch()
+        return self.inner().watch()
 
     def close(self) -> None:
         self._broker.close()
 
-    def behind(self) -> Broker:
+    def inner(self) -> Broker:
         return self._broker
 
 
@@ -131,9 +131,9 @@ class FaultyBroker(RecordingBroker):
             raise BrokerUnavailable(f"the answer to this {what} was told to be lost")
         return result
 
-    def behind(self) -> Broker:
+    def inner(self) -> Broker:
         self.check()
-        return super().behind()
+        return super().inner()
 
     def watch(self) -> Watch:
         watch = _FaultyWatch(super().watch(), self)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ..broker import Broker
+from ..broker import Broker, Duplicate
 from .reading import data_of, events, read_all
 
 STRANGE_KEYS = ["", " ", ":", "*", "\0", "\n", "é", "🎈", "\ud800", "k" * 5_000]
@@ -20,6 +20,16 @@ class KeyContract:
         again = broker.append("news", events("a", "b"), idempotency_key="k")
         assert again == first, "a key that was used before returns the ids of that first time"
         assert data_of(read_all(broker, "news")) == ["a", "b"], "a key that was used before stores nothing"
+
+    def test_only_a_repeated_append_is_called_a_duplicate(self, broker: Broker) -> None:
+        appended = {
+            "a first append under a key": broker.append("news", events("a"), idempotency_key="k"),
+            "one under another key": broker.append("news", events("b"), idempotency_key="another"),
+            "one on another stream": broker.append("other", events("a"), idempotency_key="k"),
+            "one without a key": broker.append("news", events("c")),
+        }
+        called = [what for what, ids in appended.items() if isinstance(ids, Duplicate)]
+        assert not called, f"{called} stored something, and is called a Duplicate"
 
     def test_a_key_holds_for_one_stream(self, broker: Broker) -> None:
         broker.append("news", events("a"), idempotency_key="k")
@@ -38,7 +48,7 @@ class KeyContract:
         again = broker.append("news", events("a"), idempotency_key=key)
         assert again == first, f"the key {key[:20]!r} was used before, and returns the ids of that first time"
         other = broker.append("news", events("b"), idempotency_key=f"{key} ")
-        assert other != first, f"the key {key[:20]!r} is not the same with a space behind it"
+        assert other != first, f"the key {key[:20]!r} is not the same with a space after it"
 
     def test_appending_nothing_uses_up_no_key(self, broker: Broker) -> None:
         assert broker.append("news", [], idempotency_key="k") == []

@@ -24,7 +24,7 @@ class LifeContract:
             for n in range(100):
                 broker.append("news", events(str(n)))
             page = read(broker, "news", first)
-            assert page.gap, "entries behind this cursor are gone, and its reader isn't told"
+            assert page.gap, "entries after this cursor are gone, and its reader isn't told"
             kept = read_all(broker, "news")
             assert data_of(kept) == [str(n) for n in range(100 - len(kept), 100)], (
                 "what is kept isn't the newest entries, in order"
@@ -40,7 +40,7 @@ class LifeContract:
             kept = read_all(broker, "news")
             last_trimmed = ids[100 - len(kept) - 1]
             assert read_all(broker, "news", last_trimmed) == kept, (
-                "behind the last entry that was trimmed come all that are kept"
+                "after the last entry that was trimmed come all that are kept"
             )
 
     def test_history_counts_entries_and_not_appends(self, make_broker: MakeBroker) -> None:
@@ -60,7 +60,7 @@ class LifeContract:
         assert (gap.entries, gap.ended, gap.gap) == ((), False, True), "a gap comes alone, and before the end"
         page = read(broker, "news", gap.cursor)
         assert (data_of(page.entries), page.ended) == (["a", "b"], True), (
-            "a gap's cursor leads on to the entries, and to the end behind them"
+            "a gap's cursor leads on to the entries, and to the end after them"
         )
 
     def test_an_ended_stream_takes_no_more(self, broker: Broker) -> None:
@@ -92,12 +92,12 @@ class LifeContract:
         (last,) = broker.append("news", events("a"))
         broker.end("news")
         told = read(broker, "news", last)
-        assert (told.entries, told.ended) == ((), True), "behind the last entry there is nothing but the end"
+        assert (told.entries, told.ended) == ((), True), "after the last entry there is nothing but the end"
         assert told.cursor != last, "whoever has the last entry hasn't seen the end yet"
         assert ID.fullmatch(told.cursor), f"the end's cursor is an id like any other, not {told.cursor!r}"
         knows = read(broker, "news", told.cursor)
         assert (knows.entries, knows.ended, knows.cursor) == ((), True, told.cursor), (
-            "behind the end's cursor there is a page without entries, with the same cursor and the end"
+            "after the end's cursor there is a page without entries, with the same cursor and the end"
         )
 
     def test_the_tail_of_an_ended_stream_lies_before_its_end(self, broker: Broker) -> None:
@@ -105,7 +105,7 @@ class LifeContract:
         broker.end("news")
         cursor = tail(broker, "news")
         page = read(broker, "news", cursor)
-        assert (page.entries, page.ended) == ((), True), "behind the tail there is nothing but the end"
+        assert (page.entries, page.ended) == ((), True), "after the tail there is nothing but the end"
         assert page.cursor != cursor, "who reads on from the tail is to be told of the end"
 
     def test_a_stream_can_end_before_its_first_event(self, broker: Broker) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from ..broker import Broker, Watch
 from ..errors import Closed
 from ..events import MAX_STREAM_ID, Event, Page
-from .capabilities import StandIn
+from .capabilities import Wrapper
 
 
-class Namespaced(StandIn):
+class Namespaced(Wrapper):
     """Streams of another broker whose names begin with `space`; to whoever uses it, all that there are.
 
     Closing it closes its watches, and the other broker if `owns` it. Any thread.
@@ -28,26 +28,26 @@ class Namespaced(StandIn):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
-        return self.behind().append(self.inside(stream_id), events, idempotency_key=idempotency_key)
+        return self.inner().append(self.inner_name(stream_id), events, idempotency_key=idempotency_key)
 
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
     ) -> Mapping[str, Page]:
-        names = {name: self.inside(name) for name in cursors}
-        behind = {names[name]: cursor for name, cursor in cursors.items()}
-        pages = self.behind().read(behind, limit, max_bytes)
-        return {name: _renamed(pages[inner], name) for name, inner in names.items()}
+        names = {name: self.inner_name(name) for name in cursors}
+        inner = {names[name]: cursor for name, cursor in cursors.items()}
+        pages = self.inner().read(inner, limit, max_bytes)
+        return {name: _renamed(pages[inner_name], name) for name, inner_name in names.items()}
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
-        names = {name: self.inside(name) for name in stream_ids}
-        tails = self.behind().tail(list(names.values()))
-        return {name: tails[inner] for name, inner in names.items()}
+        names = {name: self.inner_name(name) for name in stream_ids}
+        tails = self.inner().tail(list(names.values()))
+        return {name: tails[inner_name] for name, inner_name in names.items()}
 
     def end(self, stream_id: str) -> None:
-        self.behind().end(self.inside(stream_id))
+        self.inner().end(self.inner_name(stream_id))
 
     def watch(self) -> Watch:
-        watch = _NamespacedWatch(self.behind().watch(), self.inside)
+        watch = _NamespacedWatch(self.inner().watch(), self.inner_name)
         self._watches.append(watch)
         return watch
 
@@ -59,18 +59,18 @@ class Namespaced(StandIn):
         for watch in self._watches:
             watch.close()
 
-    def behind(self) -> Broker:
+    def inner(self) -> Broker:
         if self._closed and not self._owns:
             raise Closed("this broker has been closed")
         return self._broker  # which says by itself that it is closed
 
-    def inside(self, stream_id: str) -> str:
+    def inner_name(self, stream_id: str) -> str:
         name = self._space + stream_id
         if len(name) <= MAX_STREAM_ID:
             return name
         return self._space + hashlib.sha256(stream_id.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def outside(self, name: str) -> str | None:
+    def outer_name(self, name: str) -> str | None:
         return name.removeprefix(self._space) if name.startswith(self._space) else None
 
 

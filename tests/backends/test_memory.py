@@ -10,7 +10,7 @@ import pytest
 from streamy_backends.memory import Limits, MemoryBroker, from_url
 from streamy_core import ConfigError, StreamEnded
 from streamy_core.testing import BrokerContract, MakeBroker
-from streamy_core.testing.reading import data_of, events, read, read_all
+from streamy_core.testing.reading import data_of, events, read, read_all, tail
 
 
 class TestMemoryBroker(BrokerContract):
@@ -102,7 +102,7 @@ def test_an_end_outlives_its_stream_s_entries(clock: Clock) -> None:
 
 def test_tombstones_are_bounded_and_what_is_forgotten_is_a_gap() -> None:
     with MemoryBroker(Limits(streams=1, tombstones=2)) as broker:
-        nobody = broker.tail("nobody")
+        nobody = tail(broker, "nobody")
         last = broker.append("a", events("x"))[-1]
         for name in ("b", "c", "d"):
             broker.append(name, events("x"))
@@ -159,9 +159,9 @@ def test_options_come_by_url_or_by_name_and_the_name_wins() -> None:
 @pytest.mark.parametrize(
     ("url", "what"),
     [
-        ("memory://?histroy=5", "option 'histroy' is unknown: did you mean 'history'"),
-        ("memory://?history=many", "'history' has to be a whole number"),
-        ("memory://?history=0", "'history' has to be a whole number from 1"),
+        ("memory://?histroy=5", "option 'histroy' is unknown: did you mean 'history'?"),
+        ("memory://?history=many", "'history' has to be a whole number from 1, not 'many'"),
+        ("memory://?history=0", "'history' has to be a whole number from 1, not '0'"),
     ],
 )
 def test_a_bad_option_is_named(url: str, what: str) -> None:

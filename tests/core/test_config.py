@@ -190,7 +190,7 @@ def test_a_reconnect_delay_that_can_not_be_sent_is_refused_at_start_up() -> None
 
 def test_the_longest_reconnect_delay_can_be_sent() -> None:
     settings = load_settings({"STREAMY_RECONNECT_DELAY": MAX_RETRY_MS / 1000})
-    assert encode_retry(round(settings.reconnect_delay * 1000)) == b"retry: 2147483647\n\n"
+    assert encode_retry(round(settings.reconnect_delay * 1000)) == b"retry: 2147483647\n"
 
 
 # -- unknown keys

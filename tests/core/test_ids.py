@@ -98,7 +98,8 @@ def test_an_id_is_safe_to_send(sequence: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "x", "a.b", "a..b", "a.b.c.d", "a.-.b", "a.é.b", "a." + "z" * 12 + ".b"]
+    "cursor",
+    ["", "x", "a.b", "a..b", "a.b.c.d", "a.-.b", "a.é.b", "a." + "z" * 12 + ".b", "a.01.b", "a.00.b"],
 )
 def test_what_is_no_id_has_no_sequence_number(cursor: str) -> None:
     assert sequence_of(cursor) is None

@@ -192,9 +192,8 @@ def test_the_opening_sets_place_and_reconnection_time_and_dispatches_nothing() -
     assert (reader.events, reader.last_event_id, reader.reconnection_time) == ([], "e.5.abc", 3000)
 
 
-@pytest.mark.parametrize("place", [None, ""], ids=repr)
-def test_an_opening_without_a_place_sets_only_the_reconnection_time(place: str | None) -> None:
-    assert encode_opening(place, 3000) == b"retry: 3000\n\n"
+def test_an_opening_without_a_cursor_sets_the_reconnection_time_and_forgets_no_place() -> None:
+    assert encode_opening("", 3000) == b"retry: 3000\n"
 
 
 def test_a_reconnection_time_by_itself_dispatches_nothing_and_keeps_the_place() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from streamy_core import StreamManager
+from streamy_core import OLDEST, StreamManager
 from streamy_core.delivery.delivery import Terms
 from streamy_core.delivery.limits import Limits
 from streamy_core.delivery.servers import server_of
-from streamy_core.delivery.session import Session
+from streamy_core.delivery.session import Expiry, Session
 from streamy_core.delivery.wsgi import WsgiBody, WsgiDelivery
 from streamy_core.observers import DisconnectReason
 from streamy_core.observers.signals import Signals
@@ -67,6 +67,16 @@ def test_a_body_that_is_never_read_takes_up_nothing(make_sse: Callable[..., Stre
     assert (sse.health.streams, len(sse.binding.delivery)) == (0, 0)
     body.close()
     assert list(body) == []
+
+
+def test_health_counts_the_clients_that_are_connected(make_sse: Callable[..., StreamManager]) -> None:
+    sse = make_sse()
+    bodies = [body_of(sse) for _ in range(3)]
+    for body in bodies:
+        next(body)
+    assert (sse.health.clients, sse.health.streams) == (3, 1)
+    bodies[0].close()
+    assert sse.health.clients == 2
 
 
 def test_a_body_that_is_closed_leaves_nothing(make_sse: Callable[..., StreamManager]) -> None:
@@ -157,7 +167,7 @@ def test_a_client_that_takes_its_time_and_is_too_far_behind_is_sent_away(
 ) -> None:
     served = Served(make_sse(), Disconnect(entries=5))
     broker.append("news", events(*map(str, range(6))))
-    assert re.fullmatch(rb"retry: \d+\n\n", served.next(after=1.0, behind=6))
+    assert re.fullmatch(rb"retry: \d+\n", served.next(after=1.0, behind=6))
     assert list(served.body) == []
     assert served.reasons == [DisconnectReason.SLOW]
 
@@ -200,7 +210,7 @@ def test_past_the_slots_a_client_gets_what_it_missed_and_is_told_to_come_back(
     broker.append("news", events("missed"))
     chunks = list(body_of(sse, after=cursor))
     assert data_of(b"".join(chunks)) == ["missed"]
-    assert re.fullmatch(rb"retry: \d+\n\n", chunks[-1])
+    assert re.fullmatch(rb"retry: \d+\n", chunks[-1])
     staying.close()
     after = body_of(sse)
     next(after)
@@ -231,6 +241,44 @@ def test_another_key_is_not_limited(make_sse: Callable[..., StreamManager]) -> N
 def test_a_client_that_is_too_old_is_told_to_come_back(make_sse: Callable[..., StreamManager]) -> None:
     body = body_of(make_sse(max_connection_age=0.02))
     assert list(body)[-1].startswith(b"retry: ")
+
+
+class NeverLevel:
+    """A client that is given a long log, a piece a second."""
+
+    def __init__(self, sse: StreamManager, broker: FaultyBroker, *, age: float | None) -> None:
+        broker.append("news", events(*["x" * 100_000] * 20))
+        binding = sse.binding
+        self.clock = ManualClock()
+        limits = Limits(most=None, per_key=None)
+        terms = Terms(binding.engine.hub, binding.settings, limits, Signals(sse))
+        session = Session(("news",), None, Never(), None if age is None else Expiry(age))
+        reader = binding.open_reader(["news"], OLDEST, "message")
+        self.body = WsgiDelivery(terms, clock=self.clock).body(session, reader, None)
+
+    def pieces(self) -> Iterator[bytes]:
+        for piece in self.body:
+            self.clock.advance(1.0)
+            yield piece
+
+
+def test_a_client_that_never_catches_up_is_told_to_come_back_when_its_time_is_over(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    pieces = list(NeverLevel(make_sse(), broker, age=3.0).pieces())
+    assert len(pieces) == 4
+    assert pieces[-1].startswith(b"retry: ")
+
+
+def test_a_client_that_never_catches_up_holds_up_no_shutdown(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    sse = make_sse()
+    pieces = NeverLevel(sse, broker, age=None).pieces()
+    next(pieces)
+    sse.binding.delivery.shutdown()
+    (last,) = pieces
+    assert last.startswith(b"retry: ")
 
 
 def test_a_command_disconnects_clients_by_key(

@@ -19,6 +19,7 @@ from streamy_core.testing import FaultContract
 from streamy_core.testing.contract import LogContract
 from streamy_core.testing.key_contract import KeyContract
 from streamy_core.testing.life_contract import LifeContract
+from streamy_core.testing.page_contract import PageContract
 from streamy_core.testing.sharing_contract import SharingContract
 from streamy_core.testing.watch_contract import WatchContract
 
@@ -27,6 +28,7 @@ PAGE: Final = ROOT / "docs" / "reference" / "promises.md"
 
 PARTS: Final[Mapping[type, str]] = {
     LogContract: "Appending and reading",
+    PageContract: "Pages, their bounds, and many streams at once",
     LifeContract: "What is trimmed, ends and closing",
     KeyContract: "Idempotency keys",
     WatchContract: "Bells",

@@ -11,8 +11,11 @@ import pytest
 
 from streamy_backends.memory import Limits
 from streamy_core import GAP, OLDEST, BrokerUnavailable, StreamManager
+from streamy_core.engine.hub import Hub
+from streamy_core.engine.reader import Reader
+from streamy_core.engine.subscription import Subscription
 from streamy_core.strategies import NoRetry
-from streamy_core.testing.reading import DEADLINE
+from streamy_core.testing.reading import DEADLINE, events
 
 from .doubles import FaultyBroker
 
@@ -115,3 +118,13 @@ def test_when_the_policy_gives_up_it_says_so_and_can_go_on(broker: FaultyBroker)
     broker.away.clear()
     assert next(entries).event.data == "101"
     sse.close()
+
+
+def test_once_the_process_stops_a_subscription_gives_what_there_is_and_ends(
+    broker: FaultyBroker, hub: Hub
+) -> None:
+    first, *_ = broker.append("news", events("a", "b"))
+    hub.stop()
+    subscription = Subscription(Reader.open(hub, {"news": first}), retry=NoRetry())
+    assert [entry.event.data for entry in subscription] == ["b"]
+    assert list(Subscription(Reader.open(hub, {"news": None}), retry=NoRetry())) == []

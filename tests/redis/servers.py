@@ -28,8 +28,8 @@ def binary(kind: str) -> str | None:
     """The server's program: from the pip package, else from PATH. kind: "redis" or "valkey"."""
     package, pattern = _INSTALLED[kind]
     spec = importlib.util.find_spec(package)
-    for place in spec.submodule_search_locations or () if spec else ():
-        for found in Path(place).glob(pattern):
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for found in Path(folder).glob(pattern):
             return str(found)
     return shutil.which(f"{kind}-server")
 
@@ -169,11 +169,11 @@ class Cluster:
             node.stop()
 
     def _unite(self) -> None:
-        for place, node in enumerate(self.nodes):
-            slots = range(place * 16_384 // 3, (place + 1) * 16_384 // 3)
+        for index, node in enumerate(self.nodes):
+            slots = range(index * 16_384 // 3, (index + 1) * 16_384 // 3)
             node.start()
             node.client.execute_command("CLUSTER", "ADDSLOTS", *slots)
-            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", place + 1)
+            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
             node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
         eventually(lambda: all(map(_is_whole, self.nodes)), "a whole cluster")
 

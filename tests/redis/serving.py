@@ -1,4 +1,4 @@
-"""gunicorn with an app that reads from Redis, and what its clients hear."""
+"""gunicorn with an app that reads from Redis, and what its clients get."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Worker(AppServer):
         self.start()
 
 
-class Told(NamedTuple):
+class Received(NamedTuple):
     """An event as a client got it."""
 
     id: str
@@ -27,13 +27,13 @@ class Told(NamedTuple):
     data: str
 
 
-class Ears:
-    """Keeps what every source of a crowd is told. It is the crowd's `heard`."""
+class Recorder:
+    """Keeps what every source of a crowd has received. It is the crowd's `heard`."""
 
     def __init__(self) -> None:
-        self.told: defaultdict[Source, list[Told]] = defaultdict(list)
+        self.received: defaultdict[Source, list[Received]] = defaultdict(list)
 
     def __call__(self, source: Source, frame: Frame, at: float) -> None:
         assert frame.id is not None
         assert frame.data is not None
-        self.told[source].append(Told(frame.id, frame.name, frame.data))
+        self.received[source].append(Received(frame.id, frame.name, frame.data))

@@ -24,7 +24,7 @@ def broker(request: pytest.FixtureRequest, shared: Callable[[str], Any], new_bro
 
 @pytest.fixture
 def start(broker: Broker) -> str:
-    """The place in "news" from where the tests go on."""
+    """The cursor in "news" from which the tests go on."""
     return broker.append("news", events("before"))[0]
 
 
@@ -40,7 +40,7 @@ def watch(broker: Broker, start: str) -> Iterator[RedisWatch]:
     watch.close()
 
 
-def told(watch: RedisWatch, cursor: str, *data: str) -> list[str]:
+def brought(watch: RedisWatch, cursor: str, *data: str) -> list[str]:
     """What the bells bring for this cursor, when they have brought all of this data."""
     found: list[str] = []
     while found != list(data):
@@ -66,12 +66,12 @@ def test_a_bell_brings_what_has_been_appended(broker: Broker, watch: RedisWatch,
 def test_what_several_bells_bring_is_joined(broker: Broker, watch: RedisWatch, start: str) -> None:
     broker.append("news", events("a"))
     broker.append("news", events("b", "c"))
-    assert told(watch, start, "a", "b", "c")
+    assert brought(watch, start, "a", "b", "c")
 
 
 def test_what_is_brought_is_given_once(broker: Broker, watch: RedisWatch, start: str) -> None:
     broker.append("news", events("a"))
-    told(watch, start, "a")
+    brought(watch, start, "a")
     assert watch.brought("news", start) is None
 
 

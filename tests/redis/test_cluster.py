@@ -126,9 +126,9 @@ def test_subscriptions_go_on_when_a_node_is_killed_and_comes_back(tmp_path: Any,
         cluster.stop()
 
 
-@pytest.mark.parametrize(("kind", "ears"), [("cluster", 3), ("old cluster", 1)])
+@pytest.mark.parametrize(("kind", "connections"), [("cluster", 3), ("old cluster", 1)])
 def test_bells_need_a_connection_to_each_node_or_one_where_they_reach_all(
-    kind: str, ears: int, shared: Callable[[str], Any], new_broker: NewBroker
+    kind: str, connections: int, shared: Callable[[str], Any], new_broker: NewBroker
 ) -> None:
     nodes = shared(kind).nodes
     broker = new_broker(shared(kind).url, client_name="counted")
@@ -143,7 +143,7 @@ def test_bells_need_a_connection_to_each_node_or_one_where_they_reach_all(
     with closing(broker.watch()) as watch:
         for n in range(50):
             watch.add(f"stream-{n}")
-        eventually(lambda: listening() == ears, f"{ears} connections that listen, and no more")
+        eventually(lambda: listening() == connections, f"{connections} connections that listen, and no more")
 
 
 def test_a_cluster_that_is_away_is_a_passing_fault(new_broker: NewBroker, cluster: Cluster) -> None:
@@ -152,7 +152,7 @@ def test_a_cluster_that_is_away_is_a_passing_fault(new_broker: NewBroker, cluste
     calls: list[Callable[[], object]] = [
         lambda: broker.append("news", events("a")),
         lambda: broker.end("news"),
-        lambda: broker.tail("news"),
+        lambda: broker.tail(["news"]),
         lambda: read(broker, "news"),
         lambda: broker.watch(),
     ]

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from streamy_backends.redis.names import Names
+from streamy_backends.redis.keys import Keys
 from streamy_core import GAP, BrokerUnavailable, Entry, StreamManager, Subscription
 from streamy_core.broker import Broker
 from streamy_core.strategies import FixedDelay
@@ -19,7 +19,7 @@ from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, 
 from ..crowds.crowd import Crowd
 from .conftest import KINDS, NewBroker, OwnServer, program
 from .servers import SentinelGroup, Server
-from .serving import Ears, Worker
+from .serving import Recorder, Worker
 
 CLIENTS: Final = 5
 KEPT: Final = ["1", "2", "3"]
@@ -27,9 +27,9 @@ LOST: Final = ["4", "5", "6", "7", "8"]
 NEW: Final = ["9", "10"]
 
 TIMEOUT: Final = 0.5
-PATIENT: Final = FixedDelay(0.05, retries=400)
+PERSISTENT: Final = FixedDelay(0.05, retries=400)
 
-Heard = list[tuple[str, str]]
+Events = list[tuple[str, str]]
 """Name and data of each event."""
 
 
@@ -40,22 +40,22 @@ class Failover:
     sse:          a manager that was there before; still open.
     lost_ids:     of the acknowledged events that the replica never got.
     new_ids:      of those that were published to the promoted replica.
-    crowd:        what each HTTP client heard.
-    subscription: what a subscription heard.
+    crowd:        what each HTTP client got.
+    subscription: what a subscription got.
     connections:  how often each HTTP client had to connect.
     """
 
     sse: StreamManager
     lost_ids: list[str] = field(default_factory=list)
     new_ids: list[str] = field(default_factory=list)
-    crowd: list[Heard] = field(default_factory=list)
-    subscription: Heard = field(default_factory=list)
+    crowd: list[Events] = field(default_factory=list)
+    subscription: Events = field(default_factory=list)
     connections: list[int] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def failover(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failover]:
-    folder, ears = tmp_path_factory.mktemp("failover"), Ears()
+    folder, recorder = tmp_path_factory.mktemp("failover"), Recorder()
     with ExitStack() as to_close:
         group = SentinelGroup(program(request.param), folder)
         to_close.callback(group.stop)
@@ -63,56 +63,57 @@ def failover(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         worker = Worker(folder / "gunicorn.log", url)
         to_close.callback(lambda: print(worker.log()))
         to_close.callback(worker.stop)
-        sse = to_close.enter_context(StreamManager(broker=url, retry=PATIENT))
+        sse = to_close.enter_context(StreamManager(broker=url, retry=PERSISTENT))
         found = Failover(sse)
         subscription = to_close.enter_context(sse.subscribe("news"))
-        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, ears))
+        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, recorder))
         crowd.run_until_open()
 
-        def hear(newest: str) -> None:
-            """Until everybody has heard this."""
-            found.subscription += heard_up_to(subscription, newest)
+        def wait_for(newest: str) -> None:
+            """Until everybody has got this."""
+            found.subscription += received_up_to(subscription, newest)
             crowd.run_until(
                 lambda: all(
-                    ears.told[source] and ears.told[source][-1].data == newest for source in crowd.sources
+                    recorder.received[source] and recorder.received[source][-1].data == newest
+                    for source in crowd.sources
                 ),
                 f"{newest!r} at all clients",
             )
 
         sse.send_events("news", KEPT)
-        hear(KEPT[-1])
-        log = Names("streamy").for_read("news")[1]
+        wait_for(KEPT[-1])
+        log = Keys("streamy").for_read("news")[1]
         eventually(lambda: group.replica.client.xlen(log) == len(KEPT), "what the replica is to have")
         # Not paused alone: what the system has received for it, it would still read when it goes on.
         group.replica.pause()
         group.primary.client.client_kill_filter(_type="replica")
         found.lost_ids = sse.send_events("news", LOST)
-        hear(LOST[-1])
+        wait_for(LOST[-1])
         group.primary.kill()
         group.replica.resume()
         found.new_ids = [sse.send_event("news", data) for data in NEW]
-        hear(NEW[-1])
-        found.crowd = [[told[1:] for told in ears.told[source]] for source in crowd.sources]
+        wait_for(NEW[-1])
+        found.crowd = [[event[1:] for event in recorder.received[source]] for source in crowd.sources]
         found.connections = [source.connections for source in crowd.sources]
         yield found
 
 
-def heard_up_to(subscription: Subscription, newest: str) -> Heard:
-    heard: Heard = []
+def received_up_to(subscription: Subscription, newest: str) -> Events:
+    received: Events = []
     end = time.monotonic() + 3 * DEADLINE
-    while not heard or heard[-1][1] != newest:
+    while not received or received[-1][1] != newest:
         entry: Entry | None = subscription.next(end - time.monotonic())
-        assert entry is not None, f"{newest!r} has never come, but {heard}"
-        heard.append((entry.event.name or "message", entry.event.data))
-    return heard
+        assert entry is not None, f"{newest!r} has never come, but {received}"
+        received.append((entry.event.name or "message", entry.event.data))
+    return received
 
 
-def parts(heard: Heard) -> tuple[list[str], list[str]]:
-    """What was heard before the only gap, and what behind it."""
-    names = [name for name, _ in heard]
-    assert names.count(GAP) == 1, f"not one gap in {heard}"
+def parts(received: Events) -> tuple[list[str], list[str]]:
+    """What was received before the only gap, and what after it."""
+    names = [name for name, _ in received]
+    assert names.count(GAP) == 1, f"not one gap in {received}"
     place = names.index(GAP)
-    data = [data for _, data in heard]
+    data = [data for _, data in received]
     return data[:place], data[place + 1 :]
 
 
@@ -121,7 +122,7 @@ def test_what_the_replica_never_got_is_gone_and_the_rest_is_there(failover: Fail
 
 
 def test_every_client_that_saw_what_no_longer_exists_is_told_once_and_goes_on(failover: Failover) -> None:
-    assert [parts(heard) for heard in failover.crowd] == [(KEPT + LOST, KEPT + NEW)] * CLIENTS
+    assert [parts(received) for received in failover.crowd] == [(KEPT + LOST, KEPT + NEW)] * CLIENTS
 
 
 def test_no_client_has_to_reconnect_because_of_a_failover(failover: Failover) -> None:
@@ -183,7 +184,7 @@ def test_ending_fails_and_says_why_when_no_replica_has_the_end(demanding: Broker
 def test_an_event_that_is_published_is_on_the_replica(
     demanding: Broker, replica: Server, prefix: str
 ) -> None:
-    log = Names(prefix).for_read("news")[1]
+    log = Keys(prefix).for_read("news")[1]
     for number in range(1, 101):
         demanding.append("news", events(str(number)))
         assert replica.client.xlen(log) == number
@@ -198,6 +199,6 @@ def test_an_event_waits_for_a_replica_that_stands_still_and_is_stored_once(
     with pytest.raises(BrokerUnavailable, match="wait_replicas"):
         demanding.append("news", events("a"), idempotency_key="key")
     replica.resume()
-    with StreamManager(broker=demanding, retry=PATIENT) as sse:
+    with StreamManager(broker=demanding, retry=PERSISTENT) as sse:
         entry_id = sse.send_event("news", "a", idempotency_key="key")
     assert [(entry.id, entry.event.data) for entry in read_all(demanding, "news")] == [(entry_id, "a")]

@@ -99,16 +99,16 @@ def test_publishing_succeeds_by_the_retry_policy_when_there_is_room(
 ) -> None:
     failures = []
 
-    class Patience(FixedDelay):
+    class MakesRoom(FixedDelay):
         def delay(self, attempt: int) -> float | None:
             failures.append(attempt)
             if len(failures) == 3:
                 make_room(server)
             return 0.01
 
-    patient = new_manager(server.url, retry=Patience())
+    persistent = new_manager(server.url, retry=MakesRoom())
     fill(server)
-    patient.send_event("news", "b")
+    persistent.send_event("news", "b")
     assert failures == [1, 2, 3]
     assert data_of(read_all(sse.broker, "news")) == ["a", "b"]
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from streamy_backends.redis.names import Names
+from streamy_backends.redis.keys import Keys
 from streamy_core import StreamEnded
 from streamy_core.broker import Broker, ListsStreams, StreamInfo
 from streamy_core.ids import sequence_of
@@ -57,7 +57,7 @@ def test_at_least_the_history_is_kept_and_at_most_an_eighth_more(keeping: Keepin
         broker.append("news", events(str(n)))
         found = kept(broker)
         assert min(n, history) <= len(found) <= history + history // 8
-        assert found == [str(place) for place in range(n - len(found) + 1, n + 1)]
+        assert found == [str(number) for number in range(n - len(found) + 1, n + 1)]
 
 
 def test_a_batch_that_is_longer_than_the_history_leaves_its_newest(keeping: Keeping) -> None:
@@ -71,18 +71,14 @@ def test_the_gap_begins_exactly_where_something_is_missing(keeping: Keeping) -> 
     broker = keeping(history=16)
     ids = [broker.append("news", events(str(n)))[0] for n in range(50)]
     missing = 50 - len(kept(broker))
-    assert [read(broker, "news", cursor).gap for cursor in ids] == [
-        place < missing - 1 for place in range(50)
-    ]
+    assert [read(broker, "news", cursor).gap for cursor in ids] == [n < missing - 1 for n in range(50)]
 
 
 def test_batches_are_trimmed_to_the_same_exact_gap(keeping: Keeping) -> None:
     broker = keeping(history=16)
     ids = [one for n in range(20) for one in broker.append("news", events(*[f"{n} {m}" for m in range(5)]))]
     missing = 100 - len(kept(broker))
-    assert [read(broker, "news", cursor).gap for cursor in ids] == [
-        place < missing - 1 for place in range(100)
-    ]
+    assert [read(broker, "news", cursor).gap for cursor in ids] == [n < missing - 1 for n in range(100)]
 
 
 def test_a_list_says_how_many_are_left(keeping: Keeping) -> None:
@@ -121,7 +117,7 @@ def test_the_gap_of_what_was_too_old_is_exact(keeping: Keeping) -> None:
     eventually(some_have_gone, "the oldest entries gone")
     missing = len(ids) - len(kept(broker))
     gaps = [read(broker, "news", cursor).gap for cursor in ids[: missing + 1]]
-    assert gaps == [place < missing - 1 for place in range(missing + 1)]
+    assert gaps == [n < missing - 1 for n in range(missing + 1)]
 
 
 def test_an_idle_streams_entries_go_by_themselves(keeping: Keeping) -> None:
@@ -130,7 +126,7 @@ def test_an_idle_streams_entries_go_by_themselves(keeping: Keeping) -> None:
     eventually(lambda: kept(broker) == [], "the entries gone")
 
 
-def test_a_reader_that_had_all_of_an_idle_stream_loses_no_place(keeping: Keeping) -> None:
+def test_a_reader_that_had_all_of_an_idle_stream_keeps_its_cursor(keeping: Keeping) -> None:
     broker = keeping(history_age=0.5)
     first, last = broker.append("news", events("a", "b"))
     eventually(lambda: kept(broker) == [], "the entries gone")
@@ -210,7 +206,7 @@ def fill(broker: Broker) -> None:
     broker.end("ended")
     broker.end("ended")
     broker.end("ended before it began")
-    broker.tail("nobody")
+    broker.tail(["nobody"])
     read(broker, "nobody")
 
 
@@ -241,7 +237,7 @@ def test_an_idle_prefix_leaves_nothing_but_its_epoch(server: Server, keeping: Ke
 
 def test_reading_leaves_nothing_but_an_epoch(server: Server, keeping: Keeping, prefix: str) -> None:
     broker = keeping()
-    broker.tail("nobody")
+    broker.tail(["nobody"])
     read(broker, "nobody")
     broker.watch().add("nobody")
     assert list(ages(server, prefix)) == ["epoch"]
@@ -298,8 +294,8 @@ def test_streams_of_another_prefix_are_not_listed(
 ) -> None:
     prefixes = [f"{prefix}{end}" for end in (glob, "ab", "aXb", "a", "", "c", "\\a*[b]")]
     brokers = [new_broker(server.url, prefix=one) for one in dict.fromkeys(prefixes)]
-    for place, broker in enumerate(brokers):
-        broker.append(f"news-{place}", events("a"))
+    for n, broker in enumerate(brokers):
+        broker.append(f"news-{n}", events("a"))
     assert [list(listed(broker)) for broker in brokers] == [[f"news-{n}"] for n in range(len(brokers))]
 
 
@@ -351,10 +347,10 @@ prefixes = texts.filter(lambda text: not set(text) & set("{}"))
 keys = st.text(st.sampled_from("{}:keystalogb"), max_size=12)
 
 
-def all_names(names: Names, stream_id: str, key: str) -> list[str]:
+def all_names(names: Keys, stream_id: str, key: str) -> list[str]:
     """All keys and channels of a stream."""
     found = {*names.for_read(stream_id), *names.for_append(stream_id, key), names.state(stream_id)}
-    return [*found, names.bell(stream_id)]
+    return [*found, names.channel(stream_id)]
 
 
 @unhurried
@@ -365,7 +361,7 @@ def all_names(names: Names, stream_id: str, key: str) -> list[str]:
 @example("p", "%7B", "%257B", "", "")
 def test_two_streams_share_no_key(prefix: str, stream: str, other: str, key: str, other_key: str) -> None:
     assume(stream != other)
-    names = Names(prefix)
+    names = Keys(prefix)
     mine, theirs = all_names(names, stream, key), all_names(names, other, other_key)
     assert not set(mine) & set(theirs)
     assert names.epoch not in {*mine, *theirs}
@@ -374,7 +370,7 @@ def test_two_streams_share_no_key(prefix: str, stream: str, other: str, key: str
 @unhurried
 @given(prefixes, texts, keys)
 def test_a_streams_keys_are_four(prefix: str, stream: str, key: str) -> None:
-    assert len(set(all_names(Names(prefix), stream, key))) == 4
+    assert len(set(all_names(Keys(prefix), stream, key))) == 4
 
 
 @unhurried
@@ -382,7 +378,7 @@ def test_a_streams_keys_are_four(prefix: str, stream: str, key: str) -> None:
 @example("p", "}", "")
 @example("p", "{}", "")
 def test_all_keys_of_a_stream_are_on_one_node(prefix: str, stream: str, key: str) -> None:
-    assert len({key_slot(name.encode()) for name in all_names(Names(prefix), stream, key)}) == 1
+    assert len({key_slot(name.encode()) for name in all_names(Keys(prefix), stream, key)}) == 1
 
 
 @unhurried
@@ -392,7 +388,7 @@ def test_two_prefixes_share_no_key(
     prefix: str, other_prefix: str, stream: str, other: str, key: str, other_key: str
 ) -> None:
     assume(prefix != other_prefix)
-    mine, theirs = Names(prefix), Names(other_prefix)
+    mine, theirs = Keys(prefix), Keys(other_prefix)
     assert not {mine.epoch, *all_names(mine, stream, key)} & {
         theirs.epoch, *all_names(theirs, other, other_key)
     }  # fmt: skip
@@ -401,7 +397,7 @@ def test_two_prefixes_share_no_key(
 @unhurried
 @given(prefixes, texts)
 def test_a_stream_is_known_by_its_state(prefix: str, stream: str) -> None:
-    names = Names(prefix)
+    names = Keys(prefix)
     assert names.stream_of(names.state(stream)) == stream
 
 

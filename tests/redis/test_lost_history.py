@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pytest
 
-from streamy_backends.redis.names import Names
+from streamy_backends.redis.keys import Keys
 from streamy_core import GAP, OLDEST, Entry, StreamManager, Subscription
 from streamy_core.broker import Broker
-from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all
+from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all, tail
 
 from .conftest import KINDS, NewManager, OwnServer
 
@@ -24,7 +24,7 @@ class Stored:
 
     def __init__(self, client: Any, prefix: str) -> None:
         self.client = client
-        self.state, self.log = Names(prefix).for_read("news")
+        self.state, self.log = Keys(prefix).for_read("news")
 
     def lose_everything(self) -> None:
         self.client.flushall()
@@ -48,8 +48,8 @@ class Stored:
         *state, oldest, end = self.client.get(self.state).decode().split(" ")
         self.client.delete(self.log)
         for entry_id, fields in entries:
-            place, at = entry_id.decode().split("-")
-            self.client.xadd(self.log, fields, id=f"{place}-{int(at) + DAY}")
+            sequence, at = entry_id.decode().split("-")
+            self.client.xadd(self.log, fields, id=f"{sequence}-{int(at) + DAY}")
         self.client.set(self.state, " ".join([*state, str(int(oldest) + DAY), end]), keepttl=True)
 
     def evict(self) -> None:
@@ -67,17 +67,17 @@ class Stored:
 
 Lose = Callable[[Stored], None]
 
-PLACES_KEPT: Final[dict[str, Lose]] = {
+CURSORS_KEPT: Final[dict[str, Lose]] = {
     "the log": Stored.lose_its_log,
     "the log, by its age": Stored.let_its_log_expire,
 }
-PLACES_FORGOTTEN: Final[dict[str, Lose]] = {
+CURSORS_FORGOTTEN: Final[dict[str, Lose]] = {
     "everything": Stored.lose_everything,
     "the state": Stored.lose_its_state,
     "state and log": Stored.lose_both,
 }
 WHERE_A_TRACE_IS_LEFT: Final[dict[str, Lose]] = {
-    **PLACES_KEPT,
+    **CURSORS_KEPT,
     "everything": Stored.lose_everything,
     "the state": Stored.lose_its_state,
 }
@@ -89,7 +89,7 @@ def losses(*kinds: dict[str, Lose]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("lose", found.values(), ids=list(found))
 
 
-all_losses = losses(PLACES_KEPT, PLACES_FORGOTTEN)
+all_losses = losses(CURSORS_KEPT, CURSORS_FORGOTTEN)
 
 
 @pytest.fixture(params=KINDS)
@@ -133,7 +133,7 @@ def taken(subscription: Subscription, number: int) -> Iterator[Entry]:
         yield entry
 
 
-@losses(PLACES_KEPT)
+@losses(CURSORS_KEPT)
 def test_a_subscription_that_had_read_all_of_a_lost_log_goes_on_without_a_gap(
     sse: StreamManager, following: Subscription, stored: Stored, lose: Lose
 ) -> None:
@@ -143,8 +143,8 @@ def test_a_subscription_that_had_read_all_of_a_lost_log_goes_on_without_a_gap(
     assert said(following, 3) == ["c", "d", "e"]
 
 
-@losses(PLACES_FORGOTTEN)
-def test_a_subscription_whose_place_is_forgotten_is_told_and_goes_on(
+@losses(CURSORS_FORGOTTEN)
+def test_a_subscription_whose_cursor_is_forgotten_is_told_and_goes_on(
     sse: StreamManager, following: Subscription, stored: Stored, lose: Lose
 ) -> None:
     lose(stored)
@@ -168,9 +168,9 @@ def test_a_subscription_after_a_lost_history_is_healthy(
 def test_a_reader_that_missed_some_of_a_lost_history_is_told_at_once(
     sse: StreamManager, stored: Stored, lose: Lose
 ) -> None:
-    place, *_ = sse.send_events("news", ["a", "b", "c"])
+    cursor, *_ = sse.send_events("news", ["a", "b", "c"])
     lose(stored)
-    with sse.subscribe("news", after=place) as subscription:
+    with sse.subscribe("news", after=cursor) as subscription:
         assert said(subscription, 1) == [GAP]
         sse.send_event("news", "d")
         assert said(subscription, 1) == ["d"]
@@ -180,22 +180,22 @@ def test_a_reader_that_missed_some_of_a_lost_history_is_told_at_once(
 def test_a_reader_that_missed_some_of_a_lost_history_is_told_though_more_has_come_since(
     sse: StreamManager, stored: Stored, lose: Lose
 ) -> None:
-    place, *_ = sse.send_events("news", ["a", "b", "c"])
+    cursor, *_ = sse.send_events("news", ["a", "b", "c"])
     lose(stored)
     new = list("defghi")
     sse.send_events("news", new)
-    with sse.subscribe("news", after=place) as subscription:
+    with sse.subscribe("news", after=cursor) as subscription:
         assert said(subscription, 7) == [GAP, *new]
 
 
-@losses(PLACES_FORGOTTEN)
-def test_a_place_from_before_is_not_taken_for_the_one_that_has_its_number_now(
+@losses(CURSORS_FORGOTTEN)
+def test_a_cursor_from_before_is_not_taken_for_the_one_that_has_its_number_now(
     sse: StreamManager, stored: Stored, lose: Lose
 ) -> None:
-    *_, place = sse.send_events("news", ["a", "b", "c"])
+    *_, cursor = sse.send_events("news", ["a", "b", "c"])
     lose(stored)
     sse.send_events("news", ["d", "e", "f"])
-    with sse.subscribe("news", after=place) as subscription:
+    with sse.subscribe("news", after=cursor) as subscription:
         assert said(subscription, 4) == [GAP, "d", "e", "f"]
 
 
@@ -203,21 +203,21 @@ def test_a_place_from_before_is_not_taken_for_the_one_that_has_its_number_now(
 def test_a_reader_that_had_read_nothing_yet_is_told_as_well(
     sse: StreamManager, broker: Broker, stored: Stored, lose: Lose
 ) -> None:
-    place = broker.tail("news")
+    cursor = tail(broker, "news")
     sse.send_events("news", ["a", "b"])
     lose(stored)
     sse.send_event("news", "c")
-    with sse.subscribe("news", after=place) as subscription:
+    with sse.subscribe("news", after=cursor) as subscription:
         assert said(subscription, 2) == [GAP, "c"]
 
 
 @all_losses
-def test_from_now_on_is_a_good_place_after_a_loss(broker: Broker, stored: Stored, lose: Lose) -> None:
+def test_from_now_on_is_a_good_cursor_after_a_loss(broker: Broker, stored: Stored, lose: Lose) -> None:
     broker.append("news", events("a", "b"))
     lose(stored)
-    place = broker.tail("news")
+    cursor = tail(broker, "news")
     broker.append("news", events("c", "d"))
-    assert data_of(read_all(broker, "news", place)) == ["c", "d"]
+    assert data_of(read_all(broker, "news", cursor)) == ["c", "d"]
 
 
 @all_losses
@@ -254,11 +254,11 @@ def test_a_stream_goes_on_in_order_when_the_clock_is_set_back(
     assert data_of(read_all(sse.broker, "news")) == ["a", "b", "c", "d", "e"]
 
 
-def test_a_reader_keeps_its_place_when_the_clock_is_set_back(broker: Broker, stored: Stored) -> None:
-    place, *_ = broker.append("news", events("a", "b"))
+def test_a_reader_keeps_its_cursor_when_the_clock_is_set_back(broker: Broker, stored: Stored) -> None:
+    cursor, *_ = broker.append("news", events("a", "b"))
     stored.begin_tomorrow()
     broker.append("news", events("c"))
-    assert data_of(read_all(broker, "news", place)) == ["b", "c"]
+    assert data_of(read_all(broker, "news", cursor)) == ["b", "c"]
 
 
 def test_a_history_is_trimmed_by_count_when_the_clock_is_set_back(
@@ -281,23 +281,23 @@ def test_a_subscription_that_keeps_up_is_told_nothing_of_a_trimmed_history(
             assert said(subscription, 1) == [str(number)]
 
 
-def test_a_reader_whose_place_was_trimmed_is_told_and_gets_what_is_left(
+def test_a_reader_whose_cursor_was_trimmed_is_told_and_gets_what_is_left(
     kind: str, shared: Callable[[str], Any], new_manager: NewManager
 ) -> None:
     sse = new_manager(shared(kind).url, history=5)
-    place, *_ = sse.send_events("news", [str(number) for number in range(5)])
+    cursor, *_ = sse.send_events("news", [str(number) for number in range(5)])
     sse.send_events("news", [str(number) for number in range(5, 20)])
-    with sse.subscribe("news", after=place) as subscription:
+    with sse.subscribe("news", after=cursor) as subscription:
         assert said(subscription, 6) == [GAP, "15", "16", "17", "18", "19"]
 
 
 @pytest.mark.parametrize("after", [0, 1, 3], ids=["nothing", "some", "most"])
-def test_a_reader_whose_place_somebody_else_has_trimmed_is_told(
+def test_a_reader_whose_cursor_somebody_else_has_trimmed_is_told(
     broker: Broker, stored: Stored, after: int
 ) -> None:
-    places = [broker.tail("news"), *broker.append("news", events(*"abcdef"))]
+    cursors = [tail(broker, "news"), *broker.append("news", events(*"abcdef"))]
     stored.client.execute_command("XTRIM", stored.log, "MINID", "5")
-    page = read(broker, "news", places[after])
+    page = read(broker, "news", cursors[after])
     assert page.gap
     assert data_of(read_all(broker, "news", page.cursor)) == ["e", "f"]
 
@@ -309,14 +309,42 @@ def test_entries_keep_their_ids_when_somebody_else_trims_the_log(broker: Broker,
 
 
 @pytest.mark.parametrize("after", [0, 1, 2], ids=["nothing", "some", "all up to the hole"])
-def test_a_reader_of_a_log_in_which_somebody_else_made_a_hole_is_told_and_gets_what_is_behind(
+def test_a_reader_of_a_log_in_which_somebody_else_made_a_hole_is_told_and_gets_what_comes_after(
     sse: StreamManager, broker: Broker, stored: Stored, after: int
 ) -> None:
-    places = [broker.tail("news"), *broker.append("news", events(*"abcde"))]
+    cursors = [tail(broker, "news"), *broker.append("news", events(*"abcde"))]
     (hole,) = stored.client.xrange(stored.log, "3", count=1)
     stored.client.xdel(stored.log, hole[0])
-    with sse.subscribe("news", after=places[after]) as subscription:
+    with sse.subscribe("news", after=cursors[after]) as subscription:
         assert said(subscription, 5 - after) == [*"ab"[after:], GAP, "d", "e"]
+
+
+def delete_newest(stored: Stored, number: int) -> None:
+    newest = stored.client.xrevrange(stored.log, count=number)
+    stored.client.xdel(stored.log, *[entry_id for entry_id, _ in newest])
+
+
+def test_a_reader_of_a_log_whose_newest_entries_somebody_deleted_is_told_at_once(
+    sse: StreamManager, broker: Broker, stored: Stored
+) -> None:
+    broker.append("news", events(*"abcd"))
+    delete_newest(stored, 2)
+    with sse.subscribe("news", after=OLDEST) as subscription:
+        assert said(subscription, 3) == ["a", "b", GAP]
+        sse.send_event("news", "e")
+        while said(subscription, 1) != ["e"]:
+            pass  # a gap once more: the entry at its cursor isn't there
+
+
+def test_a_reader_of_an_ended_log_whose_newest_entries_somebody_deleted_gets_to_the_end(
+    sse: StreamManager, broker: Broker, stored: Stored
+) -> None:
+    broker.append("news", events(*"abcd"))
+    broker.end("news")
+    delete_newest(stored, 2)
+    with sse.subscribe("news", after=OLDEST) as subscription:
+        assert said(subscription, 3) == ["a", "b", GAP]
+        assert subscription.next(DEADLINE) is None
 
 
 @pytest.fixture
@@ -345,8 +373,8 @@ def test_a_reader_whose_stream_was_evicted_is_told_and_gets_what_is_left(
     small: Stored, new_manager: NewManager
 ) -> None:
     sse = new_manager(url(small))
-    place, *_ = sse.send_events("news", ["a", "b"])
+    cursor, *_ = sse.send_events("news", ["a", "b"])
     small.evict()
     sse.send_events("news", ["c", "d"])
-    with sse.subscribe("news", after=place) as subscription:
+    with sse.subscribe("news", after=cursor) as subscription:
         assert said(subscription, 3) == [GAP, "c", "d"]

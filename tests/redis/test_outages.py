@@ -23,7 +23,7 @@ from ..crowds.crowd import Crowd
 from .conftest import NewBroker, NewManager, program
 from .proxy import LossyProxy
 from .servers import Server
-from .serving import Ears, Told, Worker
+from .serving import Received, Recorder, Worker
 
 EVENTS: Final = 5_000
 KILLED_AT: Final = 2_000
@@ -31,7 +31,7 @@ CLIENTS: Final = 20
 PUBLISHERS: Final = 4
 
 TIMEOUT: Final = 0.5
-"""Of the brokers behind a bad network, in seconds."""
+"""Of the brokers with a bad network in between, in seconds."""
 SLACK: Final = 1.0
 """Seconds by which a busy machine may be late."""
 
@@ -42,13 +42,13 @@ class Outage:
 
     acknowledged: number -> the id that `send_event` returned.
     log:          id and number of each entry, in order.
-    told:         what each client got.
+    received:     what each client got.
     connections:  how often each client had to connect.
     """
 
     acknowledged: dict[int, str] = field(default_factory=dict)
     log: list[tuple[str, int]] = field(default_factory=list)
-    told: list[list[Told]] = field(default_factory=list)
+    received: list[list[Received]] = field(default_factory=list)
     connections: list[int] = field(default_factory=list)
     health_while_away: Health | None = None
     health_in_the_end: Health | None = None
@@ -59,21 +59,21 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> Outage:
     folder = tmp_path_factory.mktemp("outage")
     server = Server(program("valkey"), folder / "server", "appendonly yes", "appendfsync always").start()
     url = f"{server.url}?history=10000"
-    patience = ExponentialBackoff(retries=50, first=0.05, ceiling=0.5)
-    found, ears = Outage(), Ears()
+    retry = ExponentialBackoff(retries=50, first=0.05, ceiling=0.5)
+    found, recorder = Outage(), Recorder()
     with ExitStack() as to_close:
         to_close.callback(server.stop)
         worker = Worker(folder / "gunicorn.log", url)
         to_close.callback(lambda: print(worker.log()))
         to_close.callback(worker.stop)
-        sse = to_close.enter_context(StreamManager(broker=url, retry=patience))
+        sse = to_close.enter_context(StreamManager(broker=url, retry=retry))
 
         def publish(first: int) -> None:
             for number in range(first, EVENTS, PUBLISHERS):
                 found.acknowledged[number] = sse.send_event("news", str(number))
 
         pool = to_close.enter_context(ThreadPoolExecutor(PUBLISHERS))
-        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, ears))
+        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, recorder))
         crowd.run_until_open()
         publishing = [pool.submit(publish, first) for first in range(PUBLISHERS)]
         crowd.run_until(lambda: len(found.acknowledged) >= KILLED_AT, "the first events")
@@ -87,10 +87,10 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> Outage:
         entries = read_all(sse.broker, "news")
         found.log = [(entry.id, int(entry.event.data)) for entry in entries]
         crowd.run_until(
-            lambda: all(len(ears.told[source]) >= len(entries) for source in crowd.sources),
+            lambda: all(len(recorder.received[source]) >= len(entries) for source in crowd.sources),
             "all events at all clients",
         )
-        found.told = [ears.told[source] for source in crowd.sources]
+        found.received = [recorder.received[source] for source in crowd.sources]
         found.connections = [source.connections for source in crowd.sources]
         found.health_in_the_end = worker.health()
     return found
@@ -113,8 +113,8 @@ def test_events_published_through_a_kill_keep_their_publishers_order(outage: Out
 
 
 def test_every_client_gets_the_whole_log_once_and_in_order_through_a_kill(outage: Outage) -> None:
-    expected = [Told(entry_id, "message", str(number)) for entry_id, number in outage.log]
-    assert [told == expected for told in outage.told] == [True] * CLIENTS
+    expected = [Received(entry_id, "message", str(number)) for entry_id, number in outage.log]
+    assert [received == expected for received in outage.received] == [True] * CLIENTS
 
 
 def test_no_client_has_to_reconnect_because_the_server_was_killed(outage: Outage) -> None:
@@ -143,7 +143,7 @@ def near(shared: Callable[[str], Any], new_broker: NewBroker) -> Broker:
 
 @pytest.fixture
 def far(proxy: LossyProxy, new_broker: NewBroker) -> Broker:
-    """A broker behind the proxy, that has its connections, and whose scripts the server knows."""
+    """A broker beyond the proxy, that has its connections, and whose scripts the server knows."""
     broker = new_broker(proxy.url, timeout=TIMEOUT)
     broker.append("warm-up", events("hello"))
     broker.end("over")
@@ -152,7 +152,7 @@ def far(proxy: LossyProxy, new_broker: NewBroker) -> Broker:
 
 @pytest.fixture
 def sse(far: Broker) -> Iterator[StreamManager]:
-    """A manager behind the proxy, that tries again for seconds."""
+    """A manager beyond the proxy, that tries again for seconds."""
     with StreamManager(broker=far, retry=FixedDelay(0.05, retries=100)) as sse:
         yield sse
 
@@ -267,13 +267,13 @@ def test_an_event_on_its_way_when_the_network_was_cut_is_stored_once(
 ) -> None:
     tried = threading.Event()
 
-    class Patience(FixedDelay):
+    class Noticed(FixedDelay):
         def delay(self, attempt: int) -> float | None:
             tried.set()
             return 0.05
 
     near.append("news", events("before"))
-    with StreamManager(broker=far, retry=Patience()) as sse, ThreadPoolExecutor(1) as pool:
+    with StreamManager(broker=far, retry=Noticed()) as sse, ThreadPoolExecutor(1) as pool:
         proxy.freeze()
         sending = pool.submit(sse.send_event, "news", "a")
         assert tried.wait(DEADLINE)

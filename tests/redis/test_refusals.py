@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from streamy_backends.redis import from_url
-from streamy_backends.redis.broker import _check_server
+from streamy_backends.redis.checks import check_server
 from streamy_core import BrokerUnavailable, ConfigError
 from streamy_core.plugins import open_broker
 from streamy_core.testing.reading import DEADLINE, events
@@ -97,7 +97,7 @@ def test_a_server_that_is_too_old_is_told(version: str) -> None:
     with pytest.raises(
         ConfigError, match=rf"redis://host is Redis {re.escape(version)}, and 6\.2 or newer is needed"
     ):
-        _check_server({"redis_version": version, "redis_mode": "standalone"}, "redis://host", clustered=False)
+        check_server({"redis_version": version, "redis_mode": "standalone"}, "redis://host", clustered=False)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_server_that_is_too_old_is_told(version: str) -> None:
     ],
 )
 def test_a_server_that_is_new_enough_is_welcome(info: dict[str, str]) -> None:
-    _check_server(info, "redis://host", clustered=False)
+    check_server(info, "redis://host", clustered=False)
 
 
 @pytest.mark.parametrize("kind", ["cluster", "old cluster"])
@@ -142,11 +142,15 @@ def test_a_server_that_is_away_at_start_may_come_later(
 ) -> None:
     server = own_server(kind=kind)
     broker = new_broker(server.url)
+    caplog.set_level(logging.INFO, "streamy.redis")
     (record,) = [record for record in caplog.records if "can't be reached now" in record.getMessage()]
-    assert (record.name, record.levelno) == ("streamy", logging.WARNING)
+    assert (record.name, record.levelno) == ("streamy.redis", logging.WARNING)
     assert server.url in record.getMessage()
     server.start()
     assert publishes(broker)
+    last = caplog.records[-1]
+    assert (last.name, last.levelno) == ("streamy.redis", logging.INFO)
+    assert last.getMessage() == f"{server.url} can be reached"
 
 
 def test_what_a_server_that_comes_later_lacks_is_told_when_it_is_used(

@@ -23,7 +23,16 @@ from streamy_backends.redis import from_url
 from streamy_backends.redis.broker import RedisBroker
 from streamy_core.broker import Broker, ListsStreams
 from streamy_core.testing import BrokerContract, MakeBroker
-from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all, wait_for_bell
+from streamy_core.testing.reading import (
+    DEADLINE,
+    data_of,
+    events,
+    eventually,
+    read,
+    read_all,
+    tail,
+    wait_for_bell,
+)
 
 from .conftest import KINDS, NewBroker
 from .servers import Cluster, Server
@@ -100,7 +109,7 @@ def test_a_shared_clients_connections_are_given_back(make_client: MakeClient, ne
     for n in range(20):
         name = f"news-{n}"
         watch.add(name)
-        broker.tail(name)
+        broker.tail([name])
         broker.append(name, events("a"))
         assert data_of(read_all(broker, name)) == ["a"]
         broker.end(name)
@@ -188,7 +197,7 @@ def test_threads_share_few_connections_when_they_ask_for_what_is_not_there(
     server: Server, new_broker: NewBroker, prefix: str
 ) -> None:
     broker = new_broker(server.url, max_connections=MOST, client_name=prefix)
-    publish_at_once(lambda who, n: (broker.tail("nobody"), read(broker, "nobody")))
+    publish_at_once(lambda who, n: (broker.tail(["nobody"]), read(broker, "nobody")))
     assert len(connections(server, prefix)) <= MOST
 
 
@@ -247,7 +256,7 @@ def write_and_read_back(broker: Broker, who: str) -> None:
     for n in range(50):
         ids += broker.append(who, events(f"{who} {n}"))
         broker.append("news", events(f"{who} {n}"))
-        assert broker.tail(who) == ids[-1]
+        assert tail(broker, who) == ids[-1]
     found = read_all(broker, who)
     assert [entry.id for entry in found] == ids
     assert data_of(found) == [f"{who} {n}" for n in range(50)]

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import json
-import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from streamy_core import OLDEST, Entry, Event, StreamEnded
-from streamy_core.broker import Broker, Page, Watch
-from streamy_core.events import bounded
-from streamy_core.ids import make_id, new_nonce
+from streamy_core.broker import (
+    OLDEST,
+    Broker,
+    Duplicate,
+    Entry,
+    Event,
+    FixedPolling,
+    Page,
+    PollingWatch,
+    StreamEnded,
+    Watch,
+    bounded,
+    make_id,
+    new_nonce,
+)
 
 _START = make_id("file", 0, "000")
 
@@ -33,7 +43,7 @@ class FileBroker(Broker):
             if repeated := [
                 row["id"] for row in known if idempotency_key and row.get("key") == idempotency_key
             ]:
-                return repeated
+                return Duplicate(repeated)
             if any(row.get("ended") for row in known):
                 raise StreamEnded(stream_id)
             ids = [make_id("file", len(known) + n, new_nonce()) for n in range(1, len(events) + 1)]
@@ -45,9 +55,9 @@ class FileBroker(Broker):
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
     ) -> Mapping[str, Page]:
-        share = None if max_bytes is None else max_bytes // len(cursors)
         with self._locked() as file:
             rows = _rows(file)
+        share = max_bytes and max_bytes // len(cursors)
         return {
             name: _page([row for row in rows if row["stream"] == name], cursor, limit, share)
             for name, cursor in cursors.items()
@@ -66,45 +76,19 @@ class FileBroker(Broker):
                 _write(file, {"stream": stream_id, "id": entry_id, "ended": True})
 
     def watch(self) -> Watch:
-        return _FileWatch(self._path)
+        return PollingWatch(self._states, FixedPolling(0.005))
 
     def close(self) -> None:
         pass
+
+    def _states(self, stream_ids: Collection[str]) -> Mapping[str, int]:
+        return dict.fromkeys(stream_ids, self._path.stat().st_size)
 
     @contextmanager
     def _locked(self) -> Iterator[IO[str]]:
         with self._path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
-
-
-class _FileWatch(Watch):
-    """Looks every few milliseconds whether the file has grown, and then names all its streams."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._names: set[str] = set()
-        self._size = -1
-        self._interrupted = threading.Event()
-
-    def add(self, stream_id: str) -> None:
-        self._names.add(stream_id)
-
-    def discard(self, stream_id: str) -> None:
-        self._names.discard(stream_id)
-
-    def wait(self, timeout: float | None) -> Collection[str]:
-        if not self._interrupted.wait(0.005 if timeout is None else min(timeout, 0.005)):
-            before, self._size = self._size, self._path.stat().st_size
-            return set(self._names) if self._size != before else ()
-        self._interrupted.clear()
-        return ()
-
-    def interrupt(self) -> None:
-        self._interrupted.set()
-
-    def close(self) -> None:
-        self.interrupt()
 
 
 def _rows(file: IO[str]) -> list[dict[str, Any]]:
@@ -122,14 +106,13 @@ def _page(rows: list[dict[str, Any]], cursor: str, limit: int, max_bytes: int | 
     if cursor not in (OLDEST, _START, *ids):
         return Page((), _START, gap=True)
     after = rows[ids.index(cursor) + 1 if cursor in ids else 0 :]
-    left = [
+    found = [
         Entry(row["id"], row["stream"], Event(row["data"], row["name"], row["retry"]))
         for row in after
         if not row.get("ended")
     ]
-    entries = bounded(left, limit, max_bytes)
-    if len(entries) < len(left):
-        return Page(entries, entries[-1].id, more=True)
-    if rows and rows[-1].get("ended"):
+    entries = bounded(found, limit, max_bytes)
+    more = len(entries) < len(found)
+    if rows and rows[-1].get("ended") and not more:
         return Page(entries, ids[-1], ended=True)
-    return Page(entries, entries[-1].id if entries else cursor or _START)
+    return Page(entries, entries[-1].id if entries else cursor or _START, more=more)

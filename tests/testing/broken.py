@@ -15,6 +15,8 @@ from streamy_core.broker import Page
 from streamy_core.ids import ID
 
 Ids = list[str]
+Pages = Mapping[str, Page]
+Bound = int | None
 
 
 class StoresEventsChanged(MemoryBroker):
@@ -48,12 +50,12 @@ class CallsStreamsOtherwise(MemoryBroker):
     def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
         return super().append(self.called(stream_id), events, **key)
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        read = super().read
+        called = {name: self.called(name) for name in cursors}
+        share = max_bytes and max_bytes // len(cursors)
         return {
-            name: super(CallsStreamsOtherwise, self).read({self.called(name): cursor}, limit)[
-                self.called(name)
-            ]
-            for name, cursor in cursors.items()
+            name: read({called[name]: cursor}, limit, share)[called[name]] for name, cursor in cursors.items()
         }
 
     def called(self, stream_id: str) -> str:
@@ -166,43 +168,43 @@ class MixesStreamsUp(MemoryBroker):
 
 
 class HandsOutShortPages(MemoryBroker):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return super().read(cursors, min(limit, 50))
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        return super().read(cursors, min(limit, 50), max_bytes)
 
 
 class IgnoresTheLimit(MemoryBroker):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return super().read(cursors, 10_000)
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        return super().read(cursors, 10_000, max_bytes)
 
 
 class ReadsTwoAtLeast(MemoryBroker):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return super().read(cursors, max(limit, 2))
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        return super().read(cursors, max(limit, 2), max_bytes)
 
 
 class LeavesUnknownStreamsOut(MemoryBroker):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
         known = {name: cursor for name, cursor in cursors.items() if name in self._logs}
-        return super().read(known or cursors, limit)
+        return super().read(known or cursors, limit, max_bytes)
 
 
 class ReadsFiveHundredStreams(MemoryBroker):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return super().read(dict(islice(cursors.items(), 500)), limit)
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        return super().read(dict(islice(cursors.items(), 500)), limit, max_bytes)
 
 
 class CannotReadNothing(MemoryBroker):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
         if not cursors:
             raise ValueError("no streams to read")
-        return super().read(cursors, limit)
+        return super().read(cursors, limit, max_bytes)
 
 
 class CreatesStreamsByReading(MemoryBroker):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
         for name in cursors:
             self._log_for_writing(name, self._clock())
-        return super().read(cursors, limit)
+        return super().read(cursors, limit, max_bytes)
 
 
 class AsksForTheCursorAfterwards(MemoryBroker):
@@ -212,86 +214,88 @@ class AsksForTheCursorAfterwards(MemoryBroker):
         time.sleep(0.0005)  # a round trip, or all is published before anybody reads
         return super().append(stream_id, events, **key)
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        pages = super().read(cursors, limit)
-        whole = {name for name, page in pages.items() if 0 < len(page.entries) < limit and not page.ended}
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        pages = super().read(cursors, limit, max_bytes)
+        whole = {name for name, page in pages.items() if page.entries and not page.more and not page.ended}
         time.sleep(0.01 if whole else 0)
+        tails = self.tail(whole)
         return {
-            name: page._replace(cursor=self.tail(name)) if name in whole else page
-            for name, page in pages.items()
+            name: page._replace(cursor=tails[name]) if name in whole else page for name, page in pages.items()
         }
 
 
 class PagesItsOwnWay(MemoryBroker):
     """A base: a page is what `page` makes of the sound one."""
 
-    def _page(self, stream_id: str, cursor: str, limit: int, now: float) -> Page:
-        sound = super()._page(stream_id, cursor, limit, now)
-        return self.page(sound, stream_id, cursor, limit, now)
+    def _page(self, stream_id: str, cursor: str, limit: int, max_bytes: Bound, now: float) -> Page:
+        return self.page(super()._page(stream_id, cursor, limit, max_bytes, now), stream_id, cursor, limit)
 
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         raise NotImplementedError
+
+    def from_the_oldest(self, stream_id: str, limit: int) -> Page:
+        return super()._page(stream_id, OLDEST, limit, None, self._clock())
 
 
 class RepeatsTheEntryAtTheCursor(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         at = [entry for entry in self._logs[stream_id].entries if entry.id == cursor] if sound.entries else []
         return sound._replace(entries=(*at, *sound.entries)[:limit])
 
 
 class RepeatsTheNewestEntry(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         log = self._logs.get(stream_id)
         newest = log and len(log.entries) > 100 and cursor == log.last
         return sound._replace(entries=(log.entries[-1],)) if log and newest else sound
 
 
 class LeadsOnFromTheNewest(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         return sound._replace(cursor=self._logs[stream_id].last) if len(sound.entries) == limit else sound
 
 
 class ComparesIdsAsText(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         return sound._replace(entries=tuple(entry for entry in sound.entries if entry.id > cursor))
 
 
 class StepsOverWhatWasTrimmed(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         epoch, nonce = slice(6), slice(-4, None)
         known = cursor[epoch] == sound.cursor[epoch] and cursor[nonce] == sound.cursor[nonce]
-        return self._page(stream_id, OLDEST, limit, now) if sound.gap and known else sound
+        return self.from_the_oldest(stream_id, limit) if sound.gap and known else sound
 
 
 class RaisesForAStrangeCursor(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         if sound.gap and not ID.fullmatch(cursor):
             raise ValueError(f"not a cursor: {cursor[:20]!r}")
         return sound
 
 
 class GivesEntriesWithAGap(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
-        return self._page(stream_id, OLDEST, limit, now)._replace(gap=True) if sound.gap else sound
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
+        return self.from_the_oldest(stream_id, limit)._replace(gap=True) if sound.gap else sound
 
 
 class TakesStrangeCursorsForTheHead(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         return Page((), self._logs[stream_id].last) if sound.gap and stream_id in self._logs else sound
 
 
 class KnowsNoGapOfAnUnknownStream(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         return sound._replace(gap=False) if stream_id not in self._logs else sound
 
 
 class TellsOfTheEndEarly(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         ended = stream_id in self._logs and self._logs[stream_id].end is not None
         return sound._replace(ended=ended and not sound.gap)
 
 
 class TellsOfTheEndWithAGap(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         ended = sound.gap and stream_id in self._logs and self._logs[stream_id].end is not None
         return sound._replace(ended=ended or sound.ended)

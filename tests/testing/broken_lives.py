@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from secrets import token_hex
@@ -14,7 +14,7 @@ from streamy_core import OLDEST, BrokerUnavailable, Closed, Event, StreamEnded
 from streamy_core.broker import Page
 from streamy_core.ids import sequence_of
 
-from .broken import Ids, PagesItsOwnWay
+from .broken import Bound, Ids, Pages, PagesItsOwnWay
 
 
 class MakesIdsByChance(MemoryBroker):
@@ -28,17 +28,17 @@ class MakesIdsByChance(MemoryBroker):
     def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
         return [self._token(entry_id) for entry_id in super().append(stream_id, events, **key)]
 
-    def tail(self, stream_id: str) -> str:
-        return self._token(super().tail(stream_id))
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        return {name: self._token(tail) for name, tail in super().tail(stream_ids).items()}
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
         known = {name: self._ids.get(cursor, cursor and "?") for name, cursor in cursors.items()}
         return {
             name: page._replace(
                 entries=tuple(entry._replace(id=self._token(entry.id)) for entry in page.entries),
                 cursor=self._token(page.cursor),
             )
-            for name, page in super().read(known, limit).items()
+            for name, page in super().read(known, limit, max_bytes).items()
         }
 
     def _token(self, entry_id: str) -> str:
@@ -76,26 +76,35 @@ class ReturnsOtherIds(MemoryBroker):
         return ids[::-1] if len(ids) == 2 and not key else ids
 
 
-class HasABadTailForAnUnknownStream(MemoryBroker):
-    def tail(self, stream_id: str) -> str:
-        tail = super().tail(stream_id)
-        return tail if stream_id in self._logs else token_hex(8)
+class TellsTailsItsOwnWay(MemoryBroker):
+    """A base: a tail is what `tail_of` makes of the sound one."""
+
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        return {name: self.tail_of(name, sound) for name, sound in super().tail(stream_ids).items()}
+
+    def tail_of(self, stream_id: str, sound: str) -> str:
+        raise NotImplementedError
 
 
-class HasItsTailAtTheStart(MemoryBroker):
-    def tail(self, stream_id: str) -> str:
+class HasABadTailForAnUnknownStream(TellsTailsItsOwnWay):
+    def tail_of(self, stream_id: str, sound: str) -> str:
+        return sound if stream_id in self._logs else token_hex(8)
+
+
+class HasItsTailAtTheStart(TellsTailsItsOwnWay):
+    def tail_of(self, stream_id: str, sound: str) -> str:
         log = self._logs.get(stream_id)
-        return log.before if log and log.end is None else super().tail(stream_id)
+        return log.before if log and log.end is None else sound
 
 
-class HasItsTailBehindTheEnd(MemoryBroker):
-    def tail(self, stream_id: str) -> str:
+class HasItsTailAfterTheEnd(TellsTailsItsOwnWay):
+    def tail_of(self, stream_id: str, sound: str) -> str:
         log = self._logs.get(stream_id)
-        return log.end if log and log.end else super().tail(stream_id)
+        return log.end if log and log.end else sound
 
 
-class KeepsNoPlaceInAnUnknownStream(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+class HasNoCursorInAnUnknownStream(PagesItsOwnWay):
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         return sound._replace(cursor=cursor) if stream_id not in self._logs else sound
 
 
@@ -130,12 +139,12 @@ class EndsAnewEachTime(MemoryBroker):
 
 
 class KnowsNotItsOwnEnd(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         return Page((), sound.cursor, gap=True) if sound.ended and cursor == sound.cursor else sound
 
 
 class ForgetsWhatWasReadToItsEnd(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         if sound.ended and sound.entries:
             log = self._logs[stream_id]
             log.before = log.last
@@ -178,8 +187,8 @@ class CountsAppends(KeepsAll):
         return ids
 
 
-class ForgetsThePlaceBeforeTheOldest(PagesItsOwnWay):
-    def page(self, sound: Page, stream_id: str, cursor: str, limit: int, now: float) -> Page:
+class ForgetsTheCursorBeforeTheOldest(PagesItsOwnWay):
+    def page(self, sound: Page, stream_id: str, cursor: str, limit: int) -> Page:
         trimmed = cursor != OLDEST and stream_id in self._logs and cursor == self._logs[stream_id].before
         return Page((), cursor, gap=True) if trimmed and sequence_of(cursor) else sound
 
@@ -200,9 +209,9 @@ class ClosesOnlyOnce(MemoryBroker):
 class DiesInAFork(MemoryBroker):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
-        self._born = os.getpid()
+        self._made_in = os.getpid()
 
     def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
-        if os.getpid() != self._born:
+        if os.getpid() != self._made_in:
             raise BrokerUnavailable("the thread that does this is another process's")
         return super().append(stream_id, events, **key)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from streamy_backends.memory import MemoryBroker, _MemoryWatch
+from streamy_backends.memory import MemoryBroker
 from streamy_core import OLDEST
-from streamy_core.broker import Page, Watch
+from streamy_core.broker import BaseWatch, Page, Watch
 
 
-def with_watch(kind: type[_MemoryWatch]) -> type[MemoryBroker]:
+def with_watch(kind: type[BaseWatch]) -> type[MemoryBroker]:
     """A sound broker with watches of this kind."""
 
     class WithWatch(MemoryBroker):
@@ -26,31 +26,31 @@ def with_watch(kind: type[_MemoryWatch]) -> type[MemoryBroker]:
     return WithWatch
 
 
-class ForgetsWhatRangBeforeWait(_MemoryWatch):
+class ForgetsWhatRangBeforeWait(BaseWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
         self._rung.clear()
         return super().wait(timeout)
 
 
-class RemembersOneBellOnly(_MemoryWatch):
-    def ring(self, stream_id: str) -> None:
+class RemembersOneBellOnly(BaseWatch):
+    def ring(self, stream_ids: Iterable[str]) -> None:
         self._rung.clear()
-        super().ring(stream_id)
+        super().ring(stream_ids)
 
 
-class ForgetsWhatRangBeforeAnAdd(_MemoryWatch):
+class ForgetsWhatRangBeforeAnAdd(BaseWatch):
     def add(self, stream_id: str) -> None:
         super().add(stream_id)
         self._rung.clear()
 
 
-class ForgetsWhatRangBeforeItIsAddedAgain(_MemoryWatch):
+class ForgetsWhatRangBeforeItIsAddedAgain(BaseWatch):
     def add(self, stream_id: str) -> None:
         super().add(stream_id)
         self._rung.discard(stream_id)
 
 
-class ForgetsWhatRingsWhileItCollects(_MemoryWatch):
+class ForgetsWhatRingsWhileItCollects(BaseWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
         rung = super().wait(timeout)
         time.sleep(0.002)
@@ -58,66 +58,64 @@ class ForgetsWhatRingsWhileItCollects(_MemoryWatch):
         return rung
 
 
-class IsDeafOnceDiscarded(_MemoryWatch):
+class IsDeafOnceDiscarded(BaseWatch):
     def discard(self, stream_id: str) -> None:
         super().discard(stream_id)
         self._gone = {*getattr(self, "_gone", ()), stream_id}
 
-    def ring(self, stream_id: str) -> None:
-        if stream_id not in getattr(self, "_gone", ()):
-            super().ring(stream_id)
+    def ring(self, stream_ids: Iterable[str]) -> None:
+        super().ring(set(stream_ids).difference(getattr(self, "_gone", ())))
 
 
-class DiscardsOnlyWhatIsWatched(_MemoryWatch):
+class DiscardsOnlyWhatIsWatched(BaseWatch):
     def discard(self, stream_id: str) -> None:
         self._names.remove(stream_id)
 
 
-class WakesNobody(_MemoryWatch):
-    def ring(self, stream_id: str) -> None:
-        self._rung.add(stream_id)
+class WakesNobody(BaseWatch):
+    def ring(self, stream_ids: Iterable[str]) -> None:
+        self._mark(stream_ids)
 
 
-class WatchesFiveHundredStreams(_MemoryWatch):
+class WatchesFiveHundredStreams(BaseWatch):
     def add(self, stream_id: str) -> None:
         if len(self._names) < 500:
             super().add(stream_id)
 
 
-class ForgetsAnEarlyInterrupt(_MemoryWatch):
+class ForgetsAnEarlyInterrupt(BaseWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
         self._interrupted = False
         return super().wait(timeout)
 
 
-class IsNotInterruptedWhileItWaits(_MemoryWatch):
+class IsNotInterruptedWhileItWaits(BaseWatch):
     def interrupt(self) -> None:
         self._interrupted = True
 
 
-class WaitsOnWhenClosed(_MemoryWatch):
+class WaitsOnWhenClosed(BaseWatch):
     def close(self) -> None:
         self._closed = True
-        self._on_close(self)
 
 
-class WaitsThoughClosed(_MemoryWatch):
+class WaitsThoughClosed(BaseWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
         return () if self._closed else super().wait(timeout)
 
 
-class RingsForEver(_MemoryWatch):
+class RingsForEver(BaseWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
         super().wait(0)
         return list(self._names)
 
 
-class KnowsNoTimeout(_MemoryWatch):
+class KnowsNoTimeout(BaseWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
         return super().wait(None)
 
 
-class NeverBlocks(_MemoryWatch):
+class NeverBlocks(BaseWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
         return super().wait(0)
 
@@ -153,7 +151,7 @@ class ClosesItsWatchesQuietly(MemoryBroker):
         super().close()
 
 
-class BringsEntriesAlong(_MemoryWatch):
+class BringsEntriesAlong(BaseWatch):
     """It is sound: what it brings is what the log holds."""
 
     read: Any

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamy_core import OLDEST, Entry, Event, StreamEnded
-from streamy_core.broker import Broker, Page, Watch
+from streamy_core.broker import OLDEST, Broker, Entry, Event, Page, StreamEnded, Watch, bounded
 
 LOGS: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
 
@@ -32,11 +31,13 @@ class FirstBroker(Broker):
         entries += [Entry(entry_id, stream_id, event) for entry_id, event in zip(ids, events, strict=True)]
         return ids
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return {name: self._page(name, cursor, limit) for name, cursor in cursors.items()}
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
+        return {name: self._page(name, cursor, limit, max_bytes) for name, cursor in cursors.items()}
 
-    def tail(self, stream_id: str) -> str:
-        return str(len(self._streams[stream_id]))
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        return {name: str(len(self._streams[name])) for name in stream_ids}
 
     def end(self, stream_id: str) -> None:
         self._ended.add(stream_id)
@@ -47,7 +48,9 @@ class FirstBroker(Broker):
     def close(self) -> None:
         raise NotImplementedError("close all watches")
 
-    def _page(self, stream_id: str, cursor: str, limit: int) -> Page:
+    def _page(self, stream_id: str, cursor: str, limit: int, max_bytes: int | None) -> Page:
         start = 0 if cursor == OLDEST else int(cursor)
-        entries = self._streams[stream_id][start : start + limit]
-        return Page(tuple(entries), str(start + len(entries)), stream_id in self._ended)
+        after = self._streams[stream_id][start:]
+        entries = bounded(after, limit, max_bytes)
+        more = len(entries) < len(after)
+        return Page(entries, str(start + len(entries)), stream_id in self._ended, more=more)

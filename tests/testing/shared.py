@@ -8,9 +8,9 @@ from typing import Any
 
 from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import BrokerUnavailable, Closed, Event, StreamEnded
-from streamy_core.broker import Broker, Page, Watch
+from streamy_core.broker import Broker, Watch
 
-from .broken import Ids
+from .broken import Bound, Ids, Pages
 
 
 class Backend:
@@ -46,11 +46,11 @@ class SharedMemory(Broker):
     def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
         return self._reach().append(stream_id, events, **key)
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return self._reach().read(cursors, limit)
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        return self._reach().read(cursors, limit, max_bytes)
 
-    def tail(self, stream_id: str) -> str:
-        return self._reach().tail(stream_id)
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        return self._reach().tail(stream_ids)
 
     def end(self, stream_id: str) -> None:
         self._reach().end(stream_id)
@@ -194,12 +194,12 @@ class ReadsItsOwnEntriesFirst(SharedMemory):
         self._own.update(ids)
         return ids
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
         return {
             name: page._replace(
                 entries=tuple(sorted(page.entries, key=lambda entry: entry.id not in self._own))
             )
-            for name, page in super().read(cursors, limit).items()
+            for name, page in super().read(cursors, limit, max_bytes).items()
         }
 
 
@@ -208,15 +208,19 @@ class KeepsTailsToItself(SharedMemory):
         super().__init__(backend, log)
         self._tails: dict[str, str] = {}
 
-    def tail(self, stream_id: str) -> str:
-        tail = super().tail(stream_id)
-        if stream_id in self._log._logs:
-            return tail
-        return self._tails.setdefault(tail, f"tail{len(self._tails)}.{id(self)}")
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        return {
+            name: tail if name in self._log._logs else self._own(tail)
+            for name, tail in super().tail(stream_ids).items()
+        }
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
         known = {own: tail for tail, own in self._tails.items()}
-        return super().read({name: known.get(cursor, cursor) for name, cursor in cursors.items()}, limit)
+        cursors = {name: known.get(cursor, cursor) for name, cursor in cursors.items()}
+        return super().read(cursors, limit, max_bytes)
+
+    def _own(self, tail: str) -> str:
+        return self._tails.setdefault(tail, f"tail{len(self._tails)}.{id(self)}")
 
 
 class LosesWhatOthersPublishMeanwhile(SharedMemory):
@@ -247,8 +251,8 @@ class RaisesWhatItsDriverRaises(SharedMemory):
 
 
 class ReadsOnWithoutABackend(SharedMemory):
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        return self._log.read(cursors, limit)
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        return self._log.read(cursors, limit, max_bytes)
 
 
 class StaysAway(SharedMemory):

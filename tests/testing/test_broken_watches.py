@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamy_backends.memory import MemoryBroker
+from streamy_core.broker import BaseWatch
 from streamy_core.testing import BrokerContract, FaultContract, reading, sharing_contract, watch_contract
 from streamy_core.testing.sharing_contract import SharingContract
 from streamy_core.testing.watch_contract import WatchContract
@@ -151,7 +152,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kind", WATCHES, ids=lambda kind: kind.__name__)
-def test_a_broken_watch_is_caught(kind: type[broken_watches._MemoryWatch]) -> None:
+def test_a_broken_watch_is_caught(kind: type[BaseWatch]) -> None:
     check(WatchContract, alone(with_watch(kind)), WATCHES[kind])
 
 

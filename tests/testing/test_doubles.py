@@ -92,7 +92,7 @@ def test_a_broker_that_is_away_says_so_until_it_is_back(streamy_broker: FaultyBr
     for call in (
         lambda: streamy_broker.append("news", events("b")),
         lambda: streamy_broker.read({"news": ""}, 1),
-        lambda: streamy_broker.tail("news"),
+        lambda: streamy_broker.tail(["news"]),
         lambda: streamy_broker.end("news"),
         lambda: streamy_broker.watch(),
         lambda: watch.wait(0),
@@ -113,7 +113,7 @@ def test_names_in_a_space_are_as_if_it_were_alone() -> None:
         assert {info.stream_id for info in broker.streams()} == {"one:news", "other:news"}
 
 
-def test_a_double_can_do_what_the_broker_behind_it_can() -> None:
+def test_a_double_can_do_what_its_inner_broker_can() -> None:
     with RecordingBroker(open_broker("memory://")) as double:
         double.append("news", events("a"))
         assert [info.stream_id for info in double.streams()] == ["news"]
@@ -128,7 +128,7 @@ def test_the_clock_goes_on_when_told(streamy_clock: ManualClock) -> None:
     assert streamy_clock.slept == [2.5]
 
 
-def test_a_double_can_be_told_by_its_capabilities_like_the_broker_behind_it(tmp_path: Path) -> None:
+def test_a_double_is_told_by_its_capabilities_like_its_inner_broker(tmp_path: Path) -> None:
     with FaultyBroker(Namespaced(open_broker(f"sqlite:///{tmp_path}/streams.db"), "x:", owns=True)) as double:
         assert getattr_static(double, "append_within", None) is not None
         assert isinstance(double, AppendsWithin)

@@ -66,7 +66,7 @@ def check(contract: type, fresh: Fresh, expected: Mapping[str, str], but: Collec
     found = failures(contract, fresh, {*but, *SPARED} - set(meant))
     assert set(found) == set(meant), found
     unsaid = {name: found[name] for name, words in meant.items() if words not in found[name]}
-    assert not unsaid
+    assert not unsaid, unsaid
 
 
 def _cases(test: Any) -> Iterator[dict[str, object]]:

@@ -1,24 +1,28 @@
 """`skeleton://log?history=50`: a broker to be written."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamy_core import ConfigError, Event
-from streamy_core.broker import Broker, Page, Watch, hookimpl, options_of
+from streamy_core.broker import Broker, BrokerFactory, Event, Page, Watch, hookimpl, options_of
+from streamy_core.options import option, parse_options, whole
 
 
 @hookimpl
-def streamy_brokers() -> Mapping[str, Callable[[str, Mapping[str, Any]], Broker]]:
+def streamy_brokers() -> Mapping[str, BrokerFactory]:
     return {"skeleton": from_url}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    history: int = option(1_000, whole(1), doc="The newest entries of a stream that are kept.")
 
 
 def from_url(url: str, options: Mapping[str, Any]) -> Broker:
     given = {**options_of(url), **options}
-    history = int(given.pop("history", 1_000))
-    if given:
-        raise ConfigError(f"skeleton:// has no option {min(given)!r}; it has history")
-    return SkeletonBroker(urlsplit(url).netloc, history)
+    parsed = parse_options(Options, given, "skeleton:// option {!r}".format)
+    return SkeletonBroker(urlsplit(url).netloc, parsed.history)
 
 
 class SkeletonBroker(Broker):
@@ -33,36 +37,25 @@ class SkeletonBroker(Broker):
             "store `events` at the end of the stream, all or none, and ring its bell; return their new ids"
         )
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
         raise NotImplementedError(
-            "return a Page for each stream: at most `limit` entries behind its cursor, or a gap"
+            "return a Page for each stream: what lies after its cursor, `bounded`, or a gap"
         )
 
-    def tail(self, stream_id: str) -> str:
-        raise NotImplementedError("return the cursor behind which lies what is appended from now on")
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        raise NotImplementedError(
+            "return a cursor for each stream, after which lies what is appended from now on"
+        )
 
     def end(self, stream_id: str) -> None:
         raise NotImplementedError("end the stream for good, with an id of the end's own, and ring its bell")
 
     def watch(self) -> Watch:
-        raise NotImplementedError("return a new SkeletonWatch, and remember it for `close`")
+        raise NotImplementedError(
+            "return a BaseWatch, to be told by `ring`, or a PollingWatch, which asks; remember it for `close`"
+        )
 
     def close(self) -> None:
         raise NotImplementedError("close all watches; from now on every call raises Closed")
-
-
-class SkeletonWatch(Watch):
-    def add(self, stream_id: str) -> None:
-        raise NotImplementedError("watch this stream too; what is appended once this returns, `wait` names")
-
-    def discard(self, stream_id: str) -> None:
-        raise NotImplementedError("watch this stream no longer, if it is watched")
-
-    def wait(self, timeout: float | None) -> Collection[str]:
-        raise NotImplementedError("block until a bell rings; return the streams that may have grown")
-
-    def interrupt(self) -> None:
-        raise NotImplementedError("make the `wait` under way, or else the next one, return at once")
-
-    def close(self) -> None:
-        raise NotImplementedError("make the `wait` under way return; from now on it raises Closed")

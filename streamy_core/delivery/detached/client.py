@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -20,13 +19,13 @@ class Client:
     """Only the loop's thread touches it.
 
     group:   the clients that it is sent the same bytes with; None before it has arrived, and once closed.
-    pending: bytes that its socket hasn't taken. While there are some it is alone in its group.
-    took_at: when its socket last took some, while there are pending ones.
+    pending: bytes that its socket hasn't taken. While there are some it is alone in its group, and the
+             selector tells when it takes more.
     chunked: whether its bytes go out as chunks (RFC 9112 section 7.1), as HTTP/1.1 allows. Some
              clients read a body without chunks by blocks, and would wait until one is full.
     """
 
-    __slots__ = ("chunked", "closed", "group", "pending", "session", "sock", "took_at", "writable_wanted")
+    __slots__ = ("chunked", "group", "pending", "session", "sock")
 
     def __init__(self, sock: socket.socket, session: Session, *, chunked: bool = False) -> None:
         self.sock = sock
@@ -34,20 +33,10 @@ class Client:
         self.chunked = chunked
         self.group: Group | None = None
         self.pending: memoryview | bytes = b""
-        self.took_at = 0.0
-        self.closed = False
-        self.writable_wanted = False
 
     def framed(self, data: bytes) -> bytes:
         """The data as it goes out to this client."""
         return encode_chunk(data) if self.chunked else data
-
-    def watch_writable(self, selector: selectors.BaseSelector, wanted: bool) -> None:
-        """Have the selector tell, or no longer tell, when the socket takes more."""
-        if self.writable_wanted is not wanted:
-            self.writable_wanted = wanted
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-            selector.modify(self.sock, events, self)
 
     def is_there(self) -> bool:
         """Whether it still listens. What it says, after its request, is not for us."""

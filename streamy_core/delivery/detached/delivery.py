@@ -16,7 +16,7 @@ from ..session import Session
 from .client import Client
 from .loop import DELIVERY, Arrival, Loop
 from .replayer import Replayer
-from .takeover import encode_head, set_user_timeout, speaks_chunks, take_over
+from .takeover import encode_head, is_plain_head, set_user_timeout, speaks_chunks, take_over
 
 logger = logging.getLogger("streamy.delivery")
 
@@ -43,7 +43,9 @@ class DetachedDelivery:
             if wanted == self.name:
                 self._warn()
             return None
-        if not exchange.server.has_read_all(exchange.environ) or not self._terms.limits.acquire(session.key):
+        if not is_plain_head(exchange.headers) or not exchange.server.has_read_all(exchange.environ):
+            return None
+        if not self._terms.limits.acquire(session.key):
             return None
         chunked = speaks_chunks(exchange.environ)
         head = encode_head(exchange.status, exchange.headers, chunked=chunked)

@@ -29,7 +29,7 @@ from .keepalives import KeepAlives
 from .replayer import Replayer
 from .slow_clients import SlowClients
 from .timers import Expiries, Timers
-from .waker import Waker
+from .waker import LoopWaker
 
 SENDS: Final = 256
 """How many sends are made before everything else gets its turn."""
@@ -80,7 +80,7 @@ class Loop:
         self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE))
         self._slow_clients = SlowClients(policy, self._timers, observer=observer, drop=self._drop)
         self._selector = selectors.DefaultSelector()
-        self._waker = Waker(self._selector)
+        self._waker = LoopWaker(self._selector)
         self._stopping = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamy-loop", daemon=True)
@@ -142,9 +142,9 @@ class Loop:
         ready = self._selector.select(0.0 if something else self._timers.due_in())
         self._waker.after_wait()
         for key, mask in ready:
-            client: Client | None = key.data
-            if client is None:
-                self._waker.drain()
+            client: Client | LoopWaker = key.data
+            if isinstance(client, LoopWaker):
+                client.clear()
             elif mask & selectors.EVENT_READ and not self._still_there(client):
                 continue
             elif mask & selectors.EVENT_WRITE:
@@ -235,8 +235,8 @@ class Loop:
         alone.busy = True
         self._lead_no_more(alone)
         client.pending = rest
-        client.watch_writable(self._selector, True)
-        self._slow_clients.add(client)
+        self._selector.modify(client.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
+        self._slow_clients.took(client)
 
     def _finish(self, group: Group) -> None:
         """All members have been sent what was due: go on, unless the only one has bytes pending."""
@@ -289,12 +289,13 @@ class Loop:
         except OSError:
             self._drop(client, DisconnectReason.GONE)
             return
-        if sent:
-            client.took_at = self._timers.now()
         client.pending = client.pending[sent:]
-        if not client.pending and client.group is not None:
+        if client.pending:
+            if sent:
+                self._slow_clients.took(client)
+        elif client.group is not None:
             client.pending = b""
-            client.watch_writable(self._selector, False)
+            self._selector.modify(client.sock, selectors.EVENT_READ, client)
             self._slow_clients.discard(client)
             self._finish(client.group)
 
@@ -334,9 +335,8 @@ class Loop:
         self._drop(client, reason)
 
     def _drop(self, client: Client, reason: DisconnectReason) -> None:
-        if client.closed:
+        if client not in self._clients:
             return
-        client.closed = True
         del self._clients[client]
         self._slow_clients.discard(client)
         self._expiries.discard(client)

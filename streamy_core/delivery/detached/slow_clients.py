@@ -32,34 +32,33 @@ class SlowClients:
         self._timers = timers
         self._observer = observer
         self._drop = drop
-        self._clients: dict[Client, None] = {}
+        self._took_at: dict[Client, float] = {}
         self._checking = False
 
-    def add(self, client: Client) -> None:
-        """It has bytes pending, as of now."""
-        client.took_at = self._timers.now()
-        self._clients[client] = None
+    def took(self, client: Client) -> None:
+        """Its socket has just taken some bytes, and others are pending."""
+        self._took_at[client] = self._timers.now()
         self._check_later()
 
     def discard(self, client: Client) -> None:
         """It has taken everything, or is gone."""
-        self._clients.pop(client, None)
+        self._took_at.pop(client, None)
 
     def _check(self) -> None:
         self._checking = False
         now = self._timers.now()
-        for client in list(self._clients):
+        for client, took_at in list(self._took_at.items()):
             group = client.group
-            if group is None or not client.pending:
+            if group is None:
                 continue
-            lag = Lag(group.reader.entries_behind(), len(client.pending), now - client.took_at)
+            lag = Lag(group.reader.entries_behind(), len(client.pending), now - took_at)
             verdict = verdict_on(lag, self._policy)
             if verdict is not Verdict.WAIT:
                 self._observer.slow(client.session, lag)
             if verdict is Verdict.DISCONNECT:
                 self._drop(client, DisconnectReason.SLOW)
             group.skips = group.skips or verdict is Verdict.SKIP
-        if self._clients:
+        if self._took_at:
             self._check_later()
 
     def _check_later(self) -> None:

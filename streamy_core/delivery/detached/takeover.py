@@ -12,6 +12,7 @@ The body goes out in chunks over HTTP/1.1; over HTTP/1.0 the close of the connec
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_FRAMING: Final = ("content-length", "transfer-encoding")
 
 Adopt = Callable[[socket.socket, bytes], None]
 """Given the client's socket, which is the callee's from then on, and the head to send first."""
@@ -66,6 +71,18 @@ def speaks_chunks(environ: WSGIEnvironment) -> bool:
 def encode_chunk(data: bytes) -> bytes:
     """The data as one chunk (RFC 9112 section 7.1); nothing for nothing, which would be the last."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def is_plain_head(headers: Sequence[tuple[str, str]]) -> bool:
+    """Whether these headers can go out as they are, before a body that has no length.
+
+    The server refuses others by its own rules: a name that is no token, a control character in a value
+    (RFC 9110 sections 5.1 and 5.5).
+    """
+    return all(
+        _TOKEN.fullmatch(name) and _VALUE.fullmatch(value) and name.lower() not in _FRAMING
+        for name, value in headers
+    )
 
 
 def encode_head(status: str, headers: Sequence[tuple[str, str]], *, chunked: bool) -> bytes:

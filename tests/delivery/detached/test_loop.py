@@ -392,6 +392,18 @@ def test_a_client_that_was_catching_up_in_an_outage_goes_on_by_itself(
         assert reading.result() == data[1:]
 
 
+def test_who_comes_when_the_process_is_about_to_stop_is_told_to_come_back_and_nothing_is_logged(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.hub.stop()
+    late = house.visit(key="late")
+    late.read_until(b"\n\n")
+    house.loop.shutdown(DEADLINE)
+    assert late.read_to_the_close().endswith(b"retry: 99\n\n")
+    assert house.gone == [("late", "shutdown")]
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
 class BrokenPolicy:
     def decide(self, lag: Lag) -> Verdict:
         raise ZeroDivisionError("a bug")

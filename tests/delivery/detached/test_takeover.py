@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from streamy_core import END
-from streamy_core.delivery.detached.takeover import set_user_timeout
+from streamy_core.delivery.detached.takeover import is_plain_head, set_user_timeout
 from streamy_core.delivery.servers.base import plain_socket
 from streamy_core.testing.reading import DEADLINE, eventually
 
@@ -95,6 +95,34 @@ def test_no_header_of_the_server_s_own_comes_twice(server: Gunicorn, stream: str
     with server.visit(f"/open/{stream}") as client:
         client.read_head()
         assert len(client.header(name)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-A\r\nSet-Cookie", "x"),
+        ("X A", "x"),
+        ("X-A:", "x"),
+        ("", "x"),
+        ("X-\u00e9", "x"),
+        ("X-A", "x\r\nSet-Cookie: y"),
+        ("X-A", "x\ny"),
+        ("X-A", "x\0y"),
+        ("X-A", "x\x7fy"),
+        ("X-A", "\u20ac"),
+        ("Content-Length", "5"),
+        ("transfer-encoding", "gzip"),
+    ],
+    ids=ascii,
+)
+def test_a_head_that_can_not_go_out_as_it_is_is_left_to_the_server(name: str, value: str) -> None:
+    assert is_plain_head([("X-Fine", "yes")])
+    assert not is_plain_head([("X-Fine", "yes"), (name, value)])
+
+
+@pytest.mark.parametrize("value", ["", "a b\tc", "\u00e9", "x" * 5_000, "a=1; Path=/; HttpOnly"], ids=ascii)
+def test_an_ordinary_head_goes_out(value: str) -> None:
+    assert is_plain_head([("Set-Cookie", value), ("!#$%&'*+.^_`|~", value)])
 
 
 def test_the_head_says_that_the_connection_will_be_closed(server: Gunicorn, stream: str) -> None:

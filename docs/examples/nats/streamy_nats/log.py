@@ -14,11 +14,11 @@ from weakref import WeakValueDictionary
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import Header, RePublish, StorageType, StreamConfig
+from nats.js.api import Header, PubAck, RePublish, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from streamy_core import OLDEST, ConfigError, Event, InvalidEvent, StreamEnded
-from streamy_core.broker import Page, StreamInfo
+from streamy_core import InvalidEvent
+from streamy_core.broker import OLDEST, ConfigError, Duplicate, Event, Page, StreamEnded, StreamInfo, bounded
 
 from .options import Options
 from .record import Record, make_id, seq_of
@@ -81,8 +81,8 @@ class Log:
                     # Only the server knows whether it has had the key. This is the condition it looks
                     # at after looking for the key; at those on numbers it looks before.
                     headers[Header.EXPECTED_LAST_MSG_ID.value] = _NOBODYS
-                seq = await self._store(stream_id, record, head, headers)
-                if seq is not None:
+                stored = await self._store(stream_id, record, head, headers)
+                if stored is not None:
                     break
                 if head.ends:
                     raise StreamEnded(stream_id)
@@ -93,7 +93,8 @@ class Log:
                     self._options.prefix, seq=head.mark.seq + 1, subject=self._subject(stream_id)
                 )
         # Of the first time, if it was stored before: under one key the same is appended, of course.
-        return [make_id(seq, place, record.nonce) for place in range(len(events))]
+        ids = [make_id(stored.seq, index, record.nonce) for index in range(len(events))]
+        return Duplicate(ids) if stored.duplicate else ids
 
     async def end(self, stream_id: str, nonce: str) -> None:
         while not (head := await self._head(stream_id)).ends:
@@ -101,10 +102,8 @@ class Log:
             if await self._store(stream_id, record, head, {}) is not None:
                 return
 
-    async def page(self, stream_id: str, cursor: str, limit: int) -> Page:
-        records = await self._records(stream_id, seq_of(cursor), limit + 1)
-        if not records:
-            records = await self._records(stream_id, 0, 1)
+    async def page(self, stream_id: str, cursor: str, limit: int, max_bytes: int | None) -> Page:
+        records = await self._records(stream_id, seq_of(cursor), limit, max_bytes)
         first = records[0] if records else None
         before = first.before if first else self._origin.last
         entries = [entry for record in records for entry in record.entries(stream_id)]
@@ -114,12 +113,13 @@ class Log:
         if cursor in known:
             del entries[: known.index(cursor) + 1]
         elif cursor not in (OLDEST, before):
-            oldest = await self._records(stream_id, 0, 1)
-            return Page((), oldest[0].before if oldest else before, gap=True)
-        if records and records[-1].ends and len(entries) <= limit:
-            return Page(tuple(entries), records[-1].last, ended=True)
-        del entries[limit:]
-        return Page(tuple(entries), entries[-1].id if entries else cursor or before)
+            oldest = await self._oldest(stream_id)
+            return Page((), oldest.before if oldest else before, gap=True)
+        taken = bounded(entries, limit, max_bytes)
+        more = len(taken) < len(entries)
+        if records and records[-1].ends and not more:
+            return Page(taken, records[-1].last, ended=True)
+        return Page(taken, taken[-1].id if taken else cursor or before, more=more)
 
     async def tail(self, stream_id: str) -> str:
         head = await self._head(stream_id)
@@ -146,8 +146,8 @@ class Log:
         return f"{self._options.prefix}.log.{token}"
 
     async def _info(self, stream_id: str) -> StreamInfo:
-        head, oldest = await asyncio.gather(self._head(stream_id), self._records(stream_id, 0, 1))
-        dropped = oldest[0].total - len(oldest[0].events) if oldest else 0
+        head, oldest = await asyncio.gather(self._head(stream_id), self._oldest(stream_id))
+        dropped = oldest.total - len(oldest.events) if oldest else 0
         return StreamInfo(stream_id, head.total - dropped, head.before if head.ends else head.last, head.ends)
 
     async def _head(self, stream_id: str) -> Record:
@@ -161,11 +161,11 @@ class Log:
 
     async def _store(
         self, stream_id: str, record: Record, head: Record, headers: Mapping[str, str]
-    ) -> int | None:
+    ) -> PubAck | None:
         """Append the record if `head` is still the newest, and all is as the headers say.
 
-        Returns the number of the message that holds it or, had its key been used before, of that
-        time's; None, if it was not stored.
+        Returns which message holds it, of that time if its key was used before; None, if it was not
+        stored.
         """
         data = record.encode()
         if len(data) + _HEADERS > self.client.max_payload:
@@ -174,7 +174,7 @@ class Log:
                 f"{self.client.max_payload} with headers: see its max_payload"
             )
         try:
-            stored = await self._stream.publish(
+            return await self._stream.publish(
                 self._subject(stream_id),
                 data,
                 headers={**headers, Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(head.seq)},
@@ -183,22 +183,35 @@ class Log:
             if error.err_code in _NOT_STORED:
                 return None
             raise
-        return stored.seq
 
-    async def _records(self, stream_id: str, first: int, most: int) -> list[Record]:
-        """The stream's records from the number `first` on, at most `most` of them."""
+    async def _oldest(self, stream_id: str) -> Record | None:
+        found = await self._records(stream_id, 0, 0, 0)
+        return found[0] if found else None
+
+    async def _records(self, stream_id: str, first: int, limit: int, max_bytes: int | None) -> list[Record]:
+        """The stream's records from the number `first` on, until they hold one entry more than a page may.
+
+        (Those of the record `first` itself don't count: it is the cursor's own.)
+        """
         found: list[Record] = []
+        count = size = 0
         more = True
-        while more and len(found) < most:
+        while more and count <= limit and (count <= 1 or max_bytes is None or size <= max_bytes):
+            most = max(_BYTES_PER_ANSWER, self.client.max_payload)
+            if max_bytes is not None:
+                # The server sends one message at least, and goes beyond this by up to one.
+                most = min(most, max(1, max_bytes - size))
             asked: dict[str, str | int] = {
-                "seq": max(first, 1),
+                "seq": found[-1].seq + 1 if found else max(first, 1),
                 "next_by_subj": self._subject(stream_id),
-                "batch": most - len(found),
-                "max_bytes": max(_BYTES_PER_ANSWER, self.client.max_payload),
+                "batch": limit - count + 2,
+                "max_bytes": most,
             }
             messages, more = await self._ask_for_many(asked)
-            found += [Record.decode(int(_header(msg, "Nats-Sequence")), msg.data) for msg in messages]
-            first = found[-1].seq + 1 if found else first
+            new = [Record.decode(int(_header(msg, "Nats-Sequence")), msg.data) for msg in messages]
+            count += sum(len(record.events) for record in new if record.seq != first)
+            size += sum(record.size for record in new if record.seq != first)
+            found += new
         return found
 
     async def _ask_for_many(self, asked: dict[str, str | int]) -> tuple[list[Msg], bool]:

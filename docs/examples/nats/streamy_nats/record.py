@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from streamy_core import Entry, Event
+from streamy_core.broker import Entry, Event
 
 _ID = re.compile(r"([0-9]{1,19})\.([0-9]{1,9})\.[0-9a-z]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a record lies: its sequence number, and how many entries its stream had had with it."""
+class Mark:
+    """A record: its sequence number, and how many entries its stream had had with it."""
 
     seq: int
     total: int
@@ -28,7 +28,7 @@ class Record:
     seq:    the message's number, which JetStream gives it.
     before: the id of the entry before it.
     total:  how many entries the stream has had, these among them.
-    mark:   a record behind which there were fewer than `history` entries when this was appended.
+    mark:   a record after which there were fewer than `history` entries when this was appended.
     nonce:  tells its ids from those of another message of this number, in another history.
     events: what was appended; none, if this is the end.
     """
@@ -36,21 +36,21 @@ class Record:
     seq: int
     before: str
     total: int
-    mark: Place
+    mark: Mark
     nonce: str
     events: tuple[Event, ...] = ()
 
     @classmethod
     def origin(cls, epoch: str) -> Self:
         """What lies before the first record of any stream."""
-        return cls(0, "", 0, Place(0, 0), epoch)
+        return cls(0, "", 0, Mark(0, 0), epoch)
 
     @classmethod
     def decode(cls, seq: int, data: bytes) -> Self:
         """The record in a message."""
         fields = json.loads(data)
         events = tuple([Event(*event) for event in fields["events"]])
-        return cls(seq, fields["before"], fields["total"], Place(*fields["mark"]), fields["nonce"], events)
+        return cls(seq, fields["before"], fields["total"], Mark(*fields["mark"]), fields["nonce"], events)
 
     def encode(self) -> bytes:
         """The message's data, which doesn't know its number."""
@@ -67,7 +67,7 @@ class Record:
         """The next record, without a number yet."""
         total = self.total + len(events)
         full = total - self.mark.total >= history
-        mark = Place(self.seq, self.total) if full else self.mark
+        mark = Mark(self.seq, self.total) if full else self.mark
         return Record(0, self.last, total, mark, nonce, tuple(events))
 
     @property
@@ -79,16 +79,21 @@ class Record:
         """The id of its last entry; of an end, the end's own."""
         return make_id(self.seq, max(0, len(self.events) - 1), self.nonce)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all its data."""
+        return sum(event.size for event in self.events)
+
     def entries(self, stream_id: str) -> list[Entry]:
         return [
-            Entry(make_id(self.seq, place, self.nonce), stream_id, event)
-            for place, event in enumerate(self.events)
+            Entry(make_id(self.seq, index, self.nonce), stream_id, event)
+            for index, event in enumerate(self.events)
         ]
 
 
-def make_id(seq: int, place: int, nonce: str) -> str:
-    """The id of the entry at this place of a record."""
-    return f"{seq}.{place}.{nonce}"
+def make_id(seq: int, index: int, nonce: str) -> str:
+    """The id of a record's entry; the first has index 0."""
+    return f"{seq}.{index}.{nonce}"
 
 
 def seq_of(cursor: str) -> int:

@@ -18,9 +18,9 @@ from servers import Server
 from streamy_nats import from_url
 
 from streamy_core import OLDEST, BrokerUnavailable, ConfigError, Event, InvalidEvent, StreamEnded
-from streamy_core.broker import Broker, ListsStreams, StreamInfo
+from streamy_core.broker import Broker, Duplicate, ListsStreams, StreamInfo
 from streamy_core.testing import MakeBroker
-from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell
+from streamy_core.testing.reading import data_of, events, eventually, read, read_all, tail, wait_for_bell
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def broker(make_broker: MakeBroker) -> Iterator[Broker]:
 
 @pytest.fixture
 def own_broker(own_server: Server) -> Iterator[Broker]:
-    """On a server of the test's own; it has little patience."""
+    """On a server of the test's own; its timeout is short."""
     with from_url(own_server.url, {"timeout": 0.5}) as broker:
         yield broker
 
@@ -40,7 +40,7 @@ def test_a_bell_rings_for_what_can_be_read(broker: Broker, make_broker: MakeBrok
     watch = broker.watch()
     watch.add("news")
     wait_for_bell(watch, "news")
-    cursor = broker.tail("news")
+    cursor = tail(broker, "news")
     with make_broker() as other, ThreadPoolExecutor(1) as pool:
         for n in range(100):
             appended = pool.submit(other.append, "news", events(str(n)))
@@ -75,6 +75,13 @@ def test_a_key_is_answered_when_what_it_stored_has_been_trimmed(make_broker: Mak
         for n in range(10):
             broker.append("news", events(str(n)))
         assert broker.append("news", events("a"), idempotency_key="k") == first
+
+
+def test_a_repeated_append_is_told_as_a_duplicate(broker: Broker) -> None:
+    broker.append("news", events("a"), idempotency_key="k")
+    assert isinstance(broker.append("news", events("a"), idempotency_key="k"), Duplicate)
+    broker.end("news")
+    assert isinstance(broker.append("news", events("a"), idempotency_key="k"), Duplicate)
 
 
 def test_nothing_is_stored_after_an_end_that_it_races_with(broker: Broker, make_broker: MakeBroker) -> None:

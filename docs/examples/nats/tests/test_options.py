@@ -24,6 +24,7 @@ from streamy_core import ConfigError
         ("nats://", {}, "host"),
         ("nats://h:port", {}, "port"),
         ("nats://h", {"history": None}, "history"),
+        ("nats://h", {"server": "nats://h"}, "server"),
     ],
 )
 def test_what_is_unknown_or_impossible_is_refused_by_its_name(

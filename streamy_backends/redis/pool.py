@@ -17,30 +17,31 @@ from .servers import Node
 Command = tuple[Any, ...]
 
 _FRESH: Final = 1.0
+"""Seconds after which a connection is looked at before it is used again."""
 
 
-class Lines:
+class Pool:
     """Any thread; no more threads at once than there may be connections.
 
     By the connection itself: redis-py's client above it would try again by itself, and it and its pool
     cost as much again as the exchange.
 
-    most:    connections in use at once.
+    size:    connections in use at once.
     timeout: seconds to wait for one that is free.
-    keep:    whether connections are kept between exchanges, or given back to the client's pool.
+    keep:    whether connections are kept between exchanges, or given back to the client's own pool.
     """
 
-    def __init__(self, *, most: int, timeout: float, keep: bool) -> None:
+    def __init__(self, *, size: int, timeout: float, keep: bool) -> None:
         self._timeout = timeout
         self._keep = keep
         self._closed = False
         self._free: SimpleQueue[None] = SimpleQueue()  # as a semaphore, at a tenth of its price
-        for _ in range(most):
+        for _ in range(size):
             self._free.put(None)
         self._idle: defaultdict[Node, deque[tuple[Any, float]]] = defaultdict(deque)
 
-    def ask(self, node: Node, commands: Sequence[Command]) -> list[Any]:
-        """Send the commands at once and read all answers. Raises the first error among them: RedisError."""
+    def execute(self, node: Node, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands at once and read all replies. Raises the first error among them: RedisError."""
         try:
             self._free.get(timeout=self._timeout)
         except Empty:
@@ -48,7 +49,7 @@ class Lines:
                 f"all connections have been busy for {self._timeout:g} s: raise max_connections"
             ) from None
         try:
-            connection = self._take(node)
+            connection = self._acquire(node)
             try:
                 connection.send_packed_command(connection.pack_commands(commands))
                 replies = [_reply(connection) for _ in commands]
@@ -56,7 +57,7 @@ class Lines:
                 connection.disconnect()  # what is still to come must not answer anything else
                 raise
             finally:
-                self._give_back(node, connection)
+                self._release(node, connection)
         finally:
             self._free.put(None)
         for reply in replies:
@@ -64,7 +65,7 @@ class Lines:
                 raise reply
         return replies
 
-    def drop(self) -> None:
+    def close_idle(self) -> None:
         """Close all idle connections, and give them back to their pools."""
         for node, idle in list(self._idle.items()):
             with suppress(IndexError):
@@ -76,9 +77,9 @@ class Lines:
     def close(self) -> None:
         """Close all connections, those in use when they are given back."""
         self._closed, self._keep = True, False
-        self.drop()
+        self.close_idle()
 
-    def _take(self, node: Node) -> Any:
+    def _acquire(self, node: Node) -> Any:
         try:
             connection, since = self._idle[node].pop()
         except IndexError:
@@ -93,7 +94,7 @@ class Lines:
                 connection.disconnect()  # it connects again when something is sent
         return connection
 
-    def _give_back(self, node: Node, connection: Any) -> None:
+    def _release(self, node: Node, connection: Any) -> None:
         if self._keep:
             self._idle[node].append((connection, time.monotonic()))
         else:

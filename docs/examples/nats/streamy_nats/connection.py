@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
@@ -13,7 +12,8 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
-from streamy_core import BrokerUnavailable, Closed, ConfigError, StreamyError
+from streamy_core import StreamyError
+from streamy_core.broker import BrokerUnavailable, Closed, ConfigError
 
 from .log import Log
 from .options import Options
@@ -30,24 +30,28 @@ PASSING = (nats.errors.Error, OSError, TimeoutError)
 """What a server that is away, slow or restarting brings about."""
 
 
-class Line:
-    """Made by a broker for the process that it finds itself in. Any thread of that process.
+def unavailable(error: Exception) -> BrokerUnavailable:
+    """What to raise for one of them."""
+    return BrokerUnavailable(f"NATS: {str(error) or 'no answer in time'}")
 
-    Connects at the first call, and again at the first after a connection was lost: trying again is
+
+class Connection:
+    """Any thread of one process.
+
+    Connects at the first call, and again at the first after the connection was lost: trying again is
     for the caller to decide, so nats-py doesn't, and nothing waits in its buffers to be sent late.
     """
 
-    def __init__(self, options: Options) -> None:
-        self.pid = os.getpid()
+    def __init__(self, server: str, options: Options) -> None:
         self.watches: set[NatsWatch] = set()  # those that are open
+        self._server = server
         self._options = options
         self._log: Log | None = None
         self._connecting = asyncio.Lock()
         self._lock = threading.Lock()
         self._closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="streamy-nats", daemon=True)
-        self._thread.start()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def ask(self, call: Callable[[Log], Awaitable[T]]) -> T:
         """What `call` gives of the log. Raises BrokerUnavailable, Closed, ConfigError."""
@@ -60,13 +64,13 @@ class Line:
         except PASSING as error:
             if any(word in str(error) for word in _REFUSALS):  # it has no type of its own there
                 raise ConfigError(f"the NATS server refuses the login: {error}") from error
-            raise BrokerUnavailable(f"NATS: {str(error) or 'no answer in time'}") from error
+            raise unavailable(error) from error
 
     def start(self, task: Coroutine[Any, Any, T]) -> Future[T]:
         """Have the loop do this. Raises Closed."""
         with self._lock:
             if not self._closed:
-                return asyncio.run_coroutine_threadsafe(task, self._loop)
+                return asyncio.run_coroutine_threadsafe(task, self._running())
         task.close()
         raise Closed("this NATS broker has been closed")
 
@@ -78,10 +82,19 @@ class Line:
             self._closed = True
         for watch in list(self.watches):
             watch.close()
-        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        if self._loop is not None and self._thread is not None:
+            asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """The loop, which a thread of this process runs from the first call on."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="streamy-nats", daemon=True)
+            self._thread.start()
+        return self._loop
 
     async def _within_time(self, call: Callable[[Log], Awaitable[T]]) -> T:
         async with asyncio.timeout(self._options.timeout):
@@ -102,7 +115,7 @@ class Line:
         async with self._connecting:
             if self._log is None or not self._log.client.is_connected:
                 self._log = None
-                lost: asyncio.Future[Never] = self._loop.create_future()
+                lost: asyncio.Future[Never] = asyncio.get_running_loop().create_future()
                 client = await self._connect(lost)
                 try:
                     self._log = await Log.open(client, self._options, lost)
@@ -123,10 +136,9 @@ class Line:
             lost.exception()  # it is no fault of the program's if nobody asks
             self._lost(error)
 
-        patience = self._options.timeout
         settings = {
-            "connect_timeout": patience,
-            "ping_interval": patience,
+            "connect_timeout": self._options.timeout,
+            "ping_interval": self._options.timeout,
             "max_outstanding_pings": 1,
             **self._options.connect,
             "allow_reconnect": False,
@@ -137,7 +149,7 @@ class Line:
             "closed_cb": on_close,
         }
         try:
-            await client.connect(self._options.server, **settings)
+            await client.connect(self._server, **settings)
         except BaseException:
             await client.close()
             raise
@@ -145,7 +157,7 @@ class Line:
 
     def _lost(self, error: Exception) -> None:
         for watch in list(self.watches):
-            watch.fail(error)
+            watch.fail(unavailable(error))
 
     async def _finish(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

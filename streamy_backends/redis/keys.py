@@ -14,8 +14,8 @@ _ENCODED: Final = str.maketrans(_CODES)
 _KEY_ENCODED: Final = str.maketrans({"%": "%25", ":": "%3A", "\\": "%5C"})
 
 
-class Names(NamedTuple):
-    """The names in use under one prefix."""
+class Keys(NamedTuple):
+    """The keys and channels in use under one prefix."""
 
     prefix: str
 
@@ -39,7 +39,7 @@ class Names(NamedTuple):
         key = idempotency_key.translate(_KEY_ENCODED).encode(errors="backslashreplace").decode()
         return f"{base}:state", f"{base}:log", f"{base}:key:{key}"
 
-    def bell(self, stream_id: str) -> str:
+    def channel(self, stream_id: str) -> str:
         """The channel of a stream's bell."""
         return f"{self._base(stream_id)}:bell"
 

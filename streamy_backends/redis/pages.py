@@ -1,0 +1,68 @@
+"""What the script `read` answers: see read.lua."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from streamy_core.broker import OLDEST, Page, StreamInfo, make_id
+
+from .entries import decode, text_of
+
+Reply = Sequence[str | bytes]
+"""A header, then meta and data of each entry."""
+
+_NO_NONCE: Final = "000"
+
+
+class Header(NamedTuple):
+    """The header, if there is such a stream."""
+
+    kind: str
+    epoch: str
+    head: int
+    head_nonce: str
+    before: int
+    before_nonce: str
+    end: str
+    sequence: int
+
+    @classmethod
+    def of(cls, reply: Reply) -> Header | None:
+        """None if there is no such stream."""
+        header = text_of(reply[0])
+        if header.startswith("unknown "):
+            return None
+        kind, epoch, head, head_nonce, before, before_nonce, end, sequence = header.split(" ")
+        return cls(kind, epoch, int(head), head_nonce, int(before), before_nonce, end, int(sequence))
+
+    @property
+    def id_at_head(self) -> str:
+        return make_id(self.epoch, self.head, self.head_nonce)
+
+    @property
+    def id_before(self) -> str:
+        """The cursor before the oldest entry that is left."""
+        return make_id(self.epoch, self.before, self.before_nonce)
+
+    def info(self, stream_id: str) -> StreamInfo:
+        return StreamInfo(stream_id, self.head - self.before, self.id_at_head, self.end != "-")
+
+    def page(self, stream_id: str, cursor: str, reply: Reply) -> Page:
+        """The page that was read after `cursor`."""
+        if self.kind == "gap":
+            return Page((), self.id_before, gap=True)
+        if self.kind == "over":
+            return Page((), cursor, ended=True)
+        entries = decode(stream_id, self.epoch, self.sequence, reply[1:])
+        more = self.sequence + len(entries) < self.head
+        if self.end != "-" and not more:
+            return Page(entries, make_id(self.epoch, self.head + 1, self.end), ended=True)
+        if entries:
+            return Page(entries, entries[-1].id, more=more)
+        return Page((), self.id_before if cursor == OLDEST else cursor)
+
+
+def origin(epoch: str, reply: Reply) -> str:
+    """The cursor before the first entry of a stream that isn't there yet."""
+    return make_id(epoch, int(text_of(reply[0]).removeprefix("unknown ")), _NO_NONCE)
