@@ -230,4 +230,6 @@ class PollingWatch(BaseWatch):
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + self._polling.due_in(self._idle_for(now))
         # What wasn't there at its first look hasn't grown.
-        self._mark([name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN])
+        self._mark(
+            [name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN]
+        )
