@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
     [
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
-        ("mypy",),
+        pytest.param(("mypy",), marks=pytest.mark.slow),
         ("importlinter.cli", "lint_imports_command"),
     ],
     ids=["style", "format", "types", "imports run one way"],

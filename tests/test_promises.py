@@ -3,90 +3,116 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 
 import pytest
-from flask import Flask, render_template_string, request
-from flask.testing import FlaskClient
+from flask import Flask, Response, render_template_string, request
 
-from streamy_backends.memory import Limits
-from streamy_core import BrokerUnavailable, InvalidEvent, PublishFailed, StreamEnded, StreamManager
+from streamy_backends.memory import Limits, MemoryBroker
+from streamy_core import (
+    BrokerUnavailable,
+    ConfigError,
+    InvalidEvent,
+    PublishFailed,
+    StreamEnded,
+    StreamManager,
+)
+from streamy_core.signals import client_connected
 from streamy_core.strategies import FixedDelay
+from streamy_core.testing import EventClient, EventStream, FaultyBroker
 from streamy_core.testing.event_stream import Dispatched, EventStreamParser
+from streamy_core.testing.reading import data_of, read_all
 
-from .engine.doubles import FaultyBroker
+pytestmark = pytest.mark.streamy_broker("memory://?history=100")
+
+SOON = FixedDelay(0.001, retries=3)
+
+Connect = Callable[..., EventStream]
 
 
-class Reader:
-    """A browser's EventSource, as far as one response goes."""
+@pytest.fixture
+def app() -> Flask:
+    return Flask(__name__)
 
-    def __init__(self, client: FlaskClient, url: str, last_event_id: str = "") -> None:
+
+@pytest.fixture
+def sse(app: Flask, streamy_broker: FaultyBroker) -> Iterator[StreamManager]:
+    """The manager of an app that has a page for any streams."""
+    with serving(app, StreamManager(app, broker=streamy_broker, retry=SOON, window_bytes=20_000)) as sse:
+        yield sse
+
+
+def serving(app: Flask, sse: StreamManager) -> StreamManager:
+    """The manager, whose streams `/events?id=…` reads."""
+
+    @app.get("/events")
+    def events() -> Response:
+        return sse.get_stream(request.args.getlist("id"), keep_alive_interval=5)
+
+    return sse
+
+
+def url(*names: str, query: str = "") -> str:
+    return "/events?" + "&".join(f"id={name}" for name in names) + query
+
+
+@pytest.fixture
+def connect(sse: StreamManager, streamy_client: EventClient) -> Connect:
+    """Connects a browser to these streams. after: the id that it comes back with. query: more for the URL."""
+
+    def connect(*names: str, after: str | None = None, query: str = "") -> EventStream:
+        return streamy_client.open(url(*names, query=query), last_event_id=after)
+
+    return connect
+
+
+class Stalled:
+    """A client that takes the first frame, and nothing more until it is read."""
+
+    def __init__(self, app: Flask, path: str, last_event_id: str = "") -> None:
         headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
-        self.response = client.get(url, headers=headers)
-        self._chunks = self.response.iter_encoded()
-        self._parser = EventStreamParser()
-        self._due: list[Dispatched] = []
-        self.opening = next(self._chunks, b"")
-        self._due += self._parser.feed(self.opening)
-
-    @property
-    def last_event_id(self) -> str:
-        return self._parser.last_event_id
+        self._response = app.test_client().get(path, headers=headers)
+        self._chunks = self._response.iter_encoded()
+        self.first = next(self._chunks)
 
     def read(self, count: int) -> list[Dispatched]:
-        while len(self._due) < count:
-            self._due += self._parser.feed(next(self._chunks))
-        found, self._due = self._due[:count], self._due[count:]
-        return found
+        """The next so many events."""
+        parser = EventStreamParser()
+        while len(parser.events) < count:
+            parser.feed(next(self._chunks))
+        return parser.events
 
-    def rest(self) -> list[Dispatched]:
-        for chunk in self._chunks:
-            self._due += self._parser.feed(chunk)
-        return self._due
+    def close(self) -> None:
+        self._response.close()
 
-    def data(self, count: int) -> list[str]:
-        return [event.data for event in self.read(count)]
 
-    def cut(self) -> str:
-        """Lose the connection. Returns the id that the browser would come back with."""
-        self.response.close()
-        return self.last_event_id
+Stall = Callable[..., Stalled]
 
 
 @pytest.fixture
-def broker() -> Iterator[FaultyBroker]:
-    with FaultyBroker(Limits(history=100)) as broker:
-        yield broker
+def stall(app: Flask, sse: StreamManager) -> Iterator[Stall]:
+    """Connects such a client to these streams."""
+    with ExitStack() as to_close:
+
+        def stall(*names: str, after: str = "") -> Stalled:
+            stalled = Stalled(app, url(*names), after)
+            to_close.callback(stalled.close)
+            return stalled
+
+        yield stall
 
 
-@pytest.fixture
-def sse(broker: FaultyBroker) -> Iterator[StreamManager]:
-    app = Flask(__name__)
-    manager = StreamManager(app, broker=broker, retry=FixedDelay(0.001, retries=3), window_bytes=20_000)
-    app.add_url_rule(
-        "/events", view_func=lambda: manager.get_stream(request.args.getlist("id"), keep_alive_interval=5)
-    )
-    manager.app = app  # type: ignore[attr-defined]
-    yield manager
-    manager.close()
+def leave(stream: EventStream) -> str:
+    """Lose the connection. The id that the browser would come back with."""
+    stream.close()
+    return stream.last_event_id
 
 
-@pytest.fixture
-def connect(sse: StreamManager) -> Iterator[Callable[..., Reader]]:
-    client = sse.app.test_client()  # type: ignore[attr-defined]
-    readers = []
-
-    def make(*names: str, after: str = "", query: str = "") -> Reader:
-        url = "/events?" + "&".join(f"id={name}" for name in names) + query
-        readers.append(Reader(client, url, after))
-        return readers[-1]
-
-    yield make
-    for reader in readers:
-        reader.response.close()
-
-
-Connect = Callable[..., Reader]
+def data(stream: EventStream, count: int) -> list[str]:
+    """The data of the next so many events."""
+    return [event.data for event in stream.events(count)]
 
 
 class TestPromise1SendEventStoresOrRaises:
@@ -95,34 +121,23 @@ class TestPromise1SendEventStoresOrRaises:
     ) -> None:
         reader = connect("news")
         entry_id = sse.send_event("news", "a", "name")
-        assert reader.read(1) == [Dispatched("name", "a", entry_id)]
+        assert reader.events(1) == [Dispatched("name", "a", entry_id)]
 
     def test_it_raises_when_the_event_could_not_be_stored(
-        self, sse: StreamManager, broker: FaultyBroker
+        self, sse: StreamManager, streamy_broker: FaultyBroker
     ) -> None:
-        broker.away.set()
+        streamy_broker.go_away()
         with pytest.raises(PublishFailed) as caught:
             sse.send_event("news", "a")
         assert caught.value.attempts == 4
         assert isinstance(caught.value.__cause__, BrokerUnavailable)
 
     def test_a_lost_reply_does_not_store_it_twice(
-        self, sse: StreamManager, broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
+        self, sse: StreamManager, streamy_broker: FaultyBroker
     ) -> None:
-        append = broker.append
-        replies = iter([BrokerUnavailable("the reply was lost"), None])
-
-        def append_and_lose_the_reply(*args: object, **options: object) -> list[str]:
-            ids = append(*args, **options)  # type: ignore[arg-type]
-            if (fault := next(replies)) is not None:
-                raise fault
-            return ids
-
-        before = sse.cursor("news")
-        monkeypatch.setattr(broker, "append", append_and_lose_the_reply)
+        streamy_broker.fail_next_append(stored=True)
         sse.send_event("news", "once")
-        page = broker.read({"news": before}, 10)["news"]
-        assert [entry.event.data for entry in page.entries] == ["once"]
+        assert data_of(read_all(streamy_broker, "news")) == ["once"]
 
 
 class TestPromise2EveryEntryOnceInOrderOrAGap:
@@ -131,7 +146,7 @@ class TestPromise2EveryEntryOnceInOrderOrAGap:
         for n in range(30):
             sse.send_event("news", str(n))
         for reader in readers:
-            assert reader.data(30) == [str(n) for n in range(30)]
+            assert data(reader, 30) == [str(n) for n in range(30)]
 
     @pytest.mark.parametrize("way", ["header", "query"])
     def test_one_that_comes_back_goes_on_where_it_was(
@@ -139,8 +154,8 @@ class TestPromise2EveryEntryOnceInOrderOrAGap:
     ) -> None:
         reader = connect("news")
         sse.send_events("news", ["1", "2"])
-        assert reader.data(2) == ["1", "2"]
-        last = reader.cut()
+        assert data(reader, 2) == ["1", "2"]
+        last = leave(reader)
         sse.send_events("news", ["3", "4"])
         back = (
             connect("news", after=last)
@@ -148,11 +163,11 @@ class TestPromise2EveryEntryOnceInOrderOrAGap:
             else connect("news", query=f"&last_event_id={last}")
         )
         sse.send_event("news", "5")
-        assert back.data(3) == ["3", "4", "5"]
+        assert data(back, 3) == ["3", "4", "5"]
 
     def test_the_header_wins_over_the_query(self, sse: StreamManager, connect: Connect) -> None:
         first, second, _ = sse.send_events("news", ["1", "2", "3"])
-        assert connect("news", after=second, query=f"&last_event_id={first}").data(1) == ["3"]
+        assert data(connect("news", after=second, query=f"&last_event_id={first}"), 1) == ["3"]
 
     def test_what_is_gone_is_one_gap_that_says_from_where_to_where(
         self, sse: StreamManager, connect: Connect
@@ -160,13 +175,13 @@ class TestPromise2EveryEntryOnceInOrderOrAGap:
         first = sse.send_event("news", "first")
         ids = sse.send_events("news", [str(n) for n in range(150)])
         reader = connect("news", after=first)
-        gap, *rest = reader.read(101)
+        gap, *rest = reader.events(101)
         assert gap.type == "streamy.gap"
         assert json.loads(gap.data) == {"stream": "news", "from": first, "to": ids[49]}
         assert [event.data for event in rest] == [str(n) for n in range(50, 150)]
-        again = connect("news", after=reader.cut())
+        again = connect("news", after=leave(reader))
         sse.send_event("news", "next")
-        assert again.data(1) == ["next"]
+        assert data(again, 1) == ["next"]
 
     @pytest.mark.parametrize("cursor", ["x", "0", "zzzzz.9.abc", "_", "\u00e9", "'", "x" * 4000])
     def test_a_malformed_cursor_is_a_gap_and_never_an_error(
@@ -174,32 +189,30 @@ class TestPromise2EveryEntryOnceInOrderOrAGap:
     ) -> None:
         sse.send_event("news", "a")
         reader = connect("news", after=cursor)
-        assert reader.response.status_code == 200
-        assert [event.type for event in reader.read(2)] == ["streamy.gap", "message"]
+        assert reader.status == 200
+        assert [event.type for event in reader.events(2)] == ["streamy.gap", "message"]
 
 
 class TestPromise3ResumingFromBeforeTheFirstEvent:
     def test_the_first_frame_has_an_id_and_a_retry_and_dispatches_nothing(
-        self, sse: StreamManager, connect: Connect
+        self, sse: StreamManager, stall: Stall
     ) -> None:
-        reader = connect("news")
-        assert reader.opening == f"id: {sse.cursor('news')}\nretry: 3000\n\n".encode()
-        assert reader.last_event_id == sse.cursor("news")
+        assert stall("news").first == f"id: {sse.cursor('news')}\nretry: 3000\n\n".encode()
 
     def test_one_that_drops_before_its_first_event_misses_nothing(
         self, sse: StreamManager, connect: Connect
     ) -> None:
-        last = connect("news").cut()
+        last = leave(connect("news"))
         sse.send_event("news", "a")
-        assert connect("news", after=last).data(1) == ["a"]
+        assert data(connect("news", after=last), 1) == ["a"]
 
     def test_a_page_closes_the_hole_between_rendering_and_connecting(
-        self, sse: StreamManager, connect: Connect
+        self, app: Flask, sse: StreamManager, connect: Connect
     ) -> None:
-        with sse.app.test_request_context():  # type: ignore[attr-defined]
-            place = render_template_string("{{ streamy_cursor('news') }}")
+        with app.test_request_context():
+            cursor = render_template_string("{{ streamy_cursor('news') }}")
         sse.send_event("news", "between")
-        assert connect("news", query=f"&last_event_id={place}").data(1) == ["between"]
+        assert data(connect("news", query=f"&last_event_id={cursor}"), 1) == ["between"]
 
 
 class TestPromise4TheEndIsForGood:
@@ -209,7 +222,7 @@ class TestPromise4TheEndIsForGood:
         reader = connect("news")
         sse.send_event("news", "last")
         sse.end_stream("news")
-        last, end = reader.rest()
+        last, end = reader.read_to_end()
         assert (last.data, end.type, json.loads(end.data)) == ("last", "streamy.end", {"stream": "news"})
 
     def test_one_that_has_seen_it_gets_204_and_one_that_has_not_is_told(
@@ -218,10 +231,10 @@ class TestPromise4TheEndIsForGood:
         reader = connect("news")
         before = reader.last_event_id
         sse.end_stream("news")
-        reader.rest()
+        reader.read_to_end()
         told = connect("news", after=before)
-        assert [event.type for event in told.rest()] == ["streamy.end"]
-        assert connect("news", after=told.last_event_id).response.status_code == 204
+        assert [event.type for event in told.read_to_end()] == ["streamy.end"]
+        assert connect("news", after=told.last_event_id).status == 204
 
     def test_publishing_to_an_ended_stream_is_an_error(self, sse: StreamManager) -> None:
         sse.end_stream("news")
@@ -231,42 +244,58 @@ class TestPromise4TheEndIsForGood:
 
 
 class TestPromise5ASlowClientCostsItsOwnPlace:
-    def test_one_that_does_not_read_holds_up_nobody(self, sse: StreamManager, connect: Connect) -> None:
-        connect("news")
+    def test_one_that_does_not_read_holds_up_nobody(
+        self, sse: StreamManager, connect: Connect, stall: Stall
+    ) -> None:
+        stall("news")
         quick = connect("news")
         for n in range(90):
             sse.send_event("news", str(n))
-            assert quick.data(1) == [str(n)]
+            assert data(quick, 1) == [str(n)]
 
-    def test_what_is_held_in_memory_is_bounded(self, sse: StreamManager, connect: Connect) -> None:
-        slow = connect("news")
-        quick = connect("news")
+    def test_one_that_does_not_read_loses_nothing_that_the_log_holds(
+        self, sse: StreamManager, connect: Connect, stall: Stall
+    ) -> None:
+        slow, quick = stall("news"), connect("news")
         for _ in range(50):
             sse.send_event("news", "x" * 2_000)
-            quick.data(1)
-        feed = sse.binding.engine.hub._feeds["news"]
-        assert sum(len(frame.body) for frame in feed.window._frames) <= 20_000
-        assert slow.data(50) == ["x" * 2_000] * 50, "and it loses nothing of what the log holds"
+            data(quick, 1)
+        assert [event.data for event in slow.read(50)] == ["x" * 2_000] * 50
+
+    def test_what_is_held_in_memory_for_one_that_does_not_read_is_bounded(self, app: Flask) -> None:
+        with (
+            MemoryBroker(Limits(history=10)) as broker,
+            serving(app, StreamManager(app, broker=broker, window_bytes=20_000)) as sse,
+            closing(Stalled(app, url("news"))),
+            sse.subscribe("news") as entries,
+        ):
+            tracemalloc.start()
+            for _ in range(200):
+                sse.send_event("news", "x" * 100_000)
+                next(entries)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert most < 5_000_000
 
 
 class TestPromise6ManyStreamsOverOneConnection:
     def test_one_id_line_resumes_them_all(self, sse: StreamManager, connect: Connect) -> None:
         reader = connect("a", "b")
         sse.send_event("a", "1")
-        assert reader.data(1) == ["1"]
+        assert data(reader, 1) == ["1"]
         sse.send_event("b", "2")
-        assert reader.data(1) == ["2"]
-        last = reader.cut()
+        assert data(reader, 1) == ["2"]
+        last = leave(reader)
         sse.send_event("b", "3")
         sse.send_event("a", "4")
-        assert sorted(connect("a", "b", after=last).data(2)) == ["3", "4"]
+        assert sorted(data(connect("a", "b", after=last), 2)) == ["3", "4"]
 
     def test_for_ten_streams_it_stays_within_128_bytes(self, sse: StreamManager, connect: Connect) -> None:
         names = [f"user:{n}" for n in range(10)]
         reader = connect(*names)
         for name in names:
             sse.send_events(name, ["x"] * 90)
-        reader.read(900)
+        reader.events(900)
         assert len(reader.last_event_id) <= 128
 
     def test_streams_may_join_and_leave_between_two_connections(
@@ -274,27 +303,27 @@ class TestPromise6ManyStreamsOverOneConnection:
     ) -> None:
         reader = connect("stays", "goes")
         sse.send_event("stays", "1")
-        assert reader.data(1) == ["1"]
+        assert data(reader, 1) == ["1"]
+        last = leave(reader)
         sse.send_event("stays", "2")
-        place = reader.cut()
         sse.send_event("joins", "before it joined")
-        back = connect("stays", "joins", after=place)
+        back = connect("stays", "joins", after=last)
         sse.send_event("joins", "since")
-        assert sorted(back.data(2)) == ["2", "since"]
+        assert sorted(data(back, 2)) == ["2", "since"]
 
 
 class TestPromise7BytesAreSafe:
     @pytest.mark.parametrize(
-        "data", ["x\revent: admin\rdata: pwn", "a\r\n\r\nevent: system\r\ndata: evil", "a\n\nb"]
+        "text", ["x\revent: admin\rdata: pwn", "a\r\n\r\nevent: system\r\ndata: evil", "a\n\nb"]
     )
     def test_line_breaks_in_data_become_further_data_lines(
-        self, sse: StreamManager, connect: Connect, data: str
+        self, sse: StreamManager, connect: Connect, text: str
     ) -> None:
         reader = connect("news")
-        sse.send_event("news", data)
-        (event,) = reader.read(1)
+        sse.send_event("news", text)
+        (event,) = reader.events(1)
         assert event.type == "message"
-        assert event.data == data.replace("\r\n", "\n").replace("\r", "\n")
+        assert event.data == text.replace("\r\n", "\n").replace("\r", "\n")
 
     @pytest.mark.parametrize(
         ("data", "name"),
@@ -323,17 +352,47 @@ class TestPromise8NothingIsSharedByAccident:
         reader = connect("a")
         sse.send_event(other, "for others")
         sse.send_event("a", "for me")
-        assert reader.data(1) == ["for me"]
+        assert data(reader, 1) == ["for me"]
+
+
+class TestPromise9OneBadPartSpoilsItselfOnly:
+    def test_a_receiver_of_signals_that_fails_keeps_no_event_from_a_client(
+        self, sse: StreamManager, connect: Connect
+    ) -> None:
+        def fail(sender: object, **told: object) -> None:
+            raise RuntimeError("a bug of its own")
+
+        with client_connected.connected_to(fail, sse):
+            reader = connect("news")
+            sse.send_event("news", "a")
+            assert data(reader, 1) == ["a"]
+
+
+class TestPromise12WhatIsSetWronglyIsNamedAtStart:
+    @pytest.mark.parametrize(
+        ("setting", "value", "told"),
+        [
+            ("STREAMY_BROKER_URI", "memory://", "did you mean STREAMY_BROKER_URL"),
+            ("STREAMY_BROKER_URL", "memroy://", "did you mean memory://"),
+            ("STREAMY_MAX_RETRIES", -1, "STREAMY_MAX_RETRIES has to be"),
+        ],
+    )
+    def test_the_error_names_the_setting_and_what_may_mend_it(
+        self, app: Flask, setting: str, value: object, told: str
+    ) -> None:
+        app.config[setting] = value
+        with pytest.raises(ConfigError, match=told):
+            StreamManager(app)
 
 
 class TestGapsOfSeveralStreams:
     def test_each_is_told_however_much_there_is_to_catch_up_with(
         self, sse: StreamManager, connect: Connect
     ) -> None:
-        place = connect("a", "b", "c").cut()
+        last = leave(connect("a", "b", "c"))
         sse.send_events("a", ["x" * 4_000] * 90)
         for name in ("b", "c"):
             sse.send_events(name, [str(n) for n in range(150)])
-        events = connect("a", "b", "c", after=place).read(92)
+        events = connect("a", "b", "c", after=last).events(92)
         gaps = [json.loads(event.data)["stream"] for event in events if event.type == "streamy.gap"]
         assert sorted(gaps) == ["b", "c"]

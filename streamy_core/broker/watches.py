@@ -50,10 +50,10 @@ class BaseWatch(Watch):
     def ring(self, stream_ids: Iterable[str]) -> None:
         """These streams may have grown; those that nobody watches are passed over. Any thread."""
         with self._lock:
-            before = bool(self._rung)
-            self._mark(stream_ids)
-            if self._rung and not before:  # else whoever waits has been woken already
+            rung = self._names.intersection(stream_ids)
+            if rung and not self._rung:  # else whoever waits has been woken already
                 self._wake()
+            self._rung |= rung
 
     def ring_all(self) -> None:
         """Every stream that is watched may have grown: bells may have been lost. Any thread."""
@@ -115,7 +115,7 @@ class BaseWatch(Watch):
 
     def _is_due(self) -> bool:
         """Whether `wait` is to return now."""
-        return bool(self._rung or self._interrupted or self._fault or self._closed)
+        return bool(self._rung) or self._interrupted or self._closed or self._fault is not None
 
     def _mark(self, stream_ids: Iterable[str]) -> None:
         """As `ring`, for `_listen` to call: the waiting thread needn't be woken."""
@@ -230,4 +230,6 @@ class PollingWatch(BaseWatch):
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + self._polling.due_in(self._idle_for(now))
         # What wasn't there at its first look hasn't grown.
-        self._mark([name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN])
+        self._mark(
+            [name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN]
+        )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from streamy_backends.memory import Limits, MemoryBroker, from_url
 from streamy_core import ConfigError, StreamEnded
 from streamy_core.testing import BrokerContract, MakeBroker
 from streamy_core.testing.reading import data_of, events, read, read_all, tail
+
+from ..support.forks import forks, in_child, succeeds, told_by_child
 
 
 class TestMemoryBroker(BrokerContract):
@@ -117,22 +116,12 @@ def test_keys_are_bounded() -> None:
         assert kept(broker) == ["1", "2", "3", "1"]
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@forks
 def test_a_forked_process_goes_on_by_itself_under_its_own_epoch() -> None:
     with MemoryBroker() as broker:
         (before,) = broker.append("news", events("before"))
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                mine = broker.append("news", events("child"))[0]
-                os.write(writing, f"{mine} {kept(broker)}".encode())
-            finally:
-                os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            theirs, _, seen = pipe.read().partition(" ")
-        os.waitpid(pid, 0)
+        told = told_by_child(lambda: f"{broker.append('news', events('child'))[0]} {kept(broker)}")
+        theirs, _, seen = told.partition(" ")
         (mine,) = broker.append("news", events("parent"))
         assert seen == "['before', 'child']"
         assert kept(broker) == ["before", "parent"]
@@ -140,15 +129,12 @@ def test_a_forked_process_goes_on_by_itself_under_its_own_epoch() -> None:
         assert mine.split(".")[0] == before.split(".")[0] != theirs.split(".")[0]
 
 
+@forks
 def test_a_lock_that_another_thread_held_at_the_fork_holds_nobody_up() -> None:
     with MemoryBroker() as broker:
         with broker._mutex:
-            pid = os.fork()
-            if pid == 0:
-                signal.alarm(10)
-                broker.append("news", events("child"))
-                os._exit(0)
-        assert os.waitpid(pid, 0)[1] == 0
+            child = in_child(lambda: broker.append("news", events("child")))
+        assert succeeds(child)
 
 
 def test_options_come_by_url_or_by_name_and_the_name_wins() -> None:

@@ -26,7 +26,7 @@ def deliver(server: Server, streams: int, events: int, rate: float) -> tuple[flo
     with Crowd(server.port, [f"/stream?id=s{client % streams}" for client in range(1000)]) as crowd:
         expected = events * 1000
         before = server.cpu()
-        server.get(f"/publish?streams={streams}&n={events}&rate={rate}")
+        server.ask(f"/publish?streams={streams}&n={events}&rate={rate}")
         seen = crowd.watch(expected, limit=30)
         spent = server.cpu() - before
     assert seen.deliveries == expected, f"{seen.deliveries} of {expected} deliveries came in time"
@@ -107,12 +107,12 @@ def ten_thousand(seconds: float) -> None:
             share = (server.cpu() - cpu) / (time.monotonic() - start)
             report("idle, 10,000 clients, 30 s keep-alive", f"{share:.2%} of a core", "< 3 %")
             busy(server, crowd)
-            report("leaving with 10,000 clients", f"{server.stop():.2f} s", "< 2 s")
+            report("leaving with 10,000 clients", f"{server.leave():.2f} s", "< 2 s")
 
 
 def busy(server: Server, crowd: Crowd) -> None:
     """Every one of 10,000 clients gets every event, while ordinary requests are answered."""
-    server.get("/publish?streams=1&n=20&rate=2")
+    server.ask("/publish?streams=1&n=20&rate=2")
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask, server, 10.0)
         seen = crowd.watch(200_000, limit=30)
@@ -127,7 +127,7 @@ def ask(server: Server, seconds: float) -> list[float]:
     waits = []
     end = time.monotonic() + seconds
     while (start := time.monotonic()) < end:
-        server.get("/hello")
+        server.ask("/hello")
         waits.append(time.monotonic() - start)
         time.sleep(0.02)
     return waits

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 import time
 from urllib.parse import parse_qs, urlsplit
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n: hello\n\n"
 
 
-def main(port: int) -> None:
-    """Serve on this port until killed."""
-    listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+def main() -> None:
+    """Serve on a port that is printed, until killed."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listener.setblocking(False)
+    print("Listening at: http://{}:{}".format(*listener.getsockname()), flush=True)
     poll = select.epoll()
     poll.register(listener, select.EPOLLIN)
     fresh: dict[int, socket.socket] = {}
@@ -71,4 +71,4 @@ def plan(path: str, due: list[float]) -> list[float]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

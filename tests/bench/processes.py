@@ -5,49 +5,36 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from ..support.web_server import HttpServer, WebServer
 
 SERVER_CORE, LOAD_CORE = 0, 1
+STOPPING: Final = 40.0
+"""Seconds that a server may take to go."""
 
 
-class Server:
+class Server(HttpServer):
     """A server process, pinned to one core."""
 
-    took = 0.0
-
-    def __init__(self, *command: str, **environment: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        self._process = subprocess.Popen(
-            [part.format(port=self.port) for part in command],
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
-            stderr=subprocess.DEVNULL,
-            env=os.environ | environment,
-        )
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.get("/hello")
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the server doesn't answer"
-                time.sleep(0.05)
-
-    def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-            return bytes(answer.read())
+    def launch(self) -> None:
+        own = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {SERVER_CORE})  # which the process inherits
+        try:
+            super().launch()
+        finally:
+            os.sched_setaffinity(0, own)
 
     @property
     def pids(self) -> list[int]:
         """Its workers, or itself if it has none."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return [int(pid) for pid in children] or [self._process.pid]
+        return self.children or [self.process.pid]
 
     def cpu(self) -> float:
         """Seconds on the processor so far, of all threads, also of those that are over."""
@@ -58,20 +45,16 @@ class Server:
         pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
         return pages * resource.getpagesize()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> float:
+    def leave(self) -> float:
         """SIGTERM, and how many seconds it took to go."""
-        if self._process.poll() is None:
-            start = time.monotonic()
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(40)
-            self.took = time.monotonic() - start
-        return self.took
+        start = time.monotonic()
+        self.signal(signal.SIGTERM)
+        self.wait(STOPPING)
+        return time.monotonic() - start
+
+
+class StreamyServer(Server, WebServer):
+    """gunicorn that serves the app."""
 
 
 def _clock_of(pid: int) -> int:
@@ -79,18 +62,28 @@ def _clock_of(pid: int) -> int:
     return (~pid << 3) | 2
 
 
-def floor() -> Server:
+@contextmanager
+def floor() -> Iterator[Server]:
     """The bare loop."""
-    return Server(sys.executable, "-m", "tests.bench.floor", "{port}")
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", f"{__package__}.floor"]
+        with Server(command, Path(folder) / "log").start() as server:
+            yield server
 
 
-def streamy(**environment: str) -> Server:
+@contextmanager
+def streamy(**environment: str) -> Iterator[Server]:
     """An ordinary Flask app on one gunicorn worker with four threads."""
-    return Server(
-        *(sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "4", "--backlog", "4096"),
-        *("-b", "0.0.0.0:{port}", "tests.bench.app:app"),
-        **environment,
-    )
+    with TemporaryDirectory() as folder:
+        server = StreamyServer(
+            f"{__package__}.app:app",
+            Path(folder) / "log",
+            options=("--backlog", "4096"),
+            host="0.0.0.0",
+            environment=environment,
+        )
+        with server.start():
+            yield server
 
 
 def prepare() -> None:

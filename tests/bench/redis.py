@@ -108,7 +108,7 @@ def commands(server: Server, clients: int, events: int) -> float:
         Crowd(worker.port, ["/stream?id=s0"] * clients, hosts=4) as crowd,
     ):
         before = calls(server)
-        worker.get(f"/publish?streams=1&n={events}&rate=50")
+        worker.ask(f"/publish?streams=1&n={events}&rate=50")
         seen = crowd.watch(clients * events, limit=60)
         assert seen.deliveries == clients * events
         return (calls(server) - before) / events

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-
-import pytest
 
 from streamy_core.broker import ForkGuard
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+from ..support.forks import forks, in_child, succeeds
+
+pytestmark = forks
 
 
 class Guarded:
@@ -24,18 +22,6 @@ class Guarded:
         self.lock = threading.Lock()
 
 
-def in_a_child(check: Callable[[], bool]) -> bool:
-    """What `check` says in a forked process."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            status = 0 if check() else 1
-        finally:
-            os._exit(status)
-    return os.waitpid(pid, 0)[1] == 0
-
-
 def test_state_is_made_when_the_guard_is() -> None:
     guarded = Guarded()
     guarded.guard.check()
@@ -45,37 +31,37 @@ def test_state_is_made_when_the_guard_is() -> None:
 def test_a_child_makes_it_anew_once_however_many_threads_check() -> None:
     guarded = Guarded()
 
-    def check() -> bool:
-        if not guarded.guard.inherited:
-            return False
+    def check() -> None:
+        assert guarded.guard.inherited
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: guarded.guard.check(), range(100)))
-        return (guarded.starts, guarded.guard.inherited) == (2, False)
+        assert (guarded.starts, guarded.guard.inherited) == (2, False)
 
-    assert in_a_child(check)
+    assert succeeds(in_child(check))
     assert guarded.starts == 1, "the parent's is its own"
 
 
 def test_a_lock_that_was_held_at_the_fork_is_free_in_the_child() -> None:
     guarded = Guarded()
 
-    def check() -> bool:
+    def check() -> None:
         guarded.guard.check()
-        return guarded.lock.acquire(timeout=5)
+        assert guarded.lock.acquire(timeout=5)
 
     with guarded.lock:
-        assert in_a_child(check)
+        child = in_child(check)
+    assert succeeds(child)
 
 
 def test_a_child_of_a_child_makes_it_anew_too() -> None:
     guarded = Guarded()
 
-    def grandchild() -> bool:
+    def grandchild() -> None:
         guarded.guard.check()
-        return guarded.starts == 3
+        assert guarded.starts == 3
 
-    def child() -> bool:
+    def child() -> None:
         guarded.guard.check()
-        return in_a_child(grandchild)
+        assert succeeds(in_child(grandchild))
 
-    assert in_a_child(child)
+    assert succeeds(in_child(child))

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from flask import Flask
@@ -37,15 +38,13 @@ def broker() -> Iterator[FaultyBroker]:
 @pytest.fixture
 def make(broker: FaultyBroker) -> Iterator[Callable[..., StreamManager]]:
     """A manager of the broker, that tries again once, at once."""
-    managers = []
+    with ExitStack() as to_close:
 
-    def make(**settings: object) -> StreamManager:
-        managers.append(StreamManager(broker=broker, retry=FixedDelay(0.0, retries=1), **settings))
-        return managers[-1]
+        def make(**settings: object) -> StreamManager:
+            sse = StreamManager(broker=broker, retry=FixedDelay(0.0, retries=1), **settings)
+            return to_close.enter_context(sse)
 
-    yield make
-    for manager in managers:
-        manager.close()
+        yield make
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from streamy_core.testing.reading import DEADLINE
 
 from .conftest import Serving
 
+pytestmark = pytest.mark.slow
+
 CYCLES: Final = 1_000
 KEEP_ALIVE: Final = 0.02
 """Seconds. A thread learns that its client has gone when it writes to it."""

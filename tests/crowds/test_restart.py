@@ -14,8 +14,11 @@ from typing import Final
 import pytest
 
 from ..support import ROOT
-from ..support.crowd import Crowd, Frame, Source
+from ..support.crowd import Crowd, Source
+from ..support.event_stream import Frame
 from .conftest import Gunicorn, Serving
+
+pytestmark = pytest.mark.slow
 
 CLIENTS: Final = 2_000
 RATE: Final = 20

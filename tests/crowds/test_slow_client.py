@@ -7,10 +7,15 @@ import time
 from contextlib import closing, suppress
 from typing import Final
 
+import pytest
+
 from streamy_core.testing.reading import DEADLINE
 
-from ..support.crowd import Crowd, Frame, Hear, Source
+from ..support.crowd import Crowd, Hear, Source
+from ..support.event_stream import Frame
 from .conftest import Gunicorn, Serving
+
+pytestmark = pytest.mark.slow
 
 CLIENTS: Final = 1_000
 SIZE: Final = 2_048

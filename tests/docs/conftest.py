@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from werkzeug.test import TestResponse
+from flask import Flask
 
 from streamy_core import StreamManager
-from streamy_core.testing.reading import eventually
+from streamy_core.testing import EventClient, EventStream
+
+from ..support import ROOT
+from ..support.web_server import WebServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from playwright.sync_api import Page as BrowserPage
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
 Load = Callable[[str], ModuleType]
+Connect = Callable[..., EventStream]
+Serve = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -57,59 +60,28 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         manager.close()
 
 
-class Reader:
-    """Reads the body of a response, as far as it is asked to. It is at the first frame already."""
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Reads a stream of an app as a browser does: `connect(app, "/stream")`. More: as `EventClient.open`."""
+    with ExitStack() as to_close:
 
-    def __init__(self, response: TestResponse) -> None:
-        assert response.status_code == 200
-        self._chunks = iter(response.iter_encoded())
-        self.opening = next(self._chunks).decode()
-        self._text = self.opening
+        def connect(app: Flask, path: str, **how: Any) -> EventStream:
+            return to_close.enter_context(EventClient(app)).open(path, **how)
 
-    def until(self, text: str) -> str:
-        """All up to this text, once it has come."""
-        while text not in self._text:
-            self._text += next(self._chunks).decode()
-        found, _, self._text = self._text.partition(text)
-        return found + text
-
-    def rest(self) -> str:
-        """All up to the end."""
-        return self._text + b"".join(self._chunks).decode()
+        yield connect
 
 
 @pytest.fixture
-def reader() -> type[Reader]:
-    return Reader
+def gunicorn(tmp_path: Path) -> Iterator[Serve]:
+    """Serves an example: `gunicorn("first_app:app")`, and more as `WebServer`, gives its address."""
+    with ExitStack() as to_stop:
 
+        def serve(app: str, **server: Any) -> str:
+            environment = {"PYTHONDONTWRITEBYTECODE": 1, "HOME": tmp_path}
+            gunicorn = WebServer(app, tmp_path / "log", cwd=EXAMPLES, environment=environment, **server)
+            return f"http://127.0.0.1:{to_stop.enter_context(gunicorn.start()).port}"
 
-@pytest.fixture
-def gunicorn(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Serves an example: `gunicorn("first_app:app")` gives its address."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def serve(app: str) -> str:
-        log = tmp_path / "log"
-        arguments = ("--bind", "127.0.0.1:0", "--worker-class", "gthread", "--threads", "4")
-        with log.open("wb") as output:
-            started.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "gunicorn", *arguments, app],
-                    cwd=EXAMPLES,
-                    env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(tmp_path)},
-                    stdout=output,
-                    stderr=output,
-                )
-            )
-        eventually(lambda: "Booting worker" in log.read_text(), "gunicorn started")
-        found = re.search(r"Listening at: (http://\S+)", log.read_text())
-        assert found, log.read_text()
-        return found[1]
-
-    yield serve
-    for server in started:
-        server.terminate()
-        server.wait()
+        yield serve
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from streamy_core.testing.page_contract import PageContract
 from streamy_core.testing.sharing_contract import SharingContract
 from streamy_core.testing.watch_contract import WatchContract
 
-ROOT: Final = Path(__file__).parents[2]
+from ..support import ROOT
+
 PAGE: Final = ROOT / "docs" / "reference" / "promises.md"
 
 PARTS: Final[Mapping[type, str]] = {

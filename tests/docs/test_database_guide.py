@@ -29,7 +29,9 @@ from tests.sql.conftest import KINDS, server_in
 from tests.sql.servers import Server
 
 if TYPE_CHECKING:
-    from .conftest import Load
+    from .conftest import Load, Serve
+
+pytestmark = pytest.mark.slow
 
 SERVERS = [kind for kind in KINDS if kind != "sqlite"]
 
@@ -102,12 +104,11 @@ def do(url: str, sql: str) -> None:
 
 
 def test_every_client_of_every_worker_gets_what_is_sent_in_a_transaction(
-    gunicorn: Callable[[str], str], docs: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    gunicorn: Serve, docs: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
-    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--workers 2")
     run(docs / "examples", "flask", "--app", "database_app", "create-tables")
-    address = gunicorn("database_app:app")
+    address = gunicorn("database_app:app", workers=2)
     with ExitStack() as stack:
         clients = [
             stack.enter_context(urllib.request.urlopen(f"{address}/stream", timeout=DEADLINE))

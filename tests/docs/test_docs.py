@@ -12,7 +12,8 @@ from sphinx.util.inventory import InventoryFile
 
 import streamy_core
 
-DOCS = Path(__file__).parents[2] / "docs"
+from .conftest import DOCS
+
 SHOWN = (".py", ".html", ".toml", ".txt")
 
 
@@ -27,6 +28,7 @@ def built(docs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pages
 
 
+@pytest.mark.slow
 def test_it_builds_and_every_public_name_is_documented(built: Path) -> None:
     inventory = InventoryFile.loads((built / "objects.inv").read_bytes(), uri="")
     documented = {name for kind, names in inventory.data.items() if kind.startswith("py:") for name in names}

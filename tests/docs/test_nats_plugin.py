@@ -17,9 +17,12 @@ import pytest
 from streamy_core import StreamManager
 from streamy_core.testing.reading import DEADLINE
 
-from ..conftest import go_without
+from ..support import ROOT
+from ..support.requirements import go_without
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+pytestmark = pytest.mark.slow
+
+EXAMPLES = ROOT / "docs" / "examples"
 SOURCE = EXAMPLES / "nats"
 TESTED = EXAMPLES / "tested"
 

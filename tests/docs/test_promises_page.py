@@ -27,6 +27,7 @@ def test_no_part_of_the_contract_is_left_out() -> None:
     assert {base for base in bases if promises(base)} == set(PARTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend", [found for found in BACKENDS if found.without_faults], ids=lambda backend: backend.name
 )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,8 +20,12 @@ from streamy_core.broker import ListsStreams
 from streamy_core.options import option_names
 from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, eventually
-from tests.conftest import go_without
 from tests.redis.servers import HOW_TO_GET, Server, binary
+
+from ..support.requirements import go_without
+from .conftest import Serve
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -37,11 +41,10 @@ def server(program: str, tmp_path: Path) -> Iterator[Server]:
 
 
 def test_every_client_of_every_worker_gets_what_any_process_sends(
-    gunicorn: Callable[[str], str], server: Server, docs: Path, monkeypatch: pytest.MonkeyPatch
+    gunicorn: Serve, server: Server, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", server.url)
-    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--workers 2")
-    address = gunicorn("redis_app:app")
+    address = gunicorn("redis_app:app", workers=2)
     with ExitStack() as stack:
         clients = [stack.enter_context(urllib.request.urlopen(f"{address}/stream")) for _ in range(8)]
         for number in range(4):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,6 +24,8 @@ from streamy_core.events import END, GAP, Event
 from streamy_core.strategies.retry import FixedDelay, NoRetry
 from streamy_core.testing import FaultyBroker
 from streamy_core.testing.reading import data_of, read, read_all, tail
+
+from ..support.forks import forks, told_by_child
 
 
 class KeyedBroker(FaultyBroker):
@@ -326,26 +326,17 @@ def test_a_callers_key_stores_once_however_often_it_is_used(
     assert set(broker.keys) == {"mine"}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@forks
 def test_a_forked_worker_never_uses_the_keys_of_its_siblings(
     publisher: Publisher, broker: KeyedBroker
 ) -> None:
     # gunicorn --preload makes the publisher before it forks: with equal keys the workers' events would
     # be taken for repetitions of each other, and be lost.
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork in a process with threads
-        child = os.fork()
-    if child == 0:
-        try:
-            publisher.publish("news", X, None)
-            os.write(writing, str(broker.keys[-1]).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as pipe:
-        childs_key = pipe.read()
+    def publish_and_tell_the_key() -> str:
+        publisher.publish("news", X, None)
+        return str(broker.keys[-1])
+
+    childs_key = told_by_child(publish_and_tell_the_key)
     publisher.publish("news", X, None)
     assert childs_key
     assert broker.keys[-1] != childs_key

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import re
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from streamy_core import StreamEnded
+from streamy_core import END, StreamEnded
+from streamy_core.testing import EventClient, EventStream
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "from_flask_streamy.py"
+from ..support import ROOT
+
+EXAMPLE = ROOT / "docs" / "examples" / "from_flask_streamy.py"
 
 
 @pytest.fixture
@@ -31,42 +34,30 @@ def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
-class Reader:
-    """A client of `/stream`, at the first frame already."""
-
-    def __init__(self, client: FlaskClient) -> None:
-        self.response = client.get("/stream")
-        self._chunks = iter(self.response.iter_encoded())
-        self._text = next(self._chunks).decode()
-
-    def read_until(self, text: str) -> str:
-        """Read on until `text` has come, and return all up to it."""
-        while text not in self._text:
-            self._text += next(self._chunks).decode()
-        found, _, self._text = self._text.partition(text)
-        return found + text
-
-    def read_to_end(self) -> str:
-        return self._text + b"".join(self._chunks).decode()
+@pytest.fixture
+def connect(app: Flask) -> Iterator[Callable[[], EventStream]]:
+    """Connects clients of `/stream`."""
+    with EventClient(app) as client:
+        yield lambda: client.open("/stream")
 
 
-def test_an_event_reaches_the_client(client: FlaskClient) -> None:
-    reader = Reader(client)
+def test_an_event_reaches_the_client(client: FlaskClient, connect: Callable[[], EventStream]) -> None:
+    stream = connect()
     assert client.get("/send_event").text == "Event sent"
-    assert "event: greeting\ndata: Hello, World!\n\n" in reader.read_until("World!\n\n")
+    assert [event[:2] for event in stream.events(1)] == [("greeting", "Hello, World!")]
 
 
-def test_every_client_gets_the_event(client: FlaskClient) -> None:
-    readers = [Reader(client), Reader(client)]
+def test_every_client_gets_the_event(client: FlaskClient, connect: Callable[[], EventStream]) -> None:
+    streams = [connect(), connect()]
     client.get("/send_event")
-    assert ["Hello" in reader.read_until("World!\n\n") for reader in readers] == [True, True]
+    assert [stream.events(1)[0].data for stream in streams] == ["Hello, World!"] * 2
 
 
-def test_the_end_ends_the_response(client: FlaskClient) -> None:
-    reader = Reader(client)
+def test_the_end_ends_the_response(client: FlaskClient, connect: Callable[[], EventStream]) -> None:
+    stream = connect()
     client.get("/send_event")
     assert client.get("/end_stream").text == "Stream ended"
-    assert re.search(r"Hello, World!.*event: streamy\.end\n", reader.read_to_end(), re.DOTALL)
+    assert [event.type for event in stream.read_to_end()] == ["greeting", END]
 
 
 def test_publishing_after_the_end_raises(client: FlaskClient) -> None:
@@ -75,13 +66,14 @@ def test_publishing_after_the_end_raises(client: FlaskClient) -> None:
         client.get("/send_event")
 
 
-def test_the_headers_given_win(client: FlaskClient) -> None:
-    headers = Reader(client).response.headers
+def test_the_headers_given_win(connect: Callable[[], EventStream]) -> None:
+    headers = connect().headers
     assert headers["Content-Type"] == "text/event-stream"
     assert headers["Cache-Control"] == "no-cache"
     assert headers["X-Accel-Buffering"] == "no"
 
 
+@pytest.mark.slow
 def test_only_the_import_differs_from_the_readme(original: Path) -> None:
     readme = (original / "README.md").read_text("utf-8")
     theirs = re.search(r"```python\n(.*?StreamManager.*?)```", readme, re.DOTALL)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..support.app_server import AppServer
-from ..support.crowd import Frame, Source
+from ..support.crowd import Source
+from ..support.event_stream import Frame
 
 
 class Worker(AppServer):

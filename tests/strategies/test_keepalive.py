@@ -8,25 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamy_core.strategies.keepalive import FixedInterval, Jittered, KeepAliveScheduler, Never
+from streamy_core.strategies.keepalive import FixedInterval, Jittered, Never
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAN, INF = float("nan"), float("inf")
-
-
-@pytest.mark.parametrize("scheduler", [FixedInterval(), Jittered(), Never()], ids=lambda s: type(s).__name__)
-def test_ours_are_keep_alive_schedulers(scheduler: object) -> None:
-    assert isinstance(scheduler, KeepAliveScheduler)
-
-
-def test_any_object_with_due_in_is_a_keep_alive_scheduler() -> None:
-    class Mine:
-        def due_in(self, idle: float) -> float | None:
-            return None
-
-    assert isinstance(Mine(), KeepAliveScheduler)
-    assert not isinstance(object(), KeepAliveScheduler)
 
 
 @pytest.mark.parametrize(("idle", "due"), [(0, 30), (10, 20), (30, 0), (31, -1)])

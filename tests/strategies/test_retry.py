@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry, RetryPolicy
+from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -24,22 +24,6 @@ def nearly_one() -> float:
 
 def half() -> float:
     return 0.5
-
-
-@pytest.mark.parametrize(
-    "policy", [ExponentialBackoff(), FixedDelay(), NoRetry()], ids=lambda p: type(p).__name__
-)
-def test_ours_are_retry_policies(policy: object) -> None:
-    assert isinstance(policy, RetryPolicy)
-
-
-def test_any_object_with_delay_is_a_retry_policy() -> None:
-    class Mine:
-        def delay(self, attempt: int) -> float | None:
-            return None
-
-    assert isinstance(Mine(), RetryPolicy)
-    assert not isinstance(object(), RetryPolicy)
 
 
 # -- exponential backoff

@@ -49,51 +49,16 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class WebServer(ServerProcess):
-    """An app under a web server, on 127.0.0.1. It isn't started yet; `with` it, or call `start` and `stop`.
+class HttpServer(ServerProcess):
+    """A process that serves HTTP on 127.0.0.1, and writes to its log where it listens.
 
-    app:         as gunicorn takes it: "package.module:app" or "package.module:create_app()".
-    server:      as in `Pair`.
-    options:     further ones of gunicorn's; they win.
-    certificate: a PEM file with a certificate and its key, for TLS inside gunicorn's workers.
-    port:        0 for one that the system chooses anew at each start.
-    path:        what it answers once it is there.
-    environment: the app's variables.
+    It isn't started yet: `with server.start():`, or `start` and `stop`.
+
+    port: 0 as long as nobody knows it.
     """
 
-    def __init__(
-        self,
-        app: str,
-        log: Path,
-        *,
-        server: str = "gthread",
-        workers: int = 1,
-        threads: int = 4,
-        options: Sequence[str] = (),
-        certificate: Path | None = None,
-        port: int = 0,
-        path: str = "/hello",
-        cwd: Path = ROOT,
-        environment: Mapping[str, object | None] | None = None,
-    ) -> None:
-        if server in _OWN_COMMANDS:
-            command = [sys.executable, "-m", f"{__package__}.serve", server, app, str(threads)]
-        else:
-            command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"]
-            command += ["--workers", str(workers), "--worker-class", server, *PATIENT, *_no_control_socket()]
-            command += ["--threads", str(threads)] if server == "gthread" else []
-            command += ["--certfile", str(certificate), "--keyfile", str(certificate)] if certificate else []
-            command += [*options, app]
-        own = {"WEB_CONCURRENCY": None, "GUNICORN_CMD_ARGS": None, "PYTHONUNBUFFERED": 1}
-        super().__init__(command, log, cwd=cwd, environment=own | dict(environment or {}))
-        self.tls = certificate is not None
-        self.port = port
-        self._kind = server
-        self._path = path
-
-    def launch(self) -> None:
-        self._log_before = len(self.log())
-        super().launch()
+    port = 0
+    tls = False
 
     @property
     def address(self) -> tuple[str, int]:
@@ -122,6 +87,10 @@ class WebServer(ServerProcess):
             return HTTPSConnection(*self.address, timeout=DEADLINE, context=_create_unverified_context())
         return HTTPConnection(*self.address, timeout=DEADLINE)
 
+    def launch(self) -> None:
+        self._log_before = len(self.log())
+        super().launch()
+
     def answers(self) -> bool:
         # Another server might have taken the port that was chosen: the log says when it is this one.
         found = re.search(r"(?:Listening at|Running on):? https?://[\d.]+:(\d+)", self.log(self._log_before))
@@ -129,9 +98,51 @@ class WebServer(ServerProcess):
             return False
         self.port = int(found[1])
         try:
-            return self.request("GET", self._path).status == 200
+            self.request("GET", "/hello")
         except (OSError, HTTPException):
             return False
+        return True
+
+
+class WebServer(HttpServer):
+    """An app under a web server.
+
+    app:         as gunicorn takes it: "package.module:app" or "package.module:create_app()".
+    server:      as in `Pair`.
+    options:     further ones of gunicorn's; they win.
+    certificate: a PEM file with a certificate and its key, for TLS inside gunicorn's workers.
+    host, port:  where gunicorn listens; port 0 is one that the system chooses anew at each start.
+    environment: the app's variables.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        log: Path,
+        *,
+        server: str = "gthread",
+        workers: int = 1,
+        threads: int = 4,
+        options: Sequence[str] = (),
+        certificate: Path | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        cwd: Path = ROOT,
+        environment: Mapping[str, object | None] | None = None,
+    ) -> None:
+        if server in _OWN_COMMANDS:
+            command = [sys.executable, "-m", f"{__package__}.serve", server, app, str(threads)]
+        else:
+            command = [sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}"]
+            command += ["--workers", str(workers), "--worker-class", server, *PATIENT, *_no_control_socket()]
+            command += ["--threads", str(threads)] if server == "gthread" else []
+            command += ["--certfile", str(certificate), "--keyfile", str(certificate)] if certificate else []
+            command += [*options, app]
+        own = {"WEB_CONCURRENCY": None, "GUNICORN_CMD_ARGS": None, "PYTHONUNBUFFERED": 1}
+        super().__init__(command, log, cwd=cwd, environment=own | dict(environment or {}))
+        self.tls = certificate is not None
+        self.port = port
+        self._kind = server
 
     def __str__(self) -> str:
         return self._kind

@@ -11,6 +11,8 @@ from streamy_core.testing.watch_contract import WatchContract
 from . import broken, broken_lives, broken_pages
 from .trying import alone, check, failures, names_of
 
+pytestmark = pytest.mark.slow
+
 NOT_AN_ID = "begins with a letter or digit"
 FIRST_IDS = "returns the ids of that first time"
 FULL = "a page with fewer entries than its limit reaches the end of the log"

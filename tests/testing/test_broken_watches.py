@@ -15,6 +15,8 @@ from .broken_watches import with_watch
 from .shared import Backend, SharedMemory
 from .trying import alone, check, failures
 
+pytestmark = pytest.mark.slow
+
 NEVER_NAMED = "the watch never named"
 NEWS_NEVER_NAMED = "the watch never named ['news'], which have grown"
 STORM = "no_bell_is_forgotten_in_a_storm_of_adds_discards_and_appends"

@@ -16,6 +16,8 @@ from streamy_core.testing import BrokerContract
 from ..conftest import go_without
 from .trying import names_of
 
+pytestmark = pytest.mark.slow
+
 ROOT: Final = Path(__file__).parents[2]
 SKELETON: Final = ROOT / "docs" / "examples" / "skeleton"
 FIRST_BROKER: Final = Path(__file__).with_name("first_broker.py")

@@ -16,6 +16,8 @@ from ..conftest import go_without
 from ..redis.servers import HOW_TO_GET, Server, binary
 from ..sql.conftest import server_in
 
+pytestmark = pytest.mark.slow
+
 TESTED = Path(__file__).parents[2] / "docs" / "examples" / "tested"
 
 

@@ -17,12 +17,10 @@ from streamy_core.broker import Broker
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE, data_of, read_all
 
-from ..crowds.crowd import Crowd, Frame, Source
-from ..crowds.serving import ROOT
-from ..servers.clients import RawClient
-from .workers import Workers
-
-_PACKAGE: Final = __name__.rpartition(".")[0]
+from ..support import ROOT
+from ..support.crowd import Crowd, Record
+from ..support.raw_client import RawClient
+from ..support.workers import Workers
 
 PER_WORKER: Final = 8
 EACH: Final = 60
@@ -33,7 +31,7 @@ Connect = Callable[..., RawClient]
 
 def run_script(url: str, stream: str, count: int = EACH) -> None:
     """A script outside of Flask publishes so many events, and has ended."""
-    command = [sys.executable, "-m", f"{_PACKAGE}.publish", url, stream, str(count)]
+    command = [sys.executable, "-m", f"{__package__}.publish", url, stream, str(count)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=2 * DEADLINE)
 
 
@@ -42,7 +40,7 @@ def publish_everywhere(workers: Workers, url: str, stream: str) -> None:
     with ThreadPoolExecutor() as pool:
         script = pool.submit(run_script, url, stream)
         posts = [
-            pool.submit(workers.post, who, f"/publish?id={stream}&who={who}&count={EACH}")
+            pool.submit(workers.send_by, who, stream, *[f"{who} {number}" for number in range(EACH)])
             for who in workers.pids
         ]
         for one in (script, *posts):
@@ -59,10 +57,8 @@ class WorkersPromises:
 
     @pytest.fixture
     def workers(self, workers_url: str, tmp_path: Path) -> Iterator[Workers]:
-        workers = Workers(tmp_path / "log", workers_url)
-        yield workers
-        workers.stop()
-        print(workers.log())
+        with Workers(tmp_path / "log", workers_url).start() as workers:
+            yield workers
 
     @pytest.fixture
     def outside(self, workers_url: str) -> Iterator[StreamManager]:
@@ -79,7 +75,7 @@ class WorkersPromises:
     def connect(self, workers: Workers) -> Iterator[Connect]:
         """Connects clients: `connect(pid, *streams, key=…)`."""
         with ExitStack() as to_close:
-            yield lambda *which, **how: to_close.enter_context(workers.connect(*which, **how))
+            yield lambda *which, **how: to_close.enter_context(workers.client_of(*which, **how))
 
     def test_every_client_of_every_worker_gets_what_workers_and_scripts_publish_once_and_in_order(
         self, workers: Workers, connect: Connect, broker: Broker, workers_url: str
@@ -99,13 +95,9 @@ class WorkersPromises:
     def test_a_crowd_that_any_worker_serves_gets_everything_once_and_in_order(
         self, workers: Workers, broker: Broker, workers_url: str
     ) -> None:
-        heard: dict[Source, list[str]] = {}
-
-        def hear(source: Source, frame: Frame, at: float) -> None:
-            heard.setdefault(source, []).append(frame.data or "")
-
+        record = Record()
         with (
-            Crowd(workers.address, "/stream?ids=news", 100, hear) as crowd,
+            Crowd(workers.address, workers.path("news"), 100, record) as crowd,
             ThreadPoolExecutor(1) as pool,
         ):
             crowd.run_until_open()
@@ -113,9 +105,10 @@ class WorkersPromises:
             crowd.run_until(publishing.done, "everything published")
             publishing.result()
             crowd.run_until(
-                lambda: sum(map(len, heard.values())) >= EACH * len(crowd.sources), "everything heard"
+                lambda: sum(map(len, record.frames.values())) >= EACH * len(crowd.sources), "everything heard"
             )
-            assert [heard[source] for source in crowd.sources] == [data_of(read_all(broker, "news"))] * 100
+            log = data_of(read_all(broker, "news"))
+            assert [record.data(source) for source in crowd.sources] == [log] * len(crowd.sources)
             assert {source.connections for source in crowd.sources} == {1}
 
     def test_a_client_that_comes_back_to_another_worker_goes_on_where_it_was(
@@ -139,18 +132,18 @@ class WorkersPromises:
     ) -> None:
         ending, other = workers.pids
         clients = [connect(pid, "news") for pid in (ending, other, other)]
-        workers.post(ending, "/publish?id=news&who=last&count=1")
-        workers.post(ending, "/end?id=news")
+        workers.send_by(ending, "news", "last")
+        workers.end_by(ending, "news")
         for client in clients:
             *_, last, end = client.read_to_end()
-            assert (last.data, end.name) == ("last 0", END)
+            assert (last.data, end.name) == ("last", END)
 
     def test_who_comes_back_to_another_worker_after_the_end_gets_204(
         self, workers: Workers, connect: Connect
     ) -> None:
         ending, other = workers.pids
         client = connect(other, "news")
-        workers.post(ending, "/end?id=news")
+        workers.end_by(ending, "news")
         client.read_to_end()
         for pid in (ending, other):
             assert connect(pid, "news", last_event_id=client.last_event_id).status == 204

@@ -105,6 +105,16 @@ class _Command:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
+    def feed(self, reader: Callable[[bytes], object], until: Callable[[], object]) -> None:
+        """Give the reader what it writes, until this is true; fail if it ends before."""
+        if until():
+            return
+        for data in self.output():
+            reader(data)
+            if until():
+                return
+        raise AssertionError(f"{self._process.args!r} has ended")
+
     def output(self) -> Iterator[bytes]:
         """What it writes, as it comes, up to its end. Each call has a deadline of its own."""
         assert self._process.stdout is not None
@@ -146,13 +156,7 @@ class Curl:
         self._curl.close()
 
     def _until(self, condition: Callable[[], object]) -> None:
-        if condition():
-            return
-        for data in self._curl.output():
-            self._parser.feed(data)
-            if condition():
-                return
-        raise AssertionError("curl has ended")
+        self._curl.feed(self._parser.feed, condition)
 
 
 class NpmEventSource:
@@ -185,13 +189,7 @@ class NpmEventSource:
         self._node.close()
 
     def _until(self, condition: Callable[[], object]) -> None:
-        if condition():
-            return
-        for data in self._node.output():
-            self._feed(data)
-            if condition():
-                return
-        raise AssertionError(f"node has ended after {self.states}")
+        self._node.feed(self._feed, condition)
 
     def _feed(self, data: bytes) -> None:
         *lines, self._pending = (self._pending + data).split(b"\n")

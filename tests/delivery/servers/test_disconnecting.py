@@ -9,6 +9,8 @@ import pytest
 from ...support.app_server import AppServer
 from ...support.raw_client import RawClient
 
+pytestmark = pytest.mark.slow
+
 KEEP_ALIVE = 0.02
 """Seconds. A server learns that a client has gone when it writes to it."""
 

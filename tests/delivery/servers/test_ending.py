@@ -8,6 +8,8 @@ from streamy_core import END
 
 from ...support.app_server import AppServer
 
+pytestmark = pytest.mark.slow
+
 
 def test_connected_clients_get_what_is_left_and_the_end_and_the_close(
     live_server: AppServer, stream: str

@@ -17,7 +17,7 @@ from ...support.raw_client import RawClient
 from ...support.web_server import Pair
 from ..app import Gunicorn
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(20)]
 
 Visit = Callable[..., RawClient]
 

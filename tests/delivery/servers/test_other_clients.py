@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from streamy_core import END
 
 from ...support.app_server import AppServer
 from ...support.event_stream import Message
 from ...support.proxy import Proxy
 from .other_clients import Client, NpmEventSource
+
+pytestmark = pytest.mark.slow
 
 Connect = Callable[..., Client]
 ConnectNpm = Callable[..., NpmEventSource]

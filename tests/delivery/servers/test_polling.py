@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from streamy_core import END
 
 from ...support.app_server import AppServer
 from ...support.event_stream import Message
 from .other_clients import NpmEventSource
+
+pytestmark = pytest.mark.slow
 
 ConnectNpm = Callable[..., NpmEventSource]
 

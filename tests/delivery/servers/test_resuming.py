@@ -17,6 +17,8 @@ from ...support.app_server import AppServer
 from ...support.event_stream import Message
 from ...support.proxy import Proxy
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [f"event {number}\n{'é' * (number % 90)}" for number in range(200)]
 
 MALFORMED = {

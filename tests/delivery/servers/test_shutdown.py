@@ -21,7 +21,7 @@ from ...support.raw_client import RawClient
 from ...support.web_server import Pair
 from ..app import RECONNECT_DELAY, Gunicorn
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(20)]
 
 CLIENTS: Final = 30
 PENDING: Final = [f"pending {number}" for number in range(20)]

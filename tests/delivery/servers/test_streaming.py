@@ -10,6 +10,8 @@ import pytest
 from ...support.app_server import AppServer
 from .pairs import RECONNECT_DELAY
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [f"event {number}" for number in range(200)]
 
 
