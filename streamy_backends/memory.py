@@ -233,7 +233,7 @@ class MemoryBroker(Broker):
         if log.end is not None and not more:
             return Page(entries, log.end, ended=True)
         after = entries[-1].id if entries else log.before if passed == 0 else cursor
-        return Page(entries, after, more=more)
+        return Page(entries, after, more=True) if more else Page(entries, after)
 
     def _trim(self, log: _Log, now: float) -> None:
         limits = self._limits
@@ -332,6 +332,8 @@ class _Log:
         return count if self.entries[count - 1].id == cursor else None
 
     def entries_from(self, first: int, limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
+        if first == len(self.entries) - 1:
+            return (self.entries[-1],)  # whoever keeps up asks from here
         # By index: a deque's own iterator would walk to the first from its beginning.
         return bounded(map(self.entries.__getitem__, range(first, len(self.entries))), limit, max_bytes)
 

@@ -172,9 +172,7 @@ class StreamManager(Closeable):
         PublishFailed when the retry policy has given up, with `session` at the first fault, after
         which that has to be rolled back; ConfigError if the broker can't publish by a session.
         """
-        return self.binding.engine.send_event(
-            stream_id, data, event_name, retry=retry, idempotency_key=idempotency_key, session=session
-        )
+        return self.binding.engine.send_event(stream_id, data, event_name, retry, idempotency_key, session)
 
     def send_events(
         self,

@@ -173,6 +173,9 @@ def unknown_option(label: str, name: str, known: Collection[str]) -> str:
     return f"{label} is unknown: {hint}"
 
 
-def near_name(name: str, known: Collection[str]) -> str | None:
-    """The known name that this one is most like, if it is like any."""
-    return next(iter(get_close_matches(name, known, n=1)), None)
+def near_name(name: str, known: Collection[str], likeness: float = 0.6) -> str | None:
+    """The known name that this one is most like, if it is like any.
+
+    likeness: from 0 to 1. Where names may be somebody else's, ask for more than by default.
+    """
+    return next(iter(get_close_matches(name, known, n=1, cutoff=likeness)), None)

@@ -3,22 +3,31 @@
 Needs the extra `sql`. A stream is a row that counts its entries, advanced in the very transaction
 that stores them: sequence numbers have no holes, and are in the order of the commits. What has
 grown is found by asking for the counters, now and then or when a bell rings.
+
+`add_tables` is for an app's migrations. Schedulers for the option `polling` are in `streamy_core.broker`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from streamy_core.hookspecs import BrokerFactory, hookimpl
+from streamy_core.broker import BrokerFactory, hookimpl
 
 if TYPE_CHECKING:
-    from .broker import SqlBroker
+    from .broker import SqlBroker as SqlBroker
+    from .tables import Tables as Tables
+    from .tables import add_tables as add_tables
 
-SCHEMES = (
+__all__ = ["SCHEMES", "SqlBroker", "Tables", "add_tables", "from_url", "streamy_brokers"]
+
+SCHEMES: Final = (
     "sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg", "postgres",
     "mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql", "sql",
 )  # fmt: skip
+
+_MODULES: Final = {"SqlBroker": ".broker", "Tables": ".tables", "add_tables": ".tables"}
 
 
 @hookimpl
@@ -34,7 +43,6 @@ def from_url(url: str, options: Mapping[str, Any]) -> SqlBroker:
     Raises ConfigError for a URL or an option that can't be, and for a database that lacks what is
     needed or refuses the login. One that can't be reached may come later: that is logged.
     """
-    # Here, because whoever uses another backend has no driver for this one.
     from .broker import SqlBroker
     from .options import parse
 
@@ -45,3 +53,12 @@ def from_url(url: str, options: Mapping[str, Any]) -> SqlBroker:
         broker.close()
         raise
     return broker
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # The plug-in is imported wherever Streamy is, and SQLAlchemy is not installed everywhere.
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name], __name__), name)

@@ -1,4 +1,4 @@
-"""What tells a watch, between two looks, that some stream may have grown.
+"""What tells a watch, before its interval is over, that some stream may have grown.
 
 A bell covers all streams, and carries nothing. The database is asked at intervals all the same.
 """
@@ -6,17 +6,13 @@ A bell covers all streams, and carries nothing. The database is asked at interva
 from __future__ import annotations
 
 import selectors
-import socket
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from streamy_core.errors import BrokerUnavailable
-
-from .polling import AdaptivePolling
+from streamy_core.broker import AdaptivePolling, BrokerUnavailable, Waker
 
 
 class Bell(ABC):
@@ -29,7 +25,7 @@ class Bell(ABC):
     def wait(self, seconds: float | None, *, listening: bool) -> bool:
         """Return when the database rings it, when somebody wakes it, or after so many seconds (None: never).
 
-        listening: whether anybody wants to know what the database has to tell.
+        listening: whether any stream is watched, so that it matters whether the database rings.
 
         Returns whether the database rang. Raises BrokerUnavailable.
         """
@@ -81,7 +77,7 @@ class DataVersion(Timer):
         self._question = f'PRAGMA "{schema}".data_version'
         self._lock = threading.Lock()
         self._connection: Any = None
-        self._looks = AdaptivePolling(floor=0.002, ceiling=0.008, share=0.02)
+        self._polling = AdaptivePolling(floor=0.002, ceiling=0.008, share=0.02)
         self._version = -1
         self._changed_at = time.monotonic()
         self._changed()
@@ -92,7 +88,7 @@ class DataVersion(Timer):
         end = None if seconds is None else time.monotonic() + seconds
         while not self._changed():
             now = time.monotonic()
-            pause = self._looks.due_in(now - self._changed_at)
+            pause = self._polling.due_in(now - self._changed_at)
             if end is not None:
                 pause = min(pause, end - now)
             if pause <= 0 or self._woken.wait(pause):
@@ -118,14 +114,14 @@ class DataVersion(Timer):
                 if fresh is not None:
                     self._connection = fresh
                 if self._connection is not None:
-                    before, self._version = self._version, self._look()
+                    before, self._version = self._version, self._read_version()
                     return self._version != before
 
-    def _look(self) -> int:
+    def _read_version(self) -> int:
         try:
             (version,) = self._connection.execute(self._question).fetchone()
         except Exception as error:
-            raise BrokerUnavailable(f"could not look at the SQLite database: {error}") from error
+            raise BrokerUnavailable(f"could not read the version of the SQLite database: {error}") from error
         return int(version)
 
 
@@ -137,12 +133,9 @@ class Listen(Bell):
         try:
             self._connection.execute(f'LISTEN "{channel}"')
             self._server = self._connection.pgconn
-            self._inner, self._outer = socket.socketpair()
-            self._inner.setblocking(False)
-            self._outer.setblocking(False)
             self._selector = selectors.DefaultSelector()
-            self._selector.register(self._inner, selectors.EVENT_READ)
             self._selector.register(self._server.socket, selectors.EVENT_READ)
+            self._waker = Waker(self._selector)
         except Exception as error:
             self._connection.close()
             raise BrokerUnavailable(f"could not listen to PostgreSQL: {error}") from error
@@ -150,9 +143,8 @@ class Listen(Bell):
     def wait(self, seconds: float | None, *, listening: bool) -> bool:
         if not self._selector.select(seconds):
             return False
+        self._waker.clear()
         rung = False
-        with suppress(BlockingIOError):
-            self._inner.recv(4_096)
         try:
             self._server.consume_input()
             while self._server.notifies():
@@ -162,14 +154,11 @@ class Listen(Bell):
         return rung
 
     def wake(self) -> None:
-        with suppress(OSError):  # full: then it will wake anyway; closed: nobody waits
-            self._outer.send(b".")
+        self._waker.wake()
 
-    def suspend(self) -> None:
-        self.wake()
+    suspend = wake
 
     def close(self) -> None:
         self._selector.close()
-        self._inner.close()
-        self._outer.close()
+        self._waker.close()
         self._connection.close()

@@ -1,10 +1,9 @@
-"""The broker: what is asked and told in which transaction, and when the tables are made."""
+"""The broker: what is asked and stored in which transaction, and when the tables are made."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,21 +13,35 @@ from weakref import WeakSet
 from sqlalchemy import URL, Connection, Engine, MetaData
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.broker import Broker, StreamInfo, Watch
-from streamy_core.errors import BrokerUnavailable, Closed, ConfigError, StreamEnded
-from streamy_core.events import Event, Page
-from streamy_core.ids import OLDEST, make_id, new_epoch, new_nonce
+from streamy_core.broker import (
+    OLDEST,
+    BaseWatch,
+    Broker,
+    BrokerUnavailable,
+    Closed,
+    ConfigError,
+    Duplicate,
+    Event,
+    ForkGuard,
+    Page,
+    StreamEnded,
+    StreamInfo,
+    Watch,
+    make_id,
+    new_epoch,
+    new_nonce,
+)
 
 from .database import Conflict, Database, MissingTable
 from .dialect import Batch, Stored
 from .logs import Logs
 from .options import Options
-from .pages import NO_ENTRY, State
+from .pages import ANY_BYTES, NO_ENTRY, State
 from .retention import Retention, now_ms
 from .tables import VERSION, Tables, add_tables
 from .watch import SqlWatch
 
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.sql")
 
 
 class SqlBroker(Broker):
@@ -40,11 +53,10 @@ class SqlBroker(Broker):
     _database: Database
     _logs: Logs
     _retention: Retention
-    _watches: set[SqlWatch]
+    _watches: tuple[SqlWatch, ...]
     _epoch: str | None  # of new streams; None: not known yet
     _known: WeakSet[Engine]  # which lead to the same database
     _lock: threading.Lock
-    _pid: int
 
     def __init__(self, url: URL, options: Options) -> None:
         self._url = url
@@ -52,9 +64,8 @@ class SqlBroker(Broker):
         self._metadata = MetaData()
         self._tables: Tables = add_tables(self._metadata, prefix=options.table_prefix, schema=options.schema)
         self._closed = False
-        self._inherited: list[Any] = []  # the parent's connections, kept open
-        self._fork_lock = threading.Lock()
-        self._start()
+        self._inherited: list[object] = []  # a parent's connections, never closed here
+        self._guard = ForkGuard(self._start)
 
     def check(self) -> None:
         """See whether the database has what is needed. Raises ConfigError; logs that it is away.
@@ -82,8 +93,8 @@ class SqlBroker(Broker):
             return []
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._tables_there(), self._database.transaction("append") as cursor:
-                stored = self._database.dialect.append(cursor, batch, alone=True)
+            with self._tables_there(), self._database.transaction("append") as db:
+                stored = self._database.dialect.append(db, batch, alone=True)
         except Conflict as error:
             refusal, stored = ConfigError(_contradiction(stream_id, error)), None
         if stored is not None:
@@ -91,8 +102,8 @@ class SqlBroker(Broker):
             self._retention.start()
             self._retention.after_append(stream_id, stored.before, stored.before + len(events))
             return _ids(batch, stored)
-        with self._tables_there(), self._database.cursor("look for a key") as cursor:
-            return self._remembered(cursor, batch, otherwise=refusal)
+        with self._tables_there(), self._database.autocommit("find a key") as db:
+            return self._remembered(db, batch, otherwise=refusal)
 
     def append_within(
         self,
@@ -109,9 +120,9 @@ class SqlBroker(Broker):
             return []
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._database.within(connection, "append") as cursor:
-                self._check_same(connection, cursor)
-                stored = self._database.dialect.append(cursor, batch, alone=False)
+            with self._database.within(connection, "append") as db:
+                self._check_same(connection, db)
+                stored = self._database.dialect.append(db, batch, alone=False)
         except MissingTable as error:
             self._epoch = None  # they may be made anew
             raise ConfigError(f"the session's database isn't that of the streams: {error}") from error
@@ -120,34 +131,38 @@ class SqlBroker(Broker):
         if stored is not None:
             self._retention.start()
             return _ids(batch, stored)
-        with self._database.within(connection, "look for a key") as cursor:
-            return self._remembered(cursor, batch, latest=True, otherwise=refusal)
+        with self._database.within(connection, "find a key") as db:
+            return self._remembered(db, batch, latest=True, otherwise=refusal)
 
     def end(self, stream_id: str) -> None:
         epoch = self._ready()
-        with self._tables_there(), self._database.cursor("end a stream") as cursor:
-            self._logs.end(cursor, stream_id, epoch, new_nonce())
+        with self._tables_there(), self._database.autocommit("end a stream") as db:
+            self._logs.end(db, stream_id, epoch, new_nonce())
         self._ring()
 
-    def read(self, cursors: Mapping[str, str], limit: int) -> Mapping[str, Page]:
-        epoch = self._ready()
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
+        origin = self._origin()
         if not cursors:
             return {}
-        with self._tables_there(), self._database.cursor("read") as cursor:
-            return self._read(cursor, cursors, limit, make_id(epoch, 0, NO_ENTRY))
+        share = ANY_BYTES if max_bytes is None else max_bytes // len(cursors)
+        with self._tables_there(), self._database.reading("read") as db:
+            return self._read(db, cursors, limit, share, origin)
 
-    def tail(self, stream_id: str) -> str:
-        epoch = self._ready()
-        with self._tables_there(), self._database.cursor("read") as cursor:
-            return self._logs.newest(cursor, stream_id) or make_id(epoch, 0, NO_ENTRY)
+    def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
+        origin = self._origin()
+        if not stream_ids:
+            return {}
+        with self._tables_there(), self._database.autocommit("read") as db:
+            newest = self._logs.newest(db, stream_ids)
+        return {name: newest.get(name, origin) for name in stream_ids}
 
     def watch(self) -> Watch:
         self._ready()
-        watch = SqlWatch(
-            self._heads, self._database.bell(), self._options.poll_scheduler, self._watches.discard
-        )
+        watch = SqlWatch(self._heads, self._database.bell(), self._options.poll_scheduler, self._unwatch)
         with self._lock:
-            self._watches.add(watch)
+            self._watches = (*self._watches, watch)
         if self._closed:
             watch.close()
         self._retention.start()
@@ -155,65 +170,64 @@ class SqlBroker(Broker):
 
     def streams(self) -> Iterable[StreamInfo]:
         self._ready()
-        with self._tables_there(), self._database.cursor("list the streams") as cursor:
-            return list(self._logs.all(cursor))
+        with self._tables_there(), self._database.autocommit("list the streams") as db:
+            return list(self._logs.all(db))
 
     def create_tables(self) -> None:
         """Make the tables that aren't there yet. Any thread, in any number of processes at once.
 
         Raises BrokerUnavailable; ConfigError if the database refuses.
         """
-        self._own_process()
+        self._check_open()
         self._database.create(self._metadata)
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        if self._pid == os.getpid():
+        if not self._guard.inherited:
             with self._lock:
-                watches = list(self._watches)
+                watches = self._watches
             for watch in watches:
                 watch.close()
             self._retention.close()
             self._database.close()
 
     def _start(self) -> None:
+        if parents := vars(self).get("_database"):
+            self._inherited += [parents.disown(), self._watches]
         self._lock = threading.Lock()
-        self._watches = set()
+        self._watches = ()
         self._epoch = None
         self._known = WeakSet()
         self._database = Database(self._url, self._options, self._tables)
         self._logs = Logs(self._database.dialect)
         self._retention = Retention(self._database, self._options, now_ms)
-        self._pid = os.getpid()  # last: another thread takes the rest to be there then
+
+    def _check_open(self) -> None:
+        self._guard.check()
+        if self._closed:
+            raise Closed("this SQL broker has been closed")
 
     def _ready(self) -> str:
         """The epoch of new streams, once all is well. Raises Closed, ConfigError, BrokerUnavailable."""
-        self._own_process()
+        self._check_open()
         if (epoch := self._epoch) is None:
             with self._tables_there():
                 epoch = self._epoch = self._prepare()
         return epoch
 
-    def _own_process(self) -> None:
-        """See that what is used is this process's. Raises Closed."""
-        if self._pid != os.getpid():
-            # In a forked child: the parent's connections and locks are not to be touched.
-            with self._fork_lock:
-                if self._pid != os.getpid():
-                    self._inherited += [self._database.leave_behind(), self._watches]
-                    self._start()
-        if self._closed:
-            raise Closed("this SQL broker has been closed")
+    def _origin(self) -> str:
+        """The cursor of a stream that isn't there. Raises likewise."""
+        return make_id(self._ready(), 0, NO_ENTRY)
 
     def _prepare(self) -> str:
-        with self._database.cursor("look at the database") as cursor:
-            self._database.dialect.check(cursor)
+        with self._database.autocommit("check the database") as db:
+            self._database.dialect.check(db)
         meta = self._meta()
         if meta is None:
-            with self._database.cursor("begin a history") as cursor:
-                self._logs.set_meta(cursor, VERSION, new_epoch())
+            with self._database.autocommit("begin a history") as db:
+                self._logs.set_meta(db, VERSION, new_epoch())
             meta = self._meta()
         version, epoch = meta or (0, "")
         if version != VERSION:
@@ -226,8 +240,8 @@ class SqlBroker(Broker):
     def _meta(self) -> tuple[int, str] | None:
         for _ in range(2):
             try:
-                with self._database.cursor("look for the tables") as cursor:
-                    return self._logs.meta(cursor)
+                with self._database.autocommit("find the tables") as db:
+                    return self._logs.meta(db)
             except MissingTable as error:
                 if not self._options.create_tables:
                     raise ConfigError(
@@ -250,25 +264,25 @@ class SqlBroker(Broker):
         return Batch(stream_id, self._ready(), new_nonce(), now_ms(), hashed, events)
 
     def _remembered(
-        self, cursor: DBAPICursor, batch: Batch, *, latest: bool = False, otherwise: Exception
-    ) -> list[str]:
+        self, db: DBAPICursor, batch: Batch, *, latest: bool = False, otherwise: Exception
+    ) -> Duplicate:
         """The ids of what was stored under the batch's key; raises `otherwise` if nothing was."""
         known = None
         if batch.key:
-            known = self._logs.remembered(cursor, batch.stream_id, batch.key, latest=latest)
+            known = self._logs.remembered(db, batch.stream_id, batch.key, latest=latest)
         if known is None:
             raise otherwise
-        return known
+        return Duplicate(known)
 
     def _read(
-        self, cursor: DBAPICursor, cursors: Mapping[str, str], limit: int, origin: str
+        self, db: DBAPICursor, cursors: Mapping[str, str], limit: int, max_bytes: int, origin: str
     ) -> dict[str, Page]:
         from_oldest = [name for name, text in cursors.items() if text == OLDEST]
-        oldest = self._logs.before_oldest(cursor, from_oldest) if from_oldest else {}
-        behind = {
+        oldest = self._logs.before_oldest(db, from_oldest) if from_oldest else {}
+        placed = {
             name: oldest.get(name, origin) if text == OLDEST else text for name, text in cursors.items()
         }
-        found = self._logs.pages(cursor, behind, limit)
+        found = self._logs.pages(db, placed, limit, max_bytes)
         pages: dict[str, Page] = {}
         lost = []
         for name, text in cursors.items():
@@ -279,21 +293,25 @@ class SqlBroker(Broker):
             else:
                 lost.append(name)
         if lost:
-            before = self._logs.before_oldest(cursor, lost)
+            before = self._logs.before_oldest(db, lost)
             trimmed = {name: OLDEST for name in lost if cursors[name] == OLDEST}  # since it was asked for
             pages.update(
                 {name: Page((), before.get(name, origin), gap=True) for name in lost if name not in trimmed}
             )
-            pages.update(self._read(cursor, trimmed, limit, origin) if trimmed else {})
+            pages.update(self._read(db, trimmed, limit, max_bytes, origin) if trimmed else {})
         return pages
 
     def _heads(self, names: Collection[str]) -> Mapping[str, State]:
-        with self._tables_there(), self._database.cursor("look for news") as cursor:
-            return self._logs.heads(cursor, names)
+        with self._tables_there(), self._database.autocommit("ask what has grown") as db:
+            return self._logs.heads(db, names)
 
     def _ring(self) -> None:
-        for watch in list(self._watches):
-            watch.ring()
+        for watch in self._watches:
+            watch.look_soon()
+
+    def _unwatch(self, watch: BaseWatch) -> None:
+        with self._lock:
+            self._watches = tuple(other for other in self._watches if other is not watch)
 
     def _connection_of(self, session: Any) -> Connection:
         """The session's connection, on which its transaction is under way."""
@@ -307,11 +325,11 @@ class SqlBroker(Broker):
             raise TypeError(f"session is a SQLAlchemy Session or Connection, not {kind}")
         return connection
 
-    def _check_same(self, connection: Connection, cursor: DBAPICursor) -> None:
+    def _check_same(self, connection: Connection, db: DBAPICursor) -> None:
         """See that the session's database is ours: its events would never be found."""
         if connection.engine in self._known:
             return
-        _, epoch = self._logs.meta(cursor) or (0, "")
+        _, epoch = self._logs.meta(db) or (0, "")
         if epoch != self._epoch:
             self._epoch = None  # the tables may have been made anew
         if epoch != self._ready():

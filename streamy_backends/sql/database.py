@@ -13,12 +13,11 @@ from sqlalchemy import URL, Connection, Engine, MetaData, Pool, create_engine, e
 from sqlalchemy import exc as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.errors import BrokerUnavailable, Closed, ConfigError
-from streamy_core.urls import redact
+from streamy_core.broker import BrokerUnavailable, Closed, ConfigError, redact
 
 from .bells import Bell
 from .dialect import Dialect
-from .gate import Gate
+from .fork_barrier import ForkBarrier
 from .mysql import Mariadb, Mysql
 from .options import Options
 from .postgresql import Postgresql
@@ -56,13 +55,15 @@ class Database:
         self._turn = threading.Lock() if self.dialect.lone_writer else None
         self._opening = self.dialect.render(self.dialect.opening)
         self._bells: WeakSet[Bell] = WeakSet()
-        self._gate = Gate(self.close_idle, self._timeout) if not self.dialect.survives_fork else None
+        self._barrier = None if self.dialect.survives_fork else ForkBarrier(self.close_idle, self._timeout)
         self._closed = False
         self.url = redact(url.render_as_string())
 
     @contextmanager
-    def cursor(self, doing: str) -> Iterator[DBAPICursor]:
-        """Lend a cursor. doing: for the messages of errors.
+    def autocommit(self, doing: str) -> Iterator[DBAPICursor]:
+        """Lend a DB-API cursor, each of whose statements is committed by itself.
+
+        doing: for the messages of errors: "could not {doing} in …".
 
         Raises, for what the database finds wrong, BrokerUnavailable if it may pass, else Conflict,
         MissingTable or ConfigError; Closed.
@@ -71,25 +72,20 @@ class Database:
             yield connection.connection.cursor()
 
     @contextmanager
+    def reading(self, doing: str) -> Iterator[DBAPICursor]:
+        """Lend one for `Dialect.read` and the like. Raises likewise."""
+        with self._lend(doing) as connection, self._bracketed(connection, self.dialect.begin_reading) as db:
+            yield db
+
+    @contextmanager
     def transaction(self, doing: str) -> Iterator[DBAPICursor]:
-        """Lend a cursor for one transaction, which commits in the end, or rolls back. Raises likewise."""
-        begin = self.dialect.begin
-        if begin is None:
-            with self.cursor(doing) as cursor:
-                yield cursor
-            return
-        with self._in_turn(doing), self._lend(doing) as connection:
-            cursor = connection.connection.cursor()
-            cursor.execute(begin)
-            try:
-                yield cursor
-                cursor.execute("COMMIT")
-            except BaseException:
-                try:
-                    cursor.execute("ROLLBACK")
-                except Exception:  # noqa: BLE001 - what went wrong first is what matters
-                    connection.invalidate()
-                raise
+        """Lend one for a transaction, which commits in the end, or rolls back. Raises likewise."""
+        with (
+            self._in_turn(doing),
+            self._lend(doing) as connection,
+            self._bracketed(connection, self.dialect.begin) as db,
+        ):
+            yield db
 
     def bell(self) -> Bell:
         """A bell of this database, for its caller to close. Raises BrokerUnavailable."""
@@ -104,7 +100,7 @@ class Database:
             bell.suspend()
 
     def _connect(self) -> Any:
-        with self.faults("connect"), self._gate or nullcontext():
+        with self.faults("connect"), self._barrier or nullcontext():
             lent = self.engine.raw_connection()
             connection, driver = lent.dbapi_connection, lent.driver_connection
             assert connection is not None
@@ -114,7 +110,7 @@ class Database:
 
     @contextmanager
     def _lend(self, doing: str) -> Iterator[Connection]:
-        with self.faults(doing), self._gate or nullcontext():
+        with self.faults(doing), self._barrier or nullcontext():
             if self._closed:
                 raise Closed("this SQL broker has been closed")
             with self._lent.connect() as connection:
@@ -128,8 +124,26 @@ class Database:
                         connection.detach()  # so that it is closed, and not kept in a pool
 
     @contextmanager
+    def _bracketed(self, connection: Connection, begin: str | None) -> Iterator[DBAPICursor]:
+        """A DB-API cursor within a transaction that `begin` begins; None: of no transaction."""
+        db = connection.connection.cursor()
+        if begin is None:
+            yield db
+            return
+        db.execute(begin)
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            try:
+                db.execute("ROLLBACK")
+            except Exception:  # noqa: BLE001 - what went wrong first is what matters
+                connection.invalidate()
+            raise
+
+    @contextmanager
     def faults(self, doing: str) -> Iterator[None]:
-        """Turn errors of SQLAlchemy's, or of the driver's, into ours, as `cursor` does."""
+        """Turn errors of SQLAlchemy's, or of the driver's, into ours, as `autocommit` does."""
         try:
             yield
         except (sa.SQLAlchemyError, self._driver.Error) as error:
@@ -137,7 +151,7 @@ class Database:
 
     @contextmanager
     def within(self, connection: Connection, doing: str) -> Iterator[DBAPICursor]:
-        """Lend a cursor of somebody else's transaction.
+        """Lend a DB-API cursor of somebody else's transaction.
 
         If the block raises, nothing is left of what it did, even if that transaction goes on.
         Raises likewise, and ConfigError if the connection is one of another kind of database, or
@@ -153,20 +167,20 @@ class Database:
                 raise ConfigError(
                     "the session's connection is in autocommit mode: there is no transaction to publish in"
                 )
-            cursor = connection.connection.cursor()
-            cursor.execute("SAVEPOINT streamy")
+            db = connection.connection.cursor()
+            db.execute("SAVEPOINT streamy")
             try:
-                yield cursor
+                yield db
             except BaseException:
                 try:
-                    cursor.execute("ROLLBACK TO SAVEPOINT streamy")
+                    db.execute("ROLLBACK TO SAVEPOINT streamy")
                 except self._driver.Error:  # all of it is rolled back, which SQLAlchemy has to know
                     connection.invalidate()
                 raise
-            cursor.execute("RELEASE SAVEPOINT streamy")
+            db.execute("RELEASE SAVEPOINT streamy")
 
     def create(self, metadata: MetaData) -> None:
-        """Make the tables that aren't there. Raises as `cursor`."""
+        """Make the tables that aren't there. Raises as `autocommit`."""
         for attempt in range(_CREATORS):
             try:
                 with self._lend("make the tables") as connection:
@@ -176,7 +190,7 @@ class Database:
             except MissingTable as error:  # their schema, rather
                 raise ConfigError(str(error)) from None
             except (ConfigError, BrokerUnavailable, Conflict):
-                # Another process may have made the same one, between our look and our making it.
+                # Another process may have made the same one, since we looked for it.
                 if attempt == _CREATORS - 1:
                     raise
 
@@ -192,8 +206,11 @@ class Database:
         if self._own:
             self.engine.dispose()
 
-    def leave_behind(self) -> Pool:
-        """In a forked child: the parent's connections, to be kept as they are, and not used."""
+    def disown(self) -> Pool:
+        """In a forked child: give up the parent's connections.
+
+        Returns what holds them, to be kept: once it goes they are closed, and their server is told so.
+        """
         pool = self.engine.pool
         self.engine.dispose(close=False)
         return pool
@@ -264,10 +281,10 @@ def _new_engine(url: URL, options: Options) -> Engine:
         return kind.connect(options, args, arguments)
 
     def prepare(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
+        db = connection.cursor()
         for setting in kind.settings(options):
-            cursor.execute(setting)
-        cursor.close()
+            db.execute(setting)
+        db.close()
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.events import Event
+from streamy_core.broker import Event
 
 from .bells import Bell, Timer
 from .options import Options
-from .pages import NO_ENTRY
+from .pages import NO_ENTRY, Range, Row, State
 from .tables import Tables
 
 
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """Where a batch lies: behind this sequence number."""
+    """Where a batch lies: after the sequence number `before`."""
 
     epoch: str
     before: int
@@ -39,7 +39,8 @@ class Stored(NamedTuple):
 class Dialect(ABC):
     """One kind of database, and its SQL for these tables. Frozen; any thread.
 
-    SQL is written with `{streams}` for a table, and `:count` for a parameter, or `?`.
+    SQL is written with `{streams}` for a table, and `:count` for a parameter, or `?`. It is done by a
+    DB-API cursor, which is called `db`: a cursor is a reader's.
     """
 
     kinds: ClassVar[tuple[str, ...]]
@@ -48,11 +49,14 @@ class Dialect(ABC):
     begin: ClassVar[str | None] = "BEGIN"
     """What begins a transaction that appends; None where that is one statement, a transaction by itself."""
 
+    begin_reading: ClassVar[str | None] = None
+    """What begins a transaction in which `read` does several statements; None where it does one."""
+
     lone_writer: ClassVar[bool] = False
     """Whether one transaction at a time writes, so that a process's threads had better queue than try."""
 
     among: ClassVar[str]
-    """What says, behind a column, that it is one of the streams in `:names`."""
+    """What says, after a column, that it is one of the streams in `:names`."""
 
     survives_fork: ClassVar[bool] = True
     """Whether a connection may be open while the process forks."""
@@ -110,27 +114,32 @@ class Dialect(ABC):
         """The parameter `:names`."""
 
     @abstractmethod
-    def behind(self, places: Mapping[str, int], most: int) -> tuple[str, dict[str, Any]]:
-        """The SQL, and its parameters, that reads what lies at and behind these places: up to so many
-        entries of each stream, by their numbers, and the one at the place without its data.
+    def read(
+        self, db: DBAPICursor, ranges: Mapping[str, Range], max_bytes: int
+    ) -> Iterable[tuple[str, State, Iterable[Row]]]:
+        """Read these ranges of these streams.
 
-        Each row has the stream's id; then its epoch, head and end_nonce, in one row at least; then an
-        entry's sequence, nonce, name, retry and data, if there is one. All are of one moment.
+        max_bytes: how many bytes of data are wanted of each, but for a first entry that has more by itself.
+
+        Gives the name, the state and the rows of each stream that is there, all of one moment. The rows
+        come in order: the one at the sequence number, without data, and those after it. There may be more
+        than are wanted, but hardly any more data. The rows of a stream are to be taken before the next
+        stream is asked for.
         """
 
-    def append(self, cursor: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
+    def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
         """Store the batch; None if the stream has ended.
 
         alone: whether there is nothing else in the transaction; it has begun unless `begin` is None.
 
         Raises the driver's IntegrityError if the key was used before.
         """
-        stored = self.advance(cursor, batch)
+        stored = self.advance(db, batch)
         if stored is None:
             return None
         before, nonce, stored_at = stored.before, batch.nonce, batch.stored_at
         if batch.key:
-            cursor.execute(self._remember, (batch.key, before, len(batch.events), nonce, stored_at))
+            db.execute(self._remember, (batch.key, before, len(batch.events), nonce, stored_at))
         stream_id = self.stream_id(batch.stream_id)
         origin = [(stream_id, 0, NO_ENTRY, stored_at, None, None, "")] if before == 0 else []
         rows = origin + [
@@ -138,19 +147,19 @@ class Dialect(ABC):
             for sequence, event in enumerate(batch.events, before + 1)
         ]
         if len(rows) == 1:
-            cursor.execute(self._store, rows[0])
+            db.execute(self._store, rows[0])
         else:
-            cursor.executemany(self._store, rows)
+            db.executemany(self._store, rows)
         return stored
 
-    def advance(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
+    def advance(self, db: DBAPICursor, batch: Batch) -> Stored | None:
         """Count on by as many as the batch has; None if the stream has ended."""
         count = len(batch.events)
-        cursor.execute(
+        db.execute(
             self._upsert,
             {"stream_id": self.stream_id(batch.stream_id), "epoch": batch.epoch, "count": count},
         )
-        found = cursor.fetchone()
+        found = db.fetchone()
         return None if found is None else Stored(*found)
 
     def bell(self, connect: Any) -> Bell:
@@ -160,7 +169,7 @@ class Dialect(ABC):
     @classmethod
     @abstractmethod
     def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
-        """What the driver is told for an engine of our own; it wins over what the URL says."""
+        """The driver's arguments for an engine of our own; they win over what the URL says."""
 
     @classmethod
     def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
@@ -173,7 +182,7 @@ class Dialect(ABC):
         """The SQL that sets up a new connection of an engine of our own."""
 
     @abstractmethod
-    def check(self, cursor: DBAPICursor) -> None:
+    def check(self, db: DBAPICursor) -> None:
         """See whether the database has what is needed, and set it up. Raises ConfigError."""
 
     @abstractmethod

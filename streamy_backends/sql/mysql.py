@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.errors import ConfigError
+from streamy_core.broker import ConfigError
 
-from .dialect import Batch, Dialect, Stored
+from .dialect import Batch, Stored
 from .options import Options
-from .pages import NO_ENTRY
+from .pages import NO_ENTRY, Range
+from .server import ServerDialect
 from .tables import Tables
 
 _NO_SUCH_TABLE = 1146
@@ -22,7 +23,7 @@ _REFUSALS = (1044, 1045, 1049, 1142, 1698)
 _IN_TRANSACTION, _AUTOCOMMIT = 1, 2
 
 
-class Mysql(Dialect):
+class Mysql(ServerDialect):
     """MySQL, and what MariaDB has in common with it.
 
     See https://dev.mysql.com/doc/refman/8.0/en/, sections "INSERT ... ON DUPLICATE KEY UPDATE" and
@@ -46,20 +47,28 @@ class Mysql(Dialect):
         INSERT INTO {meta} (id, version, epoch, tidied_at) VALUES (1, :version, :epoch, 0)
         ON DUPLICATE KEY UPDATE version = version"""
 
+    one: ClassVar[str] = """
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data}
+        FROM {streams} s LEFT JOIN {entries} e
+            ON e.stream_id = :stream_id AND e.sequence BETWEEN :after AND :after + :limit
+        WHERE s.stream_id = :stream_id"""
+
     # A condition for each stream: by a join it would read each log from its beginning.
-    pages: ClassVar[str] = """
-        SELECT stream_id, epoch, head, end_nonce, NULL, NULL, NULL, NULL, NULL
+    several: ClassVar[str] = """
+        SELECT stream_id, epoch, head, end_nonce, NULL, NULL, NULL, NULL, NULL, NULL
         FROM {streams} WHERE stream_id IN :names
-        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, NULL, NULL, NULL
-        FROM {entries} WHERE %s
-        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, name, retry, data
-        FROM {entries} WHERE %s"""
-    at: ClassVar[str] = "(stream_id = :stream_%d AND sequence = :place_%d)"
-    after: ClassVar[str] = "(stream_id = :stream_%d AND sequence BETWEEN :place_%d + 1 AND :place_%d + :most)"
+        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, NULL, NULL, NULL, 0
+        FROM {entries} WHERE {{at}}
+        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, name, retry,
+            CASE WHEN octet_length(data) * :limit <= :max_bytes OR sequence <=
+                CASE stream_id {{afters}} END + GREATEST(1, :max_bytes DIV octet_length(data))
+            THEN data END, octet_length(data)
+        FROM {entries} WHERE {{after}}"""
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         super().__init__(engine, tables, options)
         self._state = self.render(self.state)
+        self._several = self.render(self.several)
 
     def stream_id(self, name: str) -> bytes:
         return name.encode()
@@ -70,38 +79,42 @@ class Mysql(Dialect):
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": [name.encode() for name in names]}
 
-    def behind(self, places: Mapping[str, int], most: int) -> tuple[str, dict[str, Any]]:
-        parameters: dict[str, Any] = {**self.among_these(places), "most": most}
-        for number, (name, place) in enumerate(places.items()):
+    def many(self, ranges: Mapping[str, Range], max_bytes: int) -> tuple[str, dict[str, Any]]:
+        parameters = {**self.among_these(ranges), "max_bytes": max_bytes}
+        parameters["limit"] = max([limit for _, limit in ranges.values()])
+        at, after, afters = [], [], []
+        for number, (name, (sequence, limit)) in enumerate(ranges.items()):
             parameters[f"stream_{number}"] = name.encode()
-            parameters[f"place_{number}"] = place
-        at = " OR ".join([self.at % (n, n) for n in range(len(places))])
-        after = " OR ".join([self.after % (n, n, n) for n in range(len(places))])
-        return self.render(self.pages % (at, after)), parameters
+            stream = f"%(stream_{number})s"
+            at.append(f"(stream_id = {stream} AND sequence = {sequence})")
+            after.append(f"(stream_id = {stream} AND sequence BETWEEN {sequence + 1} AND {sequence + limit})")
+            afters.append(f"WHEN {stream} THEN {sequence}")
+        sql = self._several.format(at=" OR ".join(at), after=" OR ".join(after), afters=" ".join(afters))
+        return sql, parameters
 
-    def advance(self, cursor: DBAPICursor, batch: Batch) -> Stored | None:
+    def advance(self, db: DBAPICursor, batch: Batch) -> Stored | None:
         count, stream_id = len(batch.events), batch.stream_id.encode()
         epoch, end_nonce = batch.epoch, None
         while end_nonce is None:
-            cursor.execute(self._upsert, {"stream_id": stream_id, "epoch": epoch, "count": count})
-            if head := cursor.lastrowid:
+            db.execute(self._upsert, {"stream_id": stream_id, "epoch": epoch, "count": count})
+            if head := db.lastrowid:
                 return Stored(epoch, head - count)
-            cursor.execute(self._state, {"stream_id": stream_id})
-            epoch, end_nonce = cursor.fetchone() or (epoch, None)
+            db.execute(self._state, {"stream_id": stream_id})
+            epoch, end_nonce = db.fetchone() or (epoch, None)
         return None
 
     @classmethod
     def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
         seconds = max(1, math.ceil(options.timeout))
-        # Of text the driver makes Latin-1.
-        login = {"password": url.password.encode()} if url.password else {}
-        return {
-            **login,
-            "charset": "utf8mb4",
+        timeouts = {
             "connect_timeout": seconds,
             "read_timeout": 2 * seconds,  # longer than the wait for a lock
             "write_timeout": 2 * seconds,
         }
+        # Of text the driver makes Latin-1.
+        login = {"password": url.password.encode()} if url.password else {}
+        own = {name: value for name, value in timeouts.items() if name not in url.query}
+        return {**login, **own, "charset": "utf8mb4"}
 
     @classmethod
     def settings(cls, options: Options) -> Sequence[str]:
@@ -111,9 +124,9 @@ class Mysql(Dialect):
             f"SET SESSION innodb_lock_wait_timeout = {max(1, math.ceil(options.timeout))}",
         )
 
-    def check(self, cursor: DBAPICursor) -> None:
-        cursor.execute("SELECT VERSION()")
-        (version,) = cursor.fetchone() or ("",)
+    def check(self, db: DBAPICursor) -> None:
+        db.execute("SELECT VERSION()")
+        (version,) = db.fetchone() or ("",)
         numbers = tuple(int(part) for part in version.partition("-")[0].split(".")[:2])
         if numbers < ((10, 6) if "MariaDB" in version else (8, 0)):
             raise ConfigError(f"this is {version}, and MariaDB 10.6 or MySQL 8.0, or a newer one, is needed")
@@ -134,7 +147,7 @@ class Mariadb(Mysql):
 
     begin = None
 
-    whole: ClassVar[str] = """
+    append_all: ClassVar[str] = """
         BEGIN NOT ATOMIC
             DECLARE stream_epoch, stream_end VARCHAR(16);
             DECLARE sequence_before BIGINT;
@@ -165,7 +178,7 @@ class Mariadb(Mysql):
             DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
             START TRANSACTION;"""
 
-    def append(self, cursor: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
+    def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
         parameters: dict[str, Any] = {
             "stream_id": batch.stream_id.encode(),
             "epoch": batch.epoch,
@@ -180,8 +193,8 @@ class Mariadb(Mysql):
             parameters[f"retry_{number}"] = event.retry
             parameters[f"data_{number}"] = event.data
         rows = ", ".join([self.row % (n, n, n, n) for n in range(1, len(batch.events) + 1)])
-        whole = self.whole.replace("{alone}", self.alone if alone else "")
-        whole = whole.replace("{done}", "COMMIT;" if alone else "")
-        cursor.execute(self.render(whole % rows), parameters)
-        found = cursor.fetchone()
+        sql = self.append_all.replace("{alone}", self.alone if alone else "")
+        sql = sql.replace("{done}", "COMMIT;" if alone else "")
+        db.execute(self.render(sql % rows), parameters)
+        found = db.fetchone()
         return None if found is None else Stored(*found)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from streamy_core.errors import ConfigError
-from streamy_core.urls import options_of, redact, scheme_of
-
-from .polling import AdaptivePolling, PollScheduler
-from .tables import PREFIX
-
-_LONGEST: Final = 100 * 365 * 86_400.0
+from streamy_core.broker import AdaptivePolling, ConfigError, PollScheduler, options_of, redact, scheme_of
+from streamy_core.options import (
+    flag,
+    instance,
+    near_name,
+    one_of,
+    option,
+    option_names,
+    optional,
+    parse_options,
+    seconds,
+    text,
+    unknown_option,
+    whole,
+)
 
 DRIVERS: Final = {
     "sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg",
@@ -24,72 +32,66 @@ DRIVERS: Final = {
 }  # fmt: skip
 """Which driver is taken where the URL names none."""
 
+PREFIX: Final = "streamy_"
+"""What the names of tables begin with, where nothing else is set."""
 
-@dataclass(frozen=True, slots=True)
+LABEL: Final = "sql option {!r}".format
+"""What errors call an option."""
+
+_LIKENESS: Final = 0.8
+"""How like ours the name of a driver's own option mustn't be. (`read_timeout` is no slip for `timeout`.)"""
+
+_IDENTIFIER: Final = text(
+    "text of letters, digits and underscores", lambda value: re.fullmatch(r"\w*", value, re.ASCII) is not None
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What an SQL broker keeps, and how it asks.
+    """What an SQL broker keeps, and how it asks."""
 
-    table_prefix:    what the names of its tables begin with.
-    schema:          the schema they are in; None: the connection's own.
-    create_tables:   whether to make them when they aren't there; if not, `flask streamy init-db` does,
-                     or the app's migrations.
-    history:         the newest entries of a stream that are kept, at least; up to a quarter more are.
-    history_age:     seconds; older entries go.
-    key_age:         seconds for which an idempotency key is remembered.
-    tidy_every:      seconds between two looks for what has grown too old, by one process of all.
-    timeout:         seconds to wait for a connection, or a lock; twice as long for an answer of a server.
-    max_connections: the most connections that are in use at once, beside one for the bell.
-    notify:          PostgreSQL: whether to use LISTEN and NOTIFY; False behind a pooler of transactions.
-    synchronous:     SQLite: "full", or "normal", which is faster and may lose the last events when the
-                     power fails, not when a process dies.
-    poll_floor:      seconds between two looks while events come, where no bell tells of them.
-    poll_ceiling:    seconds between two looks at most.
-    polling:         a PollScheduler; wins over these two.
-    engine:          a SQLAlchemy engine to use; it is left open when the broker closes.
-    """
-
-    table_prefix: str = PREFIX
-    schema: str | None = None
-    create_tables: bool = True
-    history: int = 1_000
-    history_age: float = 86_400.0
-    key_age: float = 300.0
-    tidy_every: float = 60.0
-    timeout: float = 5.0
-    max_connections: int = 8
-    notify: bool = True
-    synchronous: str = "full"
-    poll_floor: float = 0.05
-    poll_ceiling: float = 1.0
-    polling: PollScheduler | None = None
-    engine: Engine | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        for name in ("history", "max_connections"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise ConfigError(f"sql option {name!r} is a whole number from 1, not {value!r}")
-        for name in ("history_age", "key_age", "tidy_every", "timeout", "poll_floor", "poll_ceiling"):
-            value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0.001 <= value <= _LONGEST
-            ):
-                raise ConfigError(f"sql option {name!r} is a number of seconds above 0, not {value!r}")
-        for name in ("table_prefix", "schema"):
-            text: object = getattr(self, name)
-            if not isinstance(text, str) and not (name == "schema" and text is None):
-                raise ConfigError(f"sql option {name!r} is text, not {text!r}")
-        for name in ("create_tables", "notify"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"sql option {name!r} is true or false, not {getattr(self, name)!r}")
-        if self.synchronous not in ("full", "normal"):
-            raise ConfigError(f"sql option 'synchronous' is full or normal, not {self.synchronous!r}")
-        if self.polling is not None and not isinstance(self.polling, PollScheduler):
-            raise ConfigError(f"sql option 'polling' is a PollScheduler, not {self.polling!r}")
-        if self.engine is not None and not isinstance(self.engine, Engine):
-            raise ConfigError(f"sql option 'engine' is a SQLAlchemy Engine, not {self.engine!r}")
+    table_prefix: str = option(PREFIX, _IDENTIFIER, doc="What the names of its tables begin with.")
+    schema: str | None = option(
+        None, optional(_IDENTIFIER), doc="The schema that they are in; None: the connection's own."
+    )
+    create_tables: bool = option(True, flag(), doc="Whether tables that aren't there are made.")
+    history: int = option(
+        1_000,
+        whole(1),
+        doc="The newest entries of a stream that are kept, at least; up to a quarter more are.",
+    )
+    history_age: float = option(86_400.0, seconds(), doc="Seconds; older entries go.")
+    key_age: float = option(300.0, seconds(), doc="Seconds for which an idempotency key is remembered.")
+    tidy_every: float = option(
+        60.0, seconds(), doc="Seconds after which one process of all removes what has grown too old."
+    )
+    timeout: float = option(
+        5.0,
+        seconds(),
+        doc="Seconds to wait for a connection or a lock; twice as long for an answer of a server.",
+    )
+    max_connections: int = option(
+        8, whole(1), doc="The most connections that a process uses at once; the bell's comes on top."
+    )
+    notify: bool = option(
+        True,
+        flag(),
+        doc="PostgreSQL: whether to use LISTEN and NOTIFY; False behind a pooler of transactions.",
+    )
+    synchronous: str = option("full", one_of("full", "normal"), doc="SQLite: when a commit reaches the disk.")
+    poll_floor: float = option(
+        0.05, seconds(), doc="Seconds between two looks while events come, where no bell tells of them."
+    )
+    poll_ceiling: float = option(1.0, seconds(), doc="Seconds between two looks at most.")
+    polling: PollScheduler | None = option(
+        None, optional(instance(PollScheduler, "a PollScheduler")), doc="In place of the two above."
+    )
+    engine: Engine | None = option(
+        None,
+        optional(instance(Engine, "a SQLAlchemy Engine")),
+        doc="An engine to use; it is left open when the broker closes.",
+        secret=True,
+    )
 
     @property
     def poll_scheduler(self) -> PollScheduler:
@@ -102,16 +104,13 @@ def parse(url: str, options: Mapping[str, Any]) -> tuple[URL, Options]:
 
     Raises ConfigError.
     """
-    known = {option.name: option for option in fields(Options)}
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"sql has no option {name!r}; it has {', '.join(known)}")
+    known = option_names(Options)
     query = options_of(url)
-    for name in query.keys() - known.keys():
-        if near := get_close_matches(name, known, n=1):
-            raise ConfigError(f"sql has no option {name!r}; did you mean {near[0]!r}?")
-    given = {name: _convert(known[name], value) for name, value in query.items() if name in known}
-    parsed = Options(**{**given, **{name: _convert(known[name], value) for name, value in options.items()}})
+    for name in query.keys() - set(known):
+        if near_name(name, known, _LIKENESS):
+            raise ConfigError(unknown_option(LABEL(name), name, known))
+    ours = {name: value for name, value in query.items() if name in known}
+    parsed = parse_options(Options, {**ours, **options}, LABEL)
     parsed.poll_scheduler  # noqa: B018 - which may refuse
     return _database(url, parsed).difference_update_query(known), parsed
 
@@ -125,7 +124,7 @@ def _database(url: str, options: Options) -> URL:
                 f"{scheme}: is not what the engine leads to, which is {engine.dialect.name}: write sql:"
             )
         if engine.dialect.is_async:
-            raise ConfigError("sql option 'engine' is an Engine that isn't asyncio's")
+            raise ConfigError(f"{LABEL('engine')} has to be an Engine that isn't asyncio's")
         return engine.url
     if scheme == "sql":
         raise ConfigError("sql: takes the database from the option 'engine', a SQLAlchemy Engine")
@@ -154,16 +153,3 @@ def _family(name: str) -> str:
     """What kinds of databases have in common that are spoken to alike."""
     kind = name.partition("+")[0]
     return {"postgres": "postgresql", "mariadb": "mysql"}.get(kind, kind)
-
-
-def _convert(option: Field[Any], value: Any) -> Any:
-    """A text of the query as what the option is; anything else is checked by Options."""
-    kind = type(option.default)
-    if not isinstance(value, str) or kind is str or option.name == "schema":
-        return value
-    if kind is bool and value.lower() in ("true", "yes", "1", "false", "no", "0"):
-        return value.lower() in ("true", "yes", "1")
-    try:
-        return kind(value) if kind in (int, float) else value
-    except ValueError:
-        raise ConfigError(f"sql option {option.name!r} is of type {kind.__name__}, not {value!r}") from None

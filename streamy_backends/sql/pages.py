@@ -1,29 +1,40 @@
 """What the rows of a reading mean.
 
-A sequence without holes makes reading simple: what lies behind a cursor are the rows of the next
+A sequence without holes makes reading simple: what lies after a cursor are the rows of the next
 numbers. The row *at* the cursor is read along, without its data, since its nonce tells whether the
 cursor is of this history. Where there is no such row, at the very beginning or where a hole was
-made by hand, the place has the nonce `NO_ENTRY`.
+made by hand, the cursor has the nonce `NO_ENTRY`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
-from streamy_core.events import Entry, Event, Page
-from streamy_core.ids import make_id, sequence_of
+from streamy_core.broker import Entry, Event, Page, bounded, make_id, sequence_of
 
 NO_ENTRY: Final = "000"
-_MOST: Final = 2**62
+NOWHERE: Final = 2**62
+"""A sequence number that no entry has."""
+
+ANY_BYTES: Final = 2**62
+"""As many bytes as a log can't have."""
 
 
-class Place(NamedTuple):
-    """A cursor's parts."""
+class CursorParts(NamedTuple):
+    """What a cursor is made of."""
 
     epoch: str
     sequence: int
     nonce: str
+
+
+class Range(NamedTuple):
+    """What is to be read of one stream: up to so many entries after a sequence number."""
+
+    after: int
+    limit: int
 
 
 class State(NamedTuple):
@@ -35,52 +46,67 @@ class State(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An entry's row."""
+    """An entry's row. `data` is None at the cursor, and where it wasn't sent; `size` is its bytes."""
 
     sequence: int
     nonce: str
     name: str | None
     retry: int | None
-    data: str
+    data: str | None
+    size: int
 
 
-def place_of(cursor: str) -> Place | None:
+def parts_of(cursor: str) -> CursorParts | None:
     """The cursor's parts, or None if it is no id of ours."""
     sequence = sequence_of(cursor) if cursor.isascii() else None
-    if sequence is None or sequence > _MOST:
+    if sequence is None or sequence >= NOWHERE:
         return None
-    epoch, _, nonce = cursor.split(".")
-    return Place(epoch, sequence, nonce)
+    epoch, number, nonce = cursor.split(".")
+    if number.startswith("0") and number != "0":  # another spelling of a cursor of ours
+        return None
+    return CursorParts(epoch, sequence, nonce)
 
 
-def page_after(stream_id: str, cursor: str, state: State, rows: list[Row]) -> Page | None:
-    """The page behind the cursor, from the rows at and behind it; None if it can't be placed."""
-    place = place_of(cursor)
-    if place is None or place.epoch != state.epoch:
+def page_after(
+    stream_id: str,
+    at: CursorParts | None,
+    state: State,
+    found: Iterable[Row],
+    limit: int,
+    max_bytes: int,
+) -> Page | None:
+    """The page after a cursor, or None if that can't be placed.
+
+    found: the rows at and after the cursor, in order. No more are taken than the page holds.
+    """
+    if at is None or at.epoch != state.epoch:
         return None
-    if place == (state.epoch, state.head + 1, state.end_nonce):
-        return Page((), cursor, ended=True)
-    rows.sort()
-    if rows and rows[0].sequence == place.sequence:
-        if rows.pop(0).nonce != place.nonce:
+    if at == (state.epoch, state.head + 1, state.end_nonce):
+        return Page((), make_id(*at), ended=True)
+    rows = iter(found)
+    first = next(rows, None)
+    if first is not None and first.sequence == at.sequence:
+        if first.nonce != at.nonce:
             return None
-    elif place.nonce != NO_ENTRY or (rows[0].sequence - 1 if rows else state.head) != place.sequence:
+        first = next(rows, None)
+    elif at.nonce != NO_ENTRY or (first.sequence - 1 if first else state.head) != at.sequence:
         return None
-    following = _without_hole(rows, place.sequence)
-    if not following and place.sequence < state.head:  # somebody has deleted what comes next
-        onward = rows[0].sequence - 1 if rows else state.head
+    if at.sequence < state.head and (first is None or first.sequence != at.sequence + 1):
+        # Somebody has deleted what comes next.
+        onward = first.sequence - 1 if first else state.head
         return Page((), make_id(state.epoch, onward, NO_ENTRY), gap=True)
-    entries = tuple([_entry(stream_id, state.epoch, row) for row in following])
-    if state.end_nonce is not None and place.sequence + len(entries) == state.head:
+    following = chain((first,), rows) if first else ()
+    entries = bounded(_entries(stream_id, at, following), limit, max_bytes)
+    last = at.sequence + len(entries)
+    if state.end_nonce is not None and last == state.head:
         return Page(entries, make_id(state.epoch, state.head + 1, state.end_nonce), ended=True)
-    return Page(entries, entries[-1].id if entries else cursor)
+    return Page(entries, entries[-1].id if entries else make_id(*at), more=last < state.head)
 
 
-def _without_hole(rows: list[Row], before: int) -> Sequence[Row]:
-    if not rows or rows[-1].sequence - before == len(rows):
-        return rows
-    return [row for number, row in enumerate(rows, before + 1) if row.sequence == number]
-
-
-def _entry(stream_id: str, epoch: str, row: Row) -> Entry:
-    return Entry(make_id(epoch, row.sequence, row.nonce), stream_id, Event(row.data, row.name, row.retry))
+def _entries(stream_id: str, at: CursorParts, rows: Iterable[Row]) -> Iterator[Entry]:
+    """The entries of these rows, up to a hole, or to one whose data wasn't sent."""
+    for number, row in enumerate(rows, at.sequence + 1):
+        if row.sequence != number or row.data is None:
+            return
+        entry_id = make_id(at.epoch, row.sequence, row.nonce)
+        yield Entry(entry_id, stream_id, Event(row.data, row.name, row.retry))

@@ -11,18 +11,19 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.errors import ConfigError
+from streamy_core.broker import ConfigError
 
 from .bells import Bell, Listen, Timer
-from .dialect import Batch, Dialect, Stored
+from .dialect import Batch, Stored
 from .options import Options
-from .pages import NO_ENTRY
+from .pages import NO_ENTRY, Range
+from .server import DATA, ServerDialect
 from .tables import Tables
 
 _LONGEST_CHANNEL: Final = 63
 
 
-class Postgresql(Dialect):
+class Postgresql(ServerDialect):
     """See https://www.postgresql.org/docs/current/, sections "INSERT", "Data-Modifying Statements in
     WITH" and "NOTIFY"."""
 
@@ -30,19 +31,27 @@ class Postgresql(Dialect):
     begin = None
     among = "= ANY(CAST(:names AS text[]))"
 
-    # The limit keeps the planner to one short look at the index for each stream, however long the log.
-    pages: ClassVar[str] = """
-        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry,
-               CASE WHEN e.sequence > wanted.place THEN e.data END
-        FROM unnest(CAST(:names AS text[]), CAST(:places AS bigint[])) AS wanted (stream_id, place)
+    # The limits keep the planner to one short look at the index for each stream, however long the log.
+    one: ClassVar[str] = """
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data}
+        FROM {streams} s LEFT JOIN (
+            SELECT o.sequence, o.nonce, o.name, o.retry, o.data FROM {entries} o
+            WHERE o.stream_id = :stream_id AND o.sequence BETWEEN :after AND :after + :limit
+            ORDER BY o.sequence LIMIT :limit + 1
+        ) e ON true WHERE s.stream_id = :stream_id"""
+    several: ClassVar[str] = """
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data}
+        FROM unnest(CAST(:names AS text[]), CAST(:afters AS bigint[]){limits})
+            AS wanted (stream_id, after{count})
         JOIN {streams} s ON s.stream_id = wanted.stream_id
         LEFT JOIN LATERAL (
-            SELECT * FROM {entries} o WHERE o.stream_id = wanted.stream_id
-                AND o.sequence BETWEEN wanted.place AND wanted.place + :most
-            ORDER BY o.sequence LIMIT :most + 1
+            SELECT o.sequence, o.nonce, o.name, o.retry, o.data FROM {entries} o
+            WHERE o.stream_id = wanted.stream_id
+                AND o.sequence BETWEEN wanted.after AND wanted.after + {limit}
+            ORDER BY o.sequence LIMIT {limit} + 1
         ) e ON true"""
 
-    whole: ClassVar[str] = """
+    append_all: ClassVar[str] = """
         WITH counter AS ({upsert}
         ), remembered AS (
             INSERT INTO {keys} (idempotency_key, sequence_before, count, nonce, stored_at)
@@ -50,9 +59,9 @@ class Postgresql(Dialect):
             FROM counter WHERE CAST(:key AS varchar) <> ''
         ), stored AS (
             INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, name, retry, data)
-            SELECT :stream_id, sequence_before + place, :nonce, :stored_at, name, retry, data
+            SELECT :stream_id, sequence_before + number, :nonce, :stored_at, name, retry, data
             FROM counter, unnest(CAST(:names AS text[]), CAST(:retries AS integer[]), CAST(:texts AS text[]))
-            WITH ORDINALITY AS batch (name, retry, data, place)
+            WITH ORDINALITY AS batch (name, retry, data, number)
             UNION ALL
             SELECT :stream_id, 0, :origin, :stored_at, NULL, NULL, '' FROM counter WHERE sequence_before = 0
         )
@@ -66,20 +75,31 @@ class Postgresql(Dialect):
             channel = hashlib.sha256(channel.encode()).hexdigest()[:_LONGEST_CHANNEL]
         self._channel = channel if options.notify and engine.dialect.driver == "psycopg" else None
         rung = f", pg_notify('{channel}', '')" if options.notify else ""
-        self._whole = self.render(self.whole.replace("{upsert}", self.upsert).replace("{rung}", rung))
-        self._pages = self.render(self.pages)
+        self._append_all = self.render(
+            self.append_all.replace("{upsert}", self.upsert).replace("{rung}", rung)
+        )
+        several = self.several.replace("{data}", DATA.replace("{after}", "wanted.after"))
+        with_limits = several.replace("{limits}", ", CAST(:limits AS bigint[])").replace("{count}", ", count")
+        self._several = self.render(
+            several.replace("{limits}", "").replace("{count}", "").replace("{limit}", ":limit")
+        )
+        self._several_limits = self.render(with_limits.replace("{limit}", "wanted.count"))
         self.finish = f"WITH ended AS ({self.finish} RETURNING 1) SELECT 1{rung} FROM ended"
 
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": list(names)}
 
-    def behind(self, places: Mapping[str, int], most: int) -> tuple[str, dict[str, Any]]:
-        return self._pages, {"names": list(places), "places": list(places.values()), "most": most}
+    def many(self, ranges: Mapping[str, Range], max_bytes: int) -> tuple[str, dict[str, Any]]:
+        afters, limits = zip(*ranges.values(), strict=True)
+        parameters = {"names": list(ranges), "afters": list(afters), "max_bytes": max_bytes}
+        if len(set(limits)) == 1:
+            return self._several, {**parameters, "limit": limits[0]}
+        return self._several_limits, {**parameters, "limits": list(limits)}
 
-    def append(self, cursor: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
+    def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
         events = batch.events
-        cursor.execute(
-            self._whole,
+        db.execute(
+            self._append_all,
             {
                 "stream_id": batch.stream_id,
                 "epoch": batch.epoch,
@@ -93,7 +113,7 @@ class Postgresql(Dialect):
                 "texts": [event.data for event in events],
             },
         )
-        found = cursor.fetchone()
+        found = db.fetchone()
         return None if found is None else Stored(found[0], found[1])
 
     def bell(self, connect: Callable[[], Any]) -> Bell:
@@ -123,20 +143,20 @@ class Postgresql(Dialect):
     def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
         if not hasattr(select, "poll"):  # Windows: then psycopg waits as it does by itself
             return None
-        from .patience import PatientConnection  # which needs the driver
+        from .timeout import TimeoutConnection  # which needs the driver
 
-        connection = PatientConnection.connect(*args, **arguments)
+        connection = TimeoutConnection.connect(*args, **arguments)
         # The server, where it bounds the wait for a lock, is to be heard first.
-        connection.patience = options.timeout * (2 if options.notify else 1)
+        connection.answer_timeout = options.timeout * (2 if options.notify else 1)
         return connection
 
     @classmethod
     def settings(cls, options: Options) -> Sequence[str]:
         return ()  # a pooler might hand them to others
 
-    def check(self, cursor: DBAPICursor) -> None:
-        cursor.execute("SHOW server_version_num")
-        (version,) = cursor.fetchone() or ("0",)
+    def check(self, db: DBAPICursor) -> None:
+        db.execute("SHOW server_version_num")
+        (version,) = db.fetchone() or ("0",)
         if int(version) < 120_000:
             raise ConfigError(f"this is PostgreSQL {int(version) // 10_000}, and 12 or newer is needed")
 

@@ -1,7 +1,7 @@
 """Removes what is kept no longer: in small batches, and without touching the rows that count.
 
-Of each stream, one row more than is kept stays, as the place before its oldest entry. Publishers
-trim by count what they write to. What is too old is looked for at intervals by one process of all:
+Of each stream, one row more than is kept stays, as the cursor before its oldest entry. Publishers
+trim by count what they write to. What is too old is removed at intervals by one process of all:
 whoever first moves on the time in `meta`.
 """
 
@@ -43,7 +43,7 @@ _OLD_KEYS: Final = """
 _FORGET: Final = """
     DELETE FROM {keys} WHERE idempotency_key > :after AND idempotency_key <= :last AND stored_at < :oldest"""
 
-logger = logging.getLogger("streamy")
+logger = logging.getLogger("streamy.sql")
 
 
 class Retention:
@@ -100,7 +100,7 @@ class Retention:
             for stream_id, floor in streams:
                 self._trim_below(stream_id, floor)
                 after = stream_id
-            self._claim_on()
+            self._renew_claim()
         self._forget_keys()
         return True
 
@@ -115,13 +115,13 @@ class Retention:
         now, every = self._clock(), round(self._options.tidy_every * 1_000)
         # A time that lies ahead comes from a clock that was wrong.
         claim = {"now": now, "due": now - every, "ahead": now + every}
-        with self._database.cursor("claim tidying up") as cursor:
-            cursor.execute(self._claim, claim)
-            return cursor.rowcount == 1
+        with self._database.autocommit("claim tidying up") as db:
+            db.execute(self._claim, claim)
+            return db.rowcount == 1
 
-    def _claim_on(self) -> None:
-        with self._database.cursor("go on tidying up") as cursor:
-            cursor.execute(self._renew, {"now": self._clock()})
+    def _renew_claim(self) -> None:
+        with self._database.autocommit("go on tidying up") as db:
+            db.execute(self._renew, {"now": self._clock()})
 
     def _floors(self, after: str) -> list[tuple[str, int]]:
         """The next streams by name, each with the sequence number below which all may go."""
@@ -131,9 +131,9 @@ class Retention:
             "oldest": self._clock() - round(options.history_age * 1_000),
             "batch": _STREAMS_AT_ONCE,
         }
-        with self._database.cursor("look for old entries") as cursor:
-            cursor.execute(self._youngest, wanted)
-            rows = cursor.fetchall()
+        with self._database.autocommit("find old entries") as db:
+            db.execute(self._youngest, wanted)
+            rows = db.fetchall()
         return [
             (dialect.name_of(name), max(head - options.history, head if young is None else young - 1))
             for name, head, young in rows
@@ -141,25 +141,25 @@ class Retention:
 
     def _trim_below(self, stream_id: str, floor: int) -> None:
         stream: dict[str, Any] = {"stream_id": self._database.dialect.stream_id(stream_id)}
-        with self._database.cursor("look for old entries") as cursor:
-            cursor.execute(self._lowest, stream)
-            (lowest,) = cursor.fetchone() or (None,)
+        with self._database.autocommit("find old entries") as db:
+            db.execute(self._lowest, stream)
+            (lowest,) = db.fetchone() or (None,)
         while lowest is not None and lowest < floor and not self._stop.is_set():
             lowest = min(lowest + _BATCH, floor)
-            with self._database.cursor("remove old entries") as cursor:
-                cursor.execute(self._trim, {**stream, "floor": lowest})
+            with self._database.autocommit("remove old entries") as db:
+                db.execute(self._trim, {**stream, "floor": lowest})
 
     def _forget_keys(self) -> None:
-        # All are looked through: there are no more than a few minutes have brought, and an index by age
+        # All are gone through: there are no more than a few minutes have brought, and an index by age
         # would cost each publisher more.
         range_ = {"after": "", "oldest": self._clock() - round(self._options.key_age * 1_000)}
         while not self._stop.is_set():
-            with self._database.cursor("forget old keys") as cursor:
-                cursor.execute(self._old_keys, {**range_, "batch": _BATCH})
-                old = [key for (key,) in cursor.fetchall()]
+            with self._database.autocommit("forget old keys") as db:
+                db.execute(self._old_keys, {**range_, "batch": _BATCH})
+                old = [key for (key,) in db.fetchall()]
                 if not old:
                     return
-                cursor.execute(self._forget, {**range_, "last": old[-1]})
+                db.execute(self._forget, {**range_, "last": old[-1]})
             range_["after"] = old[-1]
 
 

@@ -1,25 +1,24 @@
 """The tables: made by the broker itself, or by the app's own migrations.
 
 streams: a row for each stream, which counts its entries. It stays when they go.
-entries: the log. A stream's oldest row is served no more: it is the place before the oldest entry.
+entries: the log. A stream's oldest row is served no more: it is the cursor before the oldest entry.
 keys:    idempotency keys of late.
 meta:    one row: the epoch of new streams, the version of these tables, when somebody last tidied up.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import mysql
 
-from streamy_core.errors import ConfigError
+from streamy_core.options import check_option
+
+from .options import LABEL, PREFIX, Options
 
 VERSION: Final = 1
 """Of the tables' shape, in the row of `meta`."""
-
-PREFIX: Final = "streamy_"
 
 _LONGEST_NAME: Final = 255 * 4  # bytes of UTF-8
 _MYSQL: Final = ("mysql", "mariadb")
@@ -40,9 +39,8 @@ def add_tables(metadata: MetaData, *, prefix: str = PREFIX, schema: str | None =
     prefix, schema: as the broker's options `table_prefix` and `schema` say. Raises ConfigError if
     one isn't made of letters, digits and underscores.
     """
-    for what, name in (("table_prefix", prefix), ("schema", schema or "")):
-        if not re.fullmatch(r"\w*", name, re.ASCII):
-            raise ConfigError(f"sql option {what!r} is letters, digits and underscores, not {name!r}")
+    for name, value in (("table_prefix", prefix), ("schema", schema)):
+        check_option(Options, name, value, LABEL(name))
 
     def table(name: str, *columns: Any) -> Table:
         return Table(

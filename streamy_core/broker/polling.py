@@ -17,7 +17,7 @@ class PollScheduler(Protocol):
     def due_in(self, idle: float) -> float:
         """Seconds until the next look, when nothing has been found to grow for `idle` seconds.
 
-        Where a bell tells of news, it is asked as if nothing had grown for a day.
+        Where a bell tells what has grown, it is asked as if nothing had for a day.
         """
 
 

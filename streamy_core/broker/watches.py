@@ -50,10 +50,10 @@ class BaseWatch(Watch):
     def ring(self, stream_ids: Iterable[str]) -> None:
         """These streams may have grown; those that nobody watches are passed over. Any thread."""
         with self._lock:
-            before = bool(self._rung)
-            self._mark(stream_ids)
-            if self._rung and not before:  # else whoever waits has been woken already
+            rung = self._names.intersection(stream_ids)
+            if rung and not self._rung:  # else whoever waits has been woken already
                 self._wake()
+            self._rung |= rung
 
     def ring_all(self) -> None:
         """Every stream that is watched may have grown: bells may have been lost. Any thread."""
@@ -115,7 +115,7 @@ class BaseWatch(Watch):
 
     def _is_due(self) -> bool:
         """Whether `wait` is to return now."""
-        return bool(self._rung or self._interrupted or self._fault or self._closed)
+        return bool(self._rung) or self._interrupted or self._closed or self._fault is not None
 
     def _mark(self, stream_ids: Iterable[str]) -> None:
         """As `ring`, for `_listen` to call: the waiting thread needn't be woken."""
@@ -171,8 +171,8 @@ class PollingWatch(BaseWatch):
         self._polling = polling or AdaptivePolling()
         self._seen: dict[str, Hashable] = {}  # None: there is no such stream
         self._soon = False
-        self._looked_at = self._grown_at = time.monotonic()
-        self._look_at = self._looked_at
+        self._look_at = self._grown_at = time.monotonic()
+        self._looked_at = self._look_at - self.shortest  # so that the first look comes at once
 
     def add(self, stream_id: str) -> None:
         with self._lock:
@@ -193,17 +193,20 @@ class PollingWatch(BaseWatch):
             self._wake()
 
     def _listen(self, timeout: float | None) -> None:
+        left = self._due_in()
+        if left != 0:
+            self._sleep(min([seconds for seconds in (left, timeout) if seconds is not None], default=None))
+            left = self._due_in()
+        if left == 0:
+            self._look_around()
+
+    def _due_in(self) -> float | None:
+        """Seconds until the next look; None as long as nothing is watched."""
         now = time.monotonic()
         if self._soon:
             self._soon = False
             self._look_at = max(min(now, self._look_at), self._looked_at + self.shortest)
-        if not self._seen:
-            self._sleep(timeout)
-        elif now >= self._look_at:
-            self._look_around(now)
-        else:
-            left = self._look_at - now
-            self._sleep(left if timeout is None else min(left, timeout))
+        return max(0.0, self._look_at - now) if self._seen else None
 
     def _sleep(self, timeout: float | None) -> None:
         """Block for so many seconds, or until `_wake` is called."""
@@ -214,7 +217,8 @@ class PollingWatch(BaseWatch):
         """For how many seconds nothing has grown: what the scheduler is asked with."""
         return now - self._grown_at
 
-    def _look_around(self, now: float) -> None:
+    def _look_around(self) -> None:
+        now = time.monotonic()
         with self._lock:
             seen = dict(self._seen)
         found = self._look(seen)
@@ -226,4 +230,6 @@ class PollingWatch(BaseWatch):
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + self._polling.due_in(self._idle_for(now))
         # What wasn't there at its first look hasn't grown.
-        self.ring([name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN])
+        self._mark(
+            [name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN]
+        )

@@ -98,7 +98,7 @@ class ByteReader(Reader):
         """The newest entry of a stream, its end, if it has one, and before them the gap that they leave."""
         start = before = cursor = self.position[name]
         newest: list[Frame] = []
-        while frames := self.hub.log.read({name: cursor}, SLICE)[name].frames:
+        while frames := self.hub.log.read({name: cursor}, SLICE)[name][0]:
             for frame in frames:
                 if not frame.ends:
                     before, newest = cursor, []

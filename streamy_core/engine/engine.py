@@ -67,7 +67,6 @@ class Engine(Closeable):
         stream_id: str,
         data: Any,
         event_name: str | None = None,
-        *,
         retry: int | None = None,
         idempotency_key: str | None = None,
         session: Any = None,

@@ -24,8 +24,8 @@ from ..events import CONTROL, Page
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
-from .frames import Frame
-from .log import Log, Part, part_of
+from .frames import Frame, frames_of
+from .log import Log, Part
 from .window import Chunk, Window, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
@@ -305,12 +305,12 @@ class Hub:
                 heads = {name: self._feeds[name].window.head for name in batch if name in self._feeds}
             if not heads:
                 continue
-            parts = {name: part for name, part in self._parts_after(heads).items() if part.frames}
+            parts = {name: part for name, part in self._parts_after(heads).items() if part[0]}
             grown.update(parts)
             # All at once: a reader that wakes at the first would contend with the rest of the work.
             for wake in self._hand_out(heads, parts):
                 self._wake(wake)
-            waiting += [name for name, part in parts.items() if part.more]
+            waiting += [name for name, (_, page) in parts.items() if page.more or page.gap]
         return grown
 
     def _parts_after(self, heads: Mapping[str, str]) -> dict[str, Part]:
@@ -320,7 +320,7 @@ class Hub:
         brought: dict[str, Part] = {}
         for name, head in heads.items():
             if (page := self._brought(name, head)) is not None:
-                brought[name] = part_of(name, head, page)
+                brought[name] = frames_of(name, head, page), page
         missing = {name: head for name, head in heads.items() if name not in brought}
         return {**brought, **self.log.read(missing, _BYTES_PER_READ)} if missing else brought
 
@@ -329,13 +329,13 @@ class Hub:
         wakes: set[Wake] = set()
         newest: list[Frame] = []
         with self._lock:
-            for name, part in parts.items():
+            for name, (frames, _) in parts.items():
                 feed = self._feeds.get(name)
                 if feed is None or feed.window.head != heads[name]:
                     continue  # the last reader left, and another came, while this was being read
-                feed.window.append(part.frames)
+                feed.window.append(frames)
                 wakes |= feed.readers
-                newest.append(part.frames[-1])
+                newest.append(frames[-1])
         for frame in newest:
             self.log.tell(frame)  # only the last of a page can be a gap or an end
         return wakes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..broker import Broker, ForkGuard, Watch
 from ..events import Page
@@ -18,13 +18,8 @@ PAGE: Final = 100
 _ENDS: Final = 1_000
 
 
-class Part(NamedTuple):
-    """What was read of one stream. `more`: there is more to read after its last frame."""
-
-    frames: list[Frame]
-    cursor: str
-    ended: bool
-    more: bool
+Part = tuple[list[Frame], Page]
+"""What was read of one stream: its frames, and the page that they were made of."""
 
 
 class Log:
@@ -45,7 +40,9 @@ class Log:
     def read(self, cursors: Mapping[str, str], max_bytes: int) -> dict[str, Part]:
         """One page of each stream after its cursor, in one round trip. Raises BrokerUnavailable."""
         pages = self._broker.read(cursors, PAGE, max_bytes) if cursors else {}
-        return {name: part_of(name, cursor, pages[name]) for name, cursor in cursors.items()}
+        return {
+            name: (frames_of(name, cursor, page := pages[name]), page) for name, cursor in cursors.items()
+        }
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         """The cursor "from now on" of each stream, in one round trip. Raises BrokerUnavailable."""
@@ -71,8 +68,3 @@ class Log:
                     return
                 self._ends.append(end)
             self._observer.stream_ended(frame.entry.stream_id)
-
-
-def part_of(stream_id: str, cursor: str, page: Page) -> Part:
-    """A page that was read after `cursor`, as frames. After a gap there is always more to read."""
-    return Part(frames_of(stream_id, cursor, page), page.cursor, page.ended, page.more or page.gap)

@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from ..broker import AppendsWithin, Broker, Duplicate
@@ -23,7 +24,7 @@ from ..errors import (
 from ..events import CONTROL, RESERVED_PREFIX, Event
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
-from ..strategies.trying import Attempts, keep_trying
+from ..strategies.trying import keep_trying
 
 logger = logging.getLogger("streamy.publisher")
 
@@ -130,7 +131,10 @@ class Publisher:
         """End the stream. Raises PublishFailed after the last attempt; Closed."""
         began = time.monotonic()
         try:
-            self._insist("end", stream_id, lambda: self._broker.end(stream_id))
+            try:
+                self._broker.end(stream_id)
+            except BrokerUnavailable as error:
+                self._try_again("end", stream_id, partial(self._broker.end, stream_id), error)
         except PublishFailed as error:
             self._observer.published(stream_id, PublishOutcome.FAILED, 0, time.monotonic() - began, error)
             raise
@@ -139,9 +143,11 @@ class Publisher:
     def _append(self, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
         if key is None and self._broker.loses_replies:
             key = self._new_key()  # a reply that is lost must not store it twice
-        return self._insist(
-            "publish to", stream_id, lambda: self._broker.append(stream_id, events, idempotency_key=key)
-        )
+        try:
+            return self._broker.append(stream_id, events, idempotency_key=key)
+        except BrokerUnavailable as error:
+            append = partial(self._broker.append, stream_id, events, idempotency_key=key)
+            return self._try_again("publish to", stream_id, append, error)
 
     def _append_within(
         self, session: Any, stream_id: str, events: Sequence[Event], key: str | None
@@ -164,17 +170,16 @@ class Publisher:
             self._key_source = os.getpid(), prefix
         return f"{prefix}{next(self._count):x}"
 
-    def _insist(self, what: str, stream_id: str, action: Callable[[], T]) -> T:
-        attempts = Attempts(self._retry)
+    def _try_again(self, what: str, stream_id: str, action: Callable[[], T], error: BrokerUnavailable) -> T:
+        failed = partial(self._failed, what, stream_id)
+        return keep_trying(action, self._retry, wait=self._sleep, failed=failed, after=error)
 
-        def failed(error: BrokerUnavailable, delay: float | None) -> None:
-            if delay is not None:
-                self._observer.publish_retried(stream_id, attempts.failed, delay, error)
-
-        try:
-            return keep_trying(action, attempts, wait=self._sleep, failed=failed)
-        except BrokerUnavailable as error:
-            raise PublishFailed(what, stream_id, attempts.failed, error) from error
+    def _failed(
+        self, what: str, stream_id: str, error: BrokerUnavailable, attempt: int, delay: float | None
+    ) -> None:
+        if delay is None:
+            raise PublishFailed(what, stream_id, attempt, error) from error
+        self._observer.publish_retried(stream_id, attempt, delay, error)
 
     def _end_after_failure(self, stream_id: str) -> None:
         if not self._end_on_failure or stream_id == CONTROL:

@@ -151,15 +151,16 @@ class Reader:
         given = {name: self.position[name] for name in names}
         found: list[Frame] = []
         self.level = True
-        for name, part in self.hub.log.read(given, SLICE).items():
-            for frame in part.frames[-1:]:
+        for name, (frames, page) in self.hub.log.read(given, SLICE).items():
+            for frame in frames[-1:]:
                 self.hub.log.tell(frame)  # the hub may be elsewhere, and not meet it
-            found += part.frames
-            self.level = self.level and not part.more
-            if not part.frames:
-                self.position[name] = part.cursor
-                if part.ended:
+            found += frames
+            more = page.more or page.gap
+            self.level = self.level and not more
+            if not frames:
+                self.position[name] = page.cursor
+                if page.ended:
                     self.reading.discard(name)
-            if not (self.attached or part.more or given[name] == OLDEST):
-                self._starts[name] = Start(given[name], part.frames)
+            if not (self.attached or more or given[name] == OLDEST):
+                self._starts[name] = Start(given[name], frames)
         return found

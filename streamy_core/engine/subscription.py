@@ -11,7 +11,7 @@ from ..closeable import Closeable
 from ..errors import BrokerUnavailable, Closed
 from ..events import Entry
 from ..strategies.retry import RetryPolicy
-from ..strategies.trying import Attempts, keep_trying
+from ..strategies.trying import keep_trying
 from .frames import Frame
 from .reader import Reader
 
@@ -84,13 +84,13 @@ class Subscription(Closeable, Iterator[Entry]):
             self._reader.attach(self._wake.set)
 
     def _read_lagging(self) -> list[Frame]:
-        attempts = Attempts(self._retry)
+        log = self._reader.hub.log
         try:
             return keep_trying(
                 self._reader.read_lagging,
-                attempts,
+                self._retry,
                 wait=self._closed.wait,
-                failed=self._reader.hub.log.failed,
+                failed=lambda error, _, delay: log.failed(error, delay),
             )
         except BrokerUnavailable:
             self._wake.set()  # iterating goes on from here

@@ -26,7 +26,7 @@ class Logs(Observer):
     ) -> None:
         if outcome is PublishOutcome.FAILED:
             _publisher.error("%s", error)
-        else:
+        elif _publisher.isEnabledFor(logging.DEBUG):
             _publisher.debug("stream %r: events: %d, %s, in %.3f s", stream_id, count, outcome, seconds)
 
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:

@@ -24,6 +24,7 @@ class Observers(Observer):
             name: tuple(getattr(observer, name) for observer in observers if _hears(observer, name))
             for name in _METHODS
         }
+        self._published = self._hearing["published"]
         self._delivered = self._hearing["delivered"]
         self._failed: set[tuple[str, str]] = set()
 
@@ -35,7 +36,11 @@ class Observers(Observer):
         seconds: float,
         error: StreamyError | None,
     ) -> None:
-        self._tell("published", stream_id, outcome, count, seconds, error)
+        for hear in self._published:  # for each call that publishes: so without a detour
+            try:
+                hear(stream_id, outcome, count, seconds, error)
+            except Exception:  # noqa: BLE001 - it is logged, but once only
+                self._log_once(hear, "published")
 
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
         self._tell("publish_retried", stream_id, attempt, delay, error)

@@ -49,26 +49,33 @@ class Attempts:
 
 def keep_trying(
     action: Callable[[], T],
-    attempts: Attempts,
+    policy: RetryPolicy,
     *,
     wait: Callable[[float], object],
-    failed: Callable[[BrokerUnavailable, float | None], None],
+    failed: Callable[[BrokerUnavailable, int, float | None], None],
+    endless: bool = False,
+    after: BrokerUnavailable | None = None,
 ) -> T:
     """What `action` returns, tried again, as the policy says, while it raises BrokerUnavailable.
 
-    wait:   waits so many seconds between two attempts; true ends the series, as if the policy gave up.
-    failed: told of each failure, and of the seconds until the next attempt, None if there is none.
+    wait:    waits so many seconds between two attempts; true ends the series, as if the policy gave up.
+    failed:  told of each failure: the error, how many there have been in a row, and the seconds until
+             the next attempt, None if there is none. What it raises ends the series, too.
+    endless: as for `Attempts`.
+    after:   what the first attempt has raised, where that was made without this function: a call that
+             hardly ever fails is cheaper so.
 
     Raises the last BrokerUnavailable when the series ends without success.
     """
+    attempts = Attempts(policy, endless=endless)
     while True:
         try:
-            result = action()
+            if after is not None:
+                raise after
+            return action()
         except BrokerUnavailable as error:
+            after = None
             delay = attempts.after_failure()
-            failed(error, delay)
+            failed(error, attempts.failed, delay)
             if delay is None or wait(delay):
                 raise
-        else:
-            attempts.after_success()
-            return result

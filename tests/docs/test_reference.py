@@ -16,7 +16,7 @@ from streamy_core import END, GAP, Entry, Event, StreamManager, StreamyError
 from streamy_core.broker import Page
 from streamy_core.cli import flask_commands, main
 from streamy_core.config import known_keys
-from streamy_core.engine.window import Frame, frames_of
+from streamy_core.engine.frames import Frame, frames_of
 from streamy_core.ids import join_cursors, make_id
 from streamy_core.wire import KEEP_ALIVE, encode_body, encode_id, encode_opening, encode_retry
 

@@ -18,7 +18,7 @@ from streamy_core import StreamManager
 from streamy_core.broker import Broker
 from streamy_core.strategies import FixedDelay, RetryPolicy
 
-from ..conftest import go_without
+from ..support.requirements import go_without
 from .keeping import NEVER_BY_ITSELF, Tables, Time
 from .servers import HOW_TO_GET, Mariadb, Postgresql, Server, programs
 from .shop import Shop

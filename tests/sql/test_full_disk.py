@@ -12,12 +12,12 @@ import pytest
 
 from streamy_core.ids import sequence_of
 
-from ..conftest import go_without
+from ..support import ROOT
+from ..support.requirements import go_without
 from .conftest import KINDS
 from .servers import HOW_TO_GET, Mariadb, Postgresql, programs
 from .small_disk import BATCH, FAILURES, REFILLED, Full, fill_and_empty, on_disk
 
-_ROOT: Final = Path(__file__).parents[2]
 _AS_NOBODY: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 _SAYS: Final = {
     "sqlite": "database or disk is full",
@@ -67,7 +67,7 @@ def full(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Full:
 
 def _full_file(folder: Path) -> Full:
     command = on_disk(folder, sys.executable, "-m", f"{__package__}.small_disk", str(folder), size="2m")
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr[-3_000:]
     return Full(**json.loads(done.stdout))
 

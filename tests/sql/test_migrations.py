@@ -138,5 +138,5 @@ def test_the_models_themselves_make_tables_that_serve(
 
 
 def test_a_prefix_that_needs_quoting_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'table_prefix' is letters"):
+    with pytest.raises(ConfigError, match="'table_prefix' has to be text of letters"):
         add_tables(MetaData(), prefix="a-b")

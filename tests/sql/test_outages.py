@@ -22,8 +22,7 @@ from streamy_core.ids import sequence_of
 from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all
 
-from ..redis.proxy import LossyProxy
-from ..redis.serving import Received
+from ..support.proxy import Proxy
 from .conftest import KINDS, SERVERS, NewBroker, NewManager, server_in
 from .kills import (
     CLIENTS,
@@ -91,7 +90,7 @@ def test_a_kill_leaves_no_hole(outage: Outage) -> None:
 
 
 def test_every_client_gets_the_whole_log_once_and_in_order_through_a_kill(outage: Outage) -> None:
-    expected = [Received(entry_id, "message", str(number)) for entry_id, number in outage.log]
+    expected = [(entry_id, "message", str(number)) for entry_id, number in outage.log]
     assert [received == expected for received in outage.received] == [True] * CLIENTS
 
 
@@ -210,8 +209,8 @@ def test_publishing_within_a_transaction_that_breaks_fails_and_stores_nothing(
 def test_what_is_tried_again_because_its_reply_was_lost_is_stored_once(
     server: Server, new_manager: NewManager, texts: list[str]
 ) -> None:
-    with LossyProxy(server.port) as proxy:
-        sse = new_manager(server.url.replace(f":{server.port}/", f":{proxy.port}/"), timeout=TIMEOUT)
+    with Proxy(("127.0.0.1", server.port)) as proxy:
+        sse = new_manager(proxy.through(server.url), timeout=TIMEOUT)
         sse.send_event("news", "a")
         sse.cursor("news")  # by whose answer all of the one before has come, too
         proxy.lose_reply(tears=True)
@@ -277,10 +276,10 @@ def locked(url: str, server: Callable[[str], Server], kind: str, prefix: str) ->
         connection.execute("BEGIN IMMEDIATE")
     else:
         connection = server(kind).connect()
-        cursor = connection.cursor()
-        cursor.execute("BEGIN")
-        cursor.execute(f"SELECT head FROM {prefix}streams WHERE stream_id = 'news' FOR UPDATE")
-        assert cursor.fetchall()
+        db = connection.cursor()
+        db.execute("BEGIN")
+        db.execute(f"SELECT head FROM {prefix}streams WHERE stream_id = 'news' FOR UPDATE")
+        assert db.fetchall()
     try:
         yield
     finally:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from streamy_backends.sql.polling import AdaptivePolling, FixedPolling, PollScheduler
 
 from streamy_core import ConfigError
+from streamy_core.broker import AdaptivePolling, FixedPolling, PollScheduler
 from streamy_core.testing.reading import events, eventually, wait_for_bell
 
 from .conftest import NewBroker

@@ -18,8 +18,9 @@ from streamy_backends.sql import from_url
 from streamy_core import BrokerUnavailable, ConfigError, StreamManager, StreamyError
 from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
 
+from ..support.ports import free_port
 from .conftest import NewBroker, NewEngine, with_driver
-from .servers import Server, free_port, without_roots_rights
+from .servers import Server, without_roots_rights
 
 SECRET: Final = "p@ss:/?#[]%&=+ $"
 """Every character that means something in a URL."""
@@ -81,11 +82,11 @@ def test_a_login_stands_in_the_url_and_is_percent_encoded(
     broker: Any = new_broker(as_user(server, user))
     broker.append("news", events("hello"))
     assert data_of(read_all(broker, "news")) == ["hello"]
-    with broker._database.cursor("ask") as cursor:
-        cursor.execute(
+    with broker._database.autocommit("ask") as db:
+        db.execute(
             "SELECT current_user" if kind == "postgresql" else "SELECT substring_index(user(), '@', 2)"
         )
-        assert cursor.fetchone()[0] == user
+        assert db.fetchone()[0] == user
 
 
 def test_a_password_may_go_beyond_ascii(

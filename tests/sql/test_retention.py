@@ -16,9 +16,9 @@ from streamy_core.events import Page
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import events, eventually, read
 
-from ..workers.promises import run_script
 from .conftest import NewBroker
 from .keeping import NEVER_BY_ITSELF, Tables, Time, keeper, kept
+from .publish import run_script
 
 
 @pytest.mark.parametrize("history", [1, 2, 7, 8, 40])
@@ -85,16 +85,16 @@ def note_removals(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each DELETE from the log removes from now on."""
     assert isinstance(broker, SqlBroker)
     removed: list[int] = []
-    lend = broker._database.cursor
+    lend = broker._database.autocommit
 
     @contextmanager
     def noting(doing: str) -> Iterator[Any]:
-        with lend(doing) as cursor:
-            yield cursor
+        with lend(doing) as db:
+            yield db
             if doing == "remove old entries":
-                removed.append(cursor.rowcount)
+                removed.append(db.rowcount)
 
-    monkeypatch.setattr(broker._database, "cursor", noting)
+    monkeypatch.setattr(broker._database, "autocommit", noting)
     return removed
 
 

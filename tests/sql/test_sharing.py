@@ -20,7 +20,7 @@ from streamy_backends.sql.broker import SqlBroker
 from streamy_core.broker import Broker, Watch
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all, wait_for_bell
 
-from ..crowds.serving import ROOT
+from ..support import ROOT
 from .conftest import NewBroker, NewManager
 from .servers import Server
 
@@ -154,7 +154,7 @@ def write_and_read_back(broker: Broker, who: str) -> None:
     for n in range(30):
         ids += broker.append(who, events(f"{who} {n}"))
         broker.append("news", events(f"{who} {n}"))
-        assert broker.tail(who) == ids[-1]
+        assert broker.tail([who]) == {who: ids[-1]}
     found = read_all(broker, who)
     assert [entry.id for entry in found] == ids
     assert data_of(found) == [f"{who} {n}" for n in range(30)]
@@ -307,8 +307,8 @@ def test_a_process_that_is_forked_in_a_transaction_publishes_after_it(
     broker = new_broker(url_of(kind), timeout=2.0)
     assert isinstance(broker, SqlBroker)
     broker.append("news", events("before"))
-    with broker._database.transaction("test") as cursor:
-        cursor.execute(f"UPDATE {broker._tables.streams.name} SET head = head")
+    with broker._database.transaction("test") as db:
+        db.execute(f"UPDATE {broker._tables.streams.name} SET head = head")
         child = in_child(lambda: broker.append("news", events("child")))
     assert succeeds(child)
 

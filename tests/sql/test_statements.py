@@ -135,7 +135,7 @@ def test_a_look_is_one_statement_however_many_streams_are_watched(
     watch = looked(broker, *names)
 
     def look() -> None:
-        watch.ring()  # type: ignore[attr-defined]
+        watch.look_soon()  # type: ignore[attr-defined]
         watch.wait(0.2)
 
     assert len(counted.during(look)) == 1
@@ -143,7 +143,7 @@ def test_a_look_is_one_statement_however_many_streams_are_watched(
 
 @pytest.mark.parametrize("count", [1, MANY])
 def test_many_streams_are_read_by_one_statement(counted: Counted, broker: Broker, count: int) -> None:
-    cursors = {f"news-{n}": broker.tail(f"news-{n}") for n in range(count)}
+    cursors = broker.tail([f"news-{n}" for n in range(count)])
     broker.append("news-0", events("a", "b"))
     assert len(counted.during(lambda: broker.read(cursors, 10))) == 1
 
@@ -159,7 +159,7 @@ def test_many_streams_are_read_from_their_oldest_entries_by_two_statements(
 
 def test_a_place_is_found_by_one_statement(counted: Counted, broker: Broker) -> None:
     broker.append("news", events("a"))
-    assert len(counted.during(lambda: broker.tail("news"))) == 1
+    assert len(counted.during(lambda: broker.tail(["news"]))) == 1
 
 
 def test_a_bell_brings_about_one_look(counted: Counted, broker: Broker, new_broker: NewBroker) -> None:

@@ -19,11 +19,11 @@ from streamy_core.broker import Broker
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell
 
 from ..cli.command import Command, flask_streamy
+from ..support import ROOT
 from .conftest import KINDS, NewBroker, NewEngine, NewManager
 from .servers import Server
 from .shop import next_of, texts
 
-ROOT: Final = Path(__file__).parents[2]
 TABLES: Final = ("streams", "entries", "keys", "meta")
 PROCESSES: Final = 8
 
@@ -58,7 +58,7 @@ def test_prefixes_keep_streams_apart(new_broker: NewBroker, url: str, prefix: st
 @pytest.mark.parametrize("prefix", ["a-b", "a b", "a;b", 'a"b', "ü", "a.b", "a`b"])
 @pytest.mark.parametrize("option", ["table_prefix", "schema"])
 def test_a_name_that_needs_quoting_is_refused(tmp_path: Path, option: str, prefix: str) -> None:
-    with pytest.raises(ConfigError, match=f"{option!r} is letters, digits and underscores"):
+    with pytest.raises(ConfigError, match=f"{option!r} has to be text of letters, digits and underscores"):
         from_url(f"sqlite:///{tmp_path}/streams.db", {option: prefix})
 
 
@@ -184,7 +184,7 @@ def test_without_tables_a_broker_starts_and_says_what_makes_them(
     assert "flask streamy init-db" in caplog.text
     uses: list[Callable[[], Any]] = [
         lambda: broker.append("news", events("early")),
-        lambda: broker.tail("news"),
+        lambda: broker.tail(["news"]),
         lambda: broker.read({"news": ""}, 10),
         lambda: broker.end("news"),
         broker.watch,

@@ -15,7 +15,7 @@ import pytest
 
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all
 
-from ..crowds.serving import ROOT
+from ..support import ROOT
 from .conftest import NewBroker
 from .keeping import NEVER_BY_ITSELF, Tables, Time, keeper, kept
 from .servers import Server

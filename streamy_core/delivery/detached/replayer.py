@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ...errors import BrokerUnavailable, Closed
 from ...strategies.retry import RetryPolicy
-from ...strategies.trying import Attempts, keep_trying
+from ...strategies.trying import keep_trying
 
 logger = logging.getLogger("streamy.replayer")
 
@@ -62,8 +62,13 @@ class Replayer:
 
     def _read(self, action: Callable[[], bytes]) -> bytes:
         try:
-            attempts = Attempts(self._retry, endless=True)
-            return keep_trying(action, attempts, wait=self._stop.wait, failed=self._failed)
+            return keep_trying(
+                action,
+                self._retry,
+                wait=self._stop.wait,
+                failed=lambda error, _, delay: self._failed(error, delay),
+                endless=True,
+            )
         except (Closed, BrokerUnavailable):  # the process is about to stop
             return b""
         except Exception:

@@ -13,17 +13,17 @@ from psycopg.waiting import Ready, Wait
 T = TypeVar("T")
 
 
-class PatientConnection(psycopg.Connection[Any]):
-    """Closes itself, and raises OperationalError, if an answer takes more than `patience` seconds.
+class TimeoutConnection(psycopg.Connection[Any]):
+    """Closes itself, and raises OperationalError, if an answer takes more than `answer_timeout` seconds.
 
     What was asked may be done all the same, as with any answer that is lost.
     """
 
-    patience: float
+    answer_timeout: float
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = 0.0, timeout: float | None = None) -> T:
         """What psycopg has all its waiting done by."""
-        deadline = time.monotonic() + (self.patience if timeout is None else timeout)
+        deadline = time.monotonic() + (self.answer_timeout if timeout is None else timeout)
         poll = select.poll()
         try:
             wanted = next(gen)
