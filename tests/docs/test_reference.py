@@ -18,7 +18,7 @@ from streamy_core.cli import flask_commands, main
 from streamy_core.config import known_keys
 from streamy_core.engine.frames import Frame, frames_of
 from streamy_core.ids import join_cursors, make_id
-from streamy_core.wire import KEEP_ALIVE, encode_body, encode_id, encode_opening, encode_retry
+from streamy_core.wire import KEEP_ALIVE, encode_body, encode_id, encode_last, encode_opening
 
 
 def blocks(page: Path) -> list[str]:
@@ -90,7 +90,7 @@ def test_the_frames_are_what_is_sent(docs: Path) -> None:
     assert frame(docs, "opening") == encode_opening(make_id("k3Jx0", 4, "Zz1"), 3_000)
     assert frame(docs, "event") == encode_id(ID) + encode_body(event)
     assert frame(docs, "keep-alive") == KEEP_ALIVE
-    assert frame(docs, "farewell") == encode_retry(2_714)
+    assert frame(docs, "farewell") == encode_last(2_714)
     joint = Frame(Entry(ID, "news", event), encode_body(Event("hello")))
     assert frame(docs, "joint") == joint.encode(join_cursors(CURSORS), b"")
 
