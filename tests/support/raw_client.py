@@ -71,9 +71,9 @@ class RawClient:
         return self._body.rest
 
     @property
-    def farewell(self) -> Frame:
-        """The last lines of a response, after which there is no blank line."""
-        return parse_rest(self._body.rest)
+    def last_frame(self) -> Frame:
+        """The last frame, whether or not a blank line follows its lines."""
+        return parse_rest(self._body.rest) if self._body.rest else self.frames[-1]
 
     @property
     def comments(self) -> list[str]:

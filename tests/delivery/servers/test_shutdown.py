@@ -134,14 +134,14 @@ def test_every_client_gets_what_is_pending(shutdown: Shutdown) -> None:
 
 def test_every_client_is_told_last_when_to_come_back(shutdown: Shutdown) -> None:
     for client in shutdown.clients:
-        last = client.farewell
+        last = client.last_frame
         assert last.retry is not None
         assert 0.5 <= last.retry / 1000 / RECONNECT_DELAY <= 1.5
         assert (last.id, last.data) == (None, None)
 
 
 def test_clients_are_not_all_told_to_come_back_at_the_same_time(shutdown: Shutdown) -> None:
-    assert len({client.farewell.retry for client in shutdown.clients}) > CLIENTS / 2
+    assert len({client.last_frame.retry for client in shutdown.clients}) > CLIENTS / 2
 
 
 def test_every_response_is_closed_by_its_last_chunk(shutdown: Shutdown) -> None:
