@@ -84,9 +84,9 @@ def signature(name: str, thing: Any) -> str:
         found = str(inspect.signature(thing))
     except (TypeError, ValueError):
         return f"{kind}{name}"
-    return re.sub(
-        r"<(?:[^<>]|<\w+>)* at 0x[0-9a-f]+>|<factory>", "…", f"{kind}{name}{found}".replace("'", "")
-    )
+    # What has no form that one could write, like a function that is a default.
+    unwritable = r"<(?:[^<>]|<\w+>)* at 0x[0-9a-f]+>|<factory>"
+    return re.sub(unwritable, "...", f"{kind}{name}{found}").replace("'", "")
 
 
 def members(kind: type) -> Iterator[str]:
