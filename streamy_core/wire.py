@@ -55,6 +55,14 @@ def encode_retry(retry: int) -> bytes:
     return b"retry: %d\n" % check_retry(retry)
 
 
+def encode_last(retry: int) -> bytes:
+    """The last frame for a client that has had its opening, and is to come back after so many milliseconds.
+
+    With a blank line, for readers that heed nothing before one.
+    """
+    return encode_retry(retry) + b"\n"
+
+
 def encode_opening(cursor: str, retry: int) -> bytes:
     """A connection's first frame: the cursor it starts after, and the reconnection time.
 

@@ -22,20 +22,20 @@ def health() -> tuple[dict[str, Any], int]:
 
 
 @client_connected.connect_via(sse)
-def connected(sender: StreamManager, *, key: str | None, delivery: str, **news: Any) -> None:
+def connected(sender: StreamManager, *, key: str | None, delivery: str, **more: Any) -> None:
     log.info("%s connected (%s)", key, delivery)
 
 
 @client_disconnected.connect_via(sse)
-def disconnected(sender: StreamManager, *, key: str | None, reason: str, **news: Any) -> None:
+def disconnected(sender: StreamManager, *, key: str | None, reason: str, **more: Any) -> None:
     log.info("%s disconnected: %s", key, reason)
 
 
 @gap.connect_via(sse)
-def lost(sender: StreamManager, *, stream_id: str, cursor: str, goes_on: str) -> None:
+def lost(sender: StreamManager, *, stream_id: str, cursor: str, goes_on: str, **more: Any) -> None:
     log.error("entries of %s are lost after %s; it goes on after %s", stream_id, cursor, goes_on)
 
 
 @slow_client.connect_via(sse)
-def slow(sender: StreamManager, *, key: str | None, lag: Any, **news: Any) -> None:
+def slow(sender: StreamManager, *, key: str | None, lag: Any, **more: Any) -> None:
     log.warning("%s can't keep up: %s", key, lag)

@@ -48,7 +48,8 @@ class Mysql(ServerDialect):
         ON DUPLICATE KEY UPDATE version = version"""
 
     one: ClassVar[str] = """
-        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data}
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data},
+            CASE WHEN octet_length(e.data) * :limit > :max_bytes THEN octet_length(e.data) END
         FROM {streams} s LEFT JOIN {entries} e
             ON e.stream_id = :stream_id AND e.sequence BETWEEN :after AND :after + :limit
         WHERE s.stream_id = :stream_id"""
@@ -57,12 +58,12 @@ class Mysql(ServerDialect):
     several: ClassVar[str] = """
         SELECT stream_id, epoch, head, end_nonce, NULL, NULL, NULL, NULL, NULL, NULL
         FROM {streams} WHERE stream_id IN :names
-        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, NULL, NULL, NULL, 0
+        UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, NULL, NULL, NULL, NULL
         FROM {entries} WHERE {{at}}
         UNION ALL SELECT stream_id, NULL, NULL, NULL, sequence, nonce, name, retry,
             CASE WHEN octet_length(data) * :limit <= :max_bytes OR sequence <=
                 CASE stream_id {{afters}} END + GREATEST(1, :max_bytes DIV octet_length(data))
-            THEN data END, octet_length(data)
+            THEN data END, CASE WHEN octet_length(data) * :limit > :max_bytes THEN octet_length(data) END
         FROM {entries} WHERE {{after}}"""
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:

@@ -50,9 +50,11 @@ _IDENTIFIER: Final = text(
 class Options:
     """What an SQL broker keeps, and how it asks."""
 
-    table_prefix: str = option(PREFIX, _IDENTIFIER, doc="What the names of its tables begin with.")
+    table_prefix: str = option(
+        PREFIX, _IDENTIFIER, doc="What the names of its tables begin with: letters, digits and underscores."
+    )
     schema: str | None = option(
-        None, optional(_IDENTIFIER), doc="The schema that they are in; None: the connection's own."
+        None, optional(_IDENTIFIER), doc="The schema that they are in; `None`: the connection's own."
     )
     create_tables: bool = option(True, flag(), doc="Whether tables that aren't there are made.")
     history: int = option(
@@ -76,20 +78,26 @@ class Options:
     notify: bool = option(
         True,
         flag(),
-        doc="PostgreSQL: whether to use LISTEN and NOTIFY; False behind a pooler of transactions.",
+        doc="PostgreSQL: whether to use `LISTEN` and `NOTIFY`; `False` behind a pooler of transactions.",
     )
-    synchronous: str = option("full", one_of("full", "normal"), doc="SQLite: when a commit reaches the disk.")
+    synchronous: str = option(
+        "full",
+        one_of("full", "normal"),
+        doc="SQLite: `full`, or `normal`, which is faster and may lose the last events if the power fails.",
+    )
     poll_floor: float = option(
         0.05, seconds(), doc="Seconds between two looks while events come, where no bell tells of them."
     )
     poll_ceiling: float = option(1.0, seconds(), doc="Seconds between two looks at most.")
     polling: PollScheduler | None = option(
-        None, optional(instance(PollScheduler, "a PollScheduler")), doc="In place of the two above."
+        None,
+        optional(instance(PollScheduler, "a PollScheduler")),
+        doc="A `PollScheduler`, in place of the two above.",
     )
     engine: Engine | None = option(
         None,
         optional(instance(Engine, "a SQLAlchemy Engine")),
-        doc="An engine to use; it is left open when the broker closes.",
+        doc="A SQLAlchemy engine to share; it is left open when the broker closes.",
         secret=True,
     )
 

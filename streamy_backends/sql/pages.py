@@ -46,14 +46,19 @@ class State(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An entry's row. `data` is None at the cursor, and where it wasn't sent; `size` is its bytes."""
+    """An entry's row. `data` is None at the cursor, and where it wasn't sent; then `size` is its bytes."""
 
     sequence: int
     nonce: str
     name: str | None
     retry: int | None
     data: str | None
-    size: int
+    size: int | None
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes the data has, whether or not it was sent."""
+        return self.size or 0 if self.data is None else len(self.data.encode())
 
 
 def parts_of(cursor: str) -> CursorParts | None:

@@ -33,14 +33,16 @@ class Postgresql(ServerDialect):
 
     # The limits keep the planner to one short look at the index for each stream, however long the log.
     one: ClassVar[str] = """
-        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data}
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data},
+            octet_length(e.data)
         FROM {streams} s LEFT JOIN (
             SELECT o.sequence, o.nonce, o.name, o.retry, o.data FROM {entries} o
             WHERE o.stream_id = :stream_id AND o.sequence BETWEEN :after AND :after + :limit
             ORDER BY o.sequence LIMIT :limit + 1
         ) e ON true WHERE s.stream_id = :stream_id"""
     several: ClassVar[str] = """
-        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data}
+        SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data},
+            octet_length(e.data)
         FROM unnest(CAST(:names AS text[]), CAST(:afters AS bigint[]){limits})
             AS wanted (stream_id, after{count})
         JOIN {streams} s ON s.stream_id = wanted.stream_id

@@ -22,8 +22,8 @@ from .tables import Tables
 DATA: Final = """
     CASE WHEN e.sequence > {after} AND (
         octet_length(e.data) * (e.sequence - {after}) <= :max_bytes OR e.sequence = {after} + 1
-    ) THEN e.data END, octet_length(e.data)"""
-"""An entry's data, if it is sent, and its size."""
+    ) THEN e.data END"""
+"""An entry's data, if it is sent."""
 
 Found = dict[str, tuple[State, list[Row]]]
 
@@ -35,7 +35,7 @@ class ServerDialect(Dialect):
     """Reads `:limit` rows of `:stream_id` after the sequence number `:after`, and the row there.
 
     Each row has the stream's id, epoch, head and end_nonce; then an entry's sequence, nonce, name,
-    retry, data and size, or NULL.
+    retry, data and size, or NULL. A size may be left out where the data is sent.
     """
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
@@ -83,13 +83,14 @@ class ServerDialect(Dialect):
 
 def unsent(rows: Sequence[Row], wanted: Range, max_bytes: int) -> Range | None:
     """The part of the range that a page holds, and whose data wasn't sent; None if it was."""
+    following = [row for row in rows if row.sequence > wanted.after]
+    if None not in [row.data for row in following]:
+        return None
     size = 0
     missing = []
-    for row in rows:
-        if row.sequence <= wanted.after:
-            continue
-        size += row.size
-        if size > max_bytes and row.sequence > wanted.after + 1:
+    for number, row in enumerate(following):
+        size += row.bytes
+        if number and size > max_bytes:
             break
         if row.data is None:
             missing.append(row.sequence)

@@ -38,7 +38,7 @@ class Sqlite(Dialect):
     # There are no round trips to save: by a statement for each stream, no more rows are taken than needed.
     one: ClassVar[str] = """
         SELECT s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry,
-               CASE WHEN e.sequence > :after THEN e.data END, 0
+               CASE WHEN e.sequence > :after THEN e.data END, NULL
         FROM {streams} s LEFT JOIN {entries} e
             ON e.stream_id = :stream_id AND e.sequence BETWEEN :after AND :after + :limit
         WHERE s.stream_id = :stream_id ORDER BY e.sequence"""

@@ -15,7 +15,7 @@ class ForkGuard:
 
         self._guard = ForkGuard(self._start)        # calls it now, and once in each child
 
-        def append(self, …):
+        def append(self, ...):
             self._guard.check()
 
     start: makes the state anew. It must not close, or wait for, anything of the old one.

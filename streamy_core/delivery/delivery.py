@@ -12,7 +12,7 @@ from ..engine.byte_reader import ByteReader
 from ..engine.hub import Hub
 from ..events import MAX_RETRY_MS
 from ..observers import DisconnectReason, Observer
-from ..wire import encode_retry
+from ..wire import encode_last
 from .limits import Limits
 from .servers import Server
 from .session import Session
@@ -69,4 +69,4 @@ class Terms:
 
     def last_bytes(self) -> bytes:
         """Those for a client that is to come back, after a delay that isn't everyone's."""
-        return encode_retry(retry_ms(self.settings))
+        return encode_last(retry_ms(self.settings))

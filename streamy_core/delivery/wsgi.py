@@ -243,7 +243,7 @@ class WsgiBody(Iterator[bytes]):
             return b""
         self._attempts.after_success()
         self._retry_at, self._skips = None, False
-        if not (data or self.reader.attached):
+        if self._stays and not (data or self.reader.attached):
             wake.set()  # level by now
         return data
 

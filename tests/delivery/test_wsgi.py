@@ -167,7 +167,7 @@ def test_a_client_that_takes_its_time_and_is_too_far_behind_is_sent_away(
 ) -> None:
     served = Served(make_sse(), Disconnect(entries=5))
     broker.append("news", events(*map(str, range(6))))
-    assert re.fullmatch(rb"retry: \d+\n", served.next(after=1.0, behind=6))
+    assert re.fullmatch(rb"retry: \d+\n\n", served.next(after=1.0, behind=6))
     assert list(served.body) == []
     assert served.reasons == [DisconnectReason.SLOW]
 
@@ -210,7 +210,7 @@ def test_past_the_slots_a_client_gets_what_it_missed_and_is_told_to_come_back(
     broker.append("news", events("missed"))
     chunks = list(body_of(sse, after=cursor))
     assert data_of(b"".join(chunks)) == ["missed"]
-    assert re.fullmatch(rb"retry: \d+\n", chunks[-1])
+    assert re.fullmatch(rb"retry: \d+\n\n", chunks[-1])
     staying.close()
     after = body_of(sse)
     next(after)

@@ -49,6 +49,13 @@ def test_the_drawings_show_the_layers_of_the_contracts(page: str) -> None:
     assert drawn(page) == contracted()
 
 
+def test_every_module_of_the_core_is_in_a_layer() -> None:
+    core = ROOT / "streamy_core"
+    modules = {path.stem for path in core.glob("*.py")} - {"__init__"}
+    folders = {path.parent.name for path in core.glob("*/__init__.py")}
+    assert modules | folders == frozenset().union(*contracted()["streamy_core"])
+
+
 def test_every_folder_has_a_paragraph(page: str) -> None:
     described = set(re.findall(r"^### `(\S+)`\n\n[^#\s]", page, re.MULTILINE))
     folders = {

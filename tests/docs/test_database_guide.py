@@ -103,9 +103,6 @@ def do(url: str, sql: str) -> None:
     engine.dispose()
 
 
-# -- the app
-
-
 def test_every_client_of_every_worker_gets_what_is_sent_in_a_transaction(
     gunicorn: Serve, docs: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,9 +219,6 @@ def test_the_app_may_share_its_engine(example: Example, url: str) -> None:
         assert module.db.session.execute(text("SELECT 1")).scalar() == 1
 
 
-# -- SQLite: reading before writing
-
-
 def read_then_publish(engine: Engine, sse: StreamManager) -> None:
     """Another tries to write between the two."""
     sse.send_event("news", "before")
@@ -270,9 +264,6 @@ def test_on_sqlite_begin_immediate_lets_an_app_read_before_it_publishes(
     read_then_publish(engine, sse)
 
 
-# -- tables
-
-
 @pytest.fixture
 def migrations(tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of Alembic's, with the guide's `env.py`."""
@@ -302,9 +293,6 @@ def test_an_app_that_may_not_make_tables_starts_and_publishes_once_a_command_has
     assert module.sse.send_event("news", "x").split(".")[1] == "1"
 
 
-# -- rights
-
-
 @pytest.mark.parametrize("kind", SERVERS)
 def test_the_rights_of_the_guide_are_enough(kind: str, new_url: NewUrl, docs: Path) -> None:
     url = new_url(kind)
@@ -327,9 +315,6 @@ def test_the_rights_of_the_guide_are_enough(kind: str, new_url: NewUrl, docs: Pa
         assert sse.broker._retention.tidy()
         assert read_all(sse.broker, "news") == []
         assert sse.health.failures == 0
-
-
-# -- removing
 
 
 def test_a_stream_that_is_removed_by_hand_begins_anew_and_its_readers_are_told(url: str, docs: Path) -> None:
@@ -357,11 +342,12 @@ def test_a_stream_that_had_ended_can_be_used_again_once_it_is_removed(url: str, 
         assert [entry.id for entry in read_all(sse.broker, "news")] == [sent]
 
 
-# -- options
-
-
 def test_the_table_of_options_is_complete_and_right(docs: Path) -> None:
     page = (docs / "how-to" / "use-a-database.md").read_text("utf-8")
     table = page.partition("\n## Options\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| `([^|]+)` \|", table, re.MULTILINE)
-    assert rows == [(option.name, repr(option.default)) for option in fields(Options)]
+    rows = re.findall(r"^\| `(\w+)` \| `([^|]+)` \| (.+) \|$", table, re.MULTILINE)
+    default = Options()
+    assert rows == [
+        (option.name, repr(getattr(default, option.name)), option.metadata["doc"])
+        for option in fields(Options)
+    ]

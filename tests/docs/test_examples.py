@@ -201,7 +201,7 @@ def test_watching_tells_health_and_notes_clients(
     body = iter(response.response)
     assert b"streamy.gap" in next(body)
     health = example.app.test_client().get("/health")
-    assert (health.status_code, health.json["failing"], health.json["streams"]) == (200, False, 1)
+    assert (health.status_code, health.json["failing"], health.json["clients"]) == (200, False, 1)
     response.close()
     noted = [record.getMessage() for record in caplog.records if record.name == "shop.streams"]
     assert noted[0].startswith("entries of news are lost after nobody's")
@@ -270,3 +270,10 @@ def test_the_directory_brokers_bell_wakes_another_manager(load: Load, tmp_path: 
     assert entry.event.data == "a"
     here.close()
     there.close()
+
+
+def test_observing_remembers_the_slowest_call_that_published(load: Load) -> None:
+    client = load("observing").app.test_client()
+    assert client.get("/slowest").json == {"seconds": 0.0}
+    assert client.post("/publish").status_code == 200
+    assert client.get("/slowest").json["seconds"] > 0

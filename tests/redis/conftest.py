@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import redis
 
 from streamy_backends.redis import from_url
 from streamy_core import StreamManager
-from streamy_core.broker import Broker
+from streamy_core.broker import Broker, ListsStreams, StreamInfo
 from streamy_core.strategies import FixedDelay, RetryPolicy
-from streamy_core.testing.reading import data_of, events, read_all
+from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
 
 from ..conftest import go_without
 from .servers import HOW_TO_GET, Cluster, SentinelGroup, Server, binary
@@ -30,6 +34,10 @@ _prefixes = itertools.count()
 NewBroker = Callable[..., Broker]
 NewManager = Callable[..., StreamManager]
 OwnServer = Callable[..., Server]
+MakeClient = Callable[..., Any]
+
+THREADS: Final = 16
+EACH: Final = 25
 
 
 def program(kind: str) -> str:
@@ -98,6 +106,24 @@ def new_manager(new_broker: NewBroker) -> Iterator[NewManager]:
 
 
 @pytest.fixture
+def make_client(shared: Callable[[str], Any]) -> Iterator[MakeClient]:
+    """Makes a client as an app has it: of a server or a cluster, with these settings."""
+    made = []
+
+    def make(kind: str, **settings: Any) -> Any:
+        server = shared(kind)
+        if isinstance(server, Cluster):
+            made.append(redis.RedisCluster("127.0.0.1", server.nodes[0].port, **settings))
+        else:
+            made.append(redis.Redis("127.0.0.1", server.port, **settings))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[OwnServer]:
     """Makes servers of the test's own, with these settings; not started yet, and stopped in the end."""
     made: list[Server] = []
@@ -129,6 +155,17 @@ def sentinel(shared: Callable[[str], Any]) -> SentinelGroup:
     return found
 
 
+@pytest.fixture
+def count_before() -> Callable[[], int]:
+    """How many are open, but for those that other tests have left to the garbage collector."""
+
+    def count() -> int:
+        gc.collect()
+        return descriptors()
+
+    return count
+
+
 def publishes(broker: Broker) -> bool:
     """Whether what is published by it can be read by it."""
     broker.append("news", events("hello"))
@@ -137,3 +174,42 @@ def publishes(broker: Broker) -> bool:
 
 def address(server: Server) -> str:
     return f"127.0.0.1:{server.port}"
+
+
+def descriptors() -> int:
+    """How many are open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def connections(server: Server, name: str) -> list[dict[str, str]]:
+    """What the server knows of the connections that have this name."""
+    return [line for line in server.client.client_list() if line["name"] == name]
+
+
+def listening(server: Server, name: str) -> list[int]:
+    """To how many channels each connection of this name listens that listens to any."""
+    found = [int(line["sub"]) + int(line.get("ssub", 0)) for line in connections(server, name)]
+    return [count for count in found if count]
+
+
+def publish_at_once(publish: Callable[[int, int], object]) -> None:
+    """Call `publish(who, n)` in so many threads, so many times in each, all beginning together."""
+    begin = threading.Barrier(THREADS)
+
+    def run(who: int) -> None:
+        begin.wait(DEADLINE)
+        for n in range(EACH):
+            publish(who, n)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(run, who) for who in range(THREADS)]:
+            done.result()
+
+
+def kept(broker: Broker, name: str = "news") -> list[str]:
+    return data_of(read_all(broker, name))
+
+
+def listed(broker: Broker) -> dict[str, StreamInfo]:
+    assert isinstance(broker, ListsStreams)
+    return {info.stream_id: info for info in broker.streams()}

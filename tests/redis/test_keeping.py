@@ -1,26 +1,19 @@
-"""What is kept, for how long, and under which names."""
+"""What is kept, and for how long."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
-from hypothesis import strategies as st
-from redis.crc import key_slot
 
-from streamy_backends.redis.keys import Keys
 from streamy_core import StreamEnded
-from streamy_core.broker import Broker, ListsStreams, StreamInfo
+from streamy_core.broker import Broker, StreamInfo
 from streamy_core.ids import sequence_of
-from streamy_core.testing.contract import AWKWARD_NAMES
-from streamy_core.testing.reading import data_of, events, eventually, read, read_all, wait_for_bell
+from streamy_core.testing.reading import data_of, events, eventually, read, read_all
 
-from .conftest import KINDS, NewBroker
-from .servers import Cluster, Server
-
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from .conftest import KINDS, NewBroker, kept, listed
+from .servers import Server
 
 
 @pytest.fixture(params=KINDS)
@@ -36,18 +29,6 @@ Keeping = Callable[..., Broker]
 def keeping(server: Server, new_broker: NewBroker) -> Keeping:
     """Makes a broker that keeps what these options say."""
     return lambda **options: new_broker(server.url, **options)
-
-
-def kept(broker: Broker, name: str = "news") -> list[str]:
-    return data_of(read_all(broker, name))
-
-
-def listed(broker: Broker) -> dict[str, StreamInfo]:
-    assert isinstance(broker, ListsStreams)
-    return {info.stream_id: info for info in broker.streams()}
-
-
-# -- by count
 
 
 @pytest.mark.parametrize("history", [1, 7, 8, 40])
@@ -85,9 +66,6 @@ def test_a_list_says_how_many_are_left(keeping: Keeping) -> None:
     broker = keeping(history=8)
     ids = [broker.append("news", events(str(n)))[0] for n in range(30)]
     assert listed(broker) == {"news": StreamInfo("news", len(kept(broker)), ids[-1], ended=False)}
-
-
-# -- by age
 
 
 def test_what_is_too_old_goes_when_the_stream_is_written_to(keeping: Keeping) -> None:
@@ -152,9 +130,6 @@ def test_an_end_outlives_its_streams_entries(keeping: Keeping) -> None:
     assert read(broker, "news", last).ended
     with pytest.raises(StreamEnded):
         broker.append("news", events("b"))
-
-
-# -- forgetting
 
 
 def test_an_idle_stream_is_forgotten_and_its_cursors_are_gaps(keeping: Keeping) -> None:
@@ -241,171 +216,3 @@ def test_reading_leaves_nothing_but_an_epoch(server: Server, keeping: Keeping, p
     read(broker, "nobody")
     broker.watch().add("nobody")
     assert list(ages(server, prefix)) == ["epoch"]
-
-
-# -- prefixes
-
-
-@pytest.fixture
-def neighbours(server: Server, prefix: str, new_broker: NewBroker) -> tuple[Broker, Broker]:
-    """Brokers on one server whose prefixes are alike."""
-    return new_broker(server.url, prefix=prefix), new_broker(server.url, prefix=f"{prefix}:news")
-
-
-def test_what_is_published_under_another_prefix_is_not_there(neighbours: tuple[Broker, Broker]) -> None:
-    mine, theirs = neighbours
-    theirs.append("news", events("theirs"))
-    assert kept(mine) == []
-    mine.append("news", events("mine"))
-    assert (kept(mine), kept(theirs)) == (["mine"], ["theirs"])
-    mine.end("news")
-    assert not read(theirs, "news").ended
-
-
-def test_a_key_under_another_prefix_is_another_key(neighbours: tuple[Broker, Broker]) -> None:
-    for broker in neighbours:
-        broker.append("news", events("a"), idempotency_key="k")
-    assert [kept(broker) for broker in neighbours] == [["a"], ["a"]]
-
-
-def test_a_cursor_under_another_prefix_is_a_gap(neighbours: tuple[Broker, Broker]) -> None:
-    mine, theirs = neighbours
-    (cursor,) = theirs.append("news", events("theirs"))
-    mine.append("news", events("mine"))
-    assert read(mine, "news", cursor).gap
-
-
-def test_a_bell_under_another_prefix_is_not_heard(neighbours: tuple[Broker, Broker]) -> None:
-    mine, theirs = neighbours
-    watch = mine.watch()
-    watch.add("news")
-    watch.add("other")
-    wait_for_bell(watch, "news", "other")  # named when they are added, too
-    theirs.append("news", events("theirs"))
-    mine.append("other", events("mine"))
-    heard: set[str] = set()
-    eventually(lambda: heard.update(watch.wait(0.1)) or heard, "a bell")
-    assert heard == {"other"}
-
-
-@pytest.mark.parametrize("glob", ["a*[b]", "a?", "[^a]", "\\", "*", "a-z", "[a-z]", "^", "ä 🎈"])
-def test_streams_of_another_prefix_are_not_listed(
-    server: Server, new_broker: NewBroker, prefix: str, glob: str
-) -> None:
-    prefixes = [f"{prefix}{end}" for end in (glob, "ab", "aXb", "a", "", "c", "\\a*[b]")]
-    brokers = [new_broker(server.url, prefix=one) for one in dict.fromkeys(prefixes)]
-    for n, broker in enumerate(brokers):
-        broker.append(f"news-{n}", events("a"))
-    assert [list(listed(broker)) for broker in brokers] == [[f"news-{n}"] for n in range(len(brokers))]
-
-
-# -- lists
-
-
-@pytest.fixture(params=["redis", "valkey", "sentinel", "cluster", "old cluster"])
-def anywhere(
-    request: pytest.FixtureRequest, shared: Callable[[str], Any], new_broker: NewBroker
-) -> Iterator[Broker]:
-    """A broker on every kind of server."""
-    return new_broker(shared(request.param).url)
-
-
-def test_all_streams_are_listed_by_name_ended_ones_too(anywhere: Broker) -> None:
-    last = {name: anywhere.append(name, events("a", "b"))[-1] for name in ("c", "a", "b")}
-    for n in range(20):
-        last[f"n{n:02}"] = anywhere.append(f"n{n:02}", events("a", "b"))[-1]
-    anywhere.end("b")
-    anywhere.end("never begun")
-    assert isinstance(anywhere, ListsStreams)
-    found = list(anywhere.streams())
-    never = next(info for info in found if info.stream_id == "never begun")
-    assert (never.entries, never.ended) == (0, True)
-    assert [info for info in found if info is not never] == [
-        StreamInfo(name, 2, last[name], ended=name == "b") for name in sorted(last)
-    ]
-    assert [info.stream_id for info in found] == sorted([*last, "never begun"])
-
-
-def test_streams_are_listed_by_the_names_they_were_given(anywhere: Broker) -> None:
-    for name in AWKWARD_NAMES:
-        anywhere.append(name, events("a"))
-    assert sorted(listed(anywhere)) == sorted(AWKWARD_NAMES)
-
-
-def test_a_stream_is_listed_once_whatever_its_idempotency_keys(anywhere: Broker) -> None:
-    for name in ("news", "news}:key:", "key:{news"):
-        for key in ("}:state", ":state", "{x}:state"):
-            anywhere.append(name, events("a"), idempotency_key=key)
-    assert isinstance(anywhere, ListsStreams)
-    assert [info.stream_id for info in anywhere.streams()] == ["key:{news", "news", "news}:key:"]
-
-
-# -- names
-
-texts = st.text(st.sampled_from("{}%:*ab257BDkeystlog\u00e4🎈 "), min_size=1, max_size=12)
-prefixes = texts.filter(lambda text: not set(text) & set("{}"))
-keys = st.text(st.sampled_from("{}:keystalogb"), max_size=12)
-
-
-def all_names(names: Keys, stream_id: str, key: str) -> list[str]:
-    """All keys and channels of a stream."""
-    found = {*names.for_read(stream_id), *names.for_append(stream_id, key), names.state(stream_id)}
-    return [*found, names.channel(stream_id)]
-
-
-@unhurried
-@given(prefixes, texts, texts, keys, keys)
-@example("p", "a", "a}", "", "")
-@example("p", "{", "%7B", "", "")
-@example("p", "a", "a}:key:", "}:state", "")
-@example("p", "%7B", "%257B", "", "")
-def test_two_streams_share_no_key(prefix: str, stream: str, other: str, key: str, other_key: str) -> None:
-    assume(stream != other)
-    names = Keys(prefix)
-    mine, theirs = all_names(names, stream, key), all_names(names, other, other_key)
-    assert not set(mine) & set(theirs)
-    assert names.epoch not in {*mine, *theirs}
-
-
-@unhurried
-@given(prefixes, texts, keys)
-def test_a_streams_keys_are_four(prefix: str, stream: str, key: str) -> None:
-    assert len(set(all_names(Keys(prefix), stream, key))) == 4
-
-
-@unhurried
-@given(prefixes, texts, keys)
-@example("p", "}", "")
-@example("p", "{}", "")
-def test_all_keys_of_a_stream_are_on_one_node(prefix: str, stream: str, key: str) -> None:
-    assert len({key_slot(name.encode()) for name in all_names(Keys(prefix), stream, key)}) == 1
-
-
-@unhurried
-@given(prefixes, prefixes, texts, texts, keys, keys)
-@example("p", "p:a", "a", "a", "", "")
-def test_two_prefixes_share_no_key(
-    prefix: str, other_prefix: str, stream: str, other: str, key: str, other_key: str
-) -> None:
-    assume(prefix != other_prefix)
-    mine, theirs = Keys(prefix), Keys(other_prefix)
-    assert not {mine.epoch, *all_names(mine, stream, key)} & {
-        theirs.epoch, *all_names(theirs, other, other_key)
-    }  # fmt: skip
-
-
-@unhurried
-@given(prefixes, texts)
-def test_a_stream_is_known_by_its_state(prefix: str, stream: str) -> None:
-    names = Keys(prefix)
-    assert names.stream_of(names.state(stream)) == stream
-
-
-def test_a_clusters_streams_are_spread(shared: Callable[[str], Any], new_broker: NewBroker) -> None:
-    cluster: Cluster = shared("cluster")
-    broker = new_broker(cluster.url)
-    before = [node.client.dbsize() for node in cluster.nodes]
-    for n in range(30):
-        broker.append(f"news-{n}", events("a"))
-    assert all(node.client.dbsize() > old for node, old in zip(cluster.nodes, before, strict=True))
-    assert len(listed(broker)) == 30

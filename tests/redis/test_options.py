@@ -20,8 +20,6 @@ from ..delivery.stage import make_certificate
 from .conftest import SECRET, NewBroker, OwnServer, address, publishes
 from .servers import Cluster, SentinelGroup, Server, TlsFront
 
-# -- where
-
 
 def test_a_server_is_found_by_host_and_port(server: Server, new_broker: NewBroker, prefix: str) -> None:
     assert publishes(new_broker(f"redis://{address(server)}"))
@@ -110,9 +108,6 @@ def test_a_cluster_is_found_by_any_of_its_nodes(
     assert [data_of(read_all(broker, name)) for name in names] == [[name] for name in names]
 
 
-# -- TLS
-
-
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     return make_certificate(tmp_path)
@@ -157,9 +152,6 @@ def test_a_certificate_for_another_host_is_not_trusted_unless_allowed(
         broker.append("news", events("hello"))
     with new_broker(f"{url}&ssl_check_hostname=false") as broker:
         assert publishes(broker)
-
-
-# -- logins
 
 
 @pytest.fixture
@@ -212,9 +204,6 @@ def test_a_login_holds_for_every_node_of_a_cluster(
     for n in range(20):
         broker.append(f"news-{n}", events("hello"))
     assert [users_of(node, prefix) for node in cluster.nodes] == [{prefix}] * 3
-
-
-# -- options
 
 
 def test_options_stand_in_the_query(server: Server) -> None:

@@ -20,8 +20,6 @@ from streamy_core.testing.reading import DEADLINE, events
 from .conftest import SECRET, NewBroker, OwnServer, address, publishes
 from .servers import Cluster, SentinelGroup, Server
 
-# -- no password is ever shown
-
 UNSHOWN: Final = [
     "redis://user:hunter2@host:many/0",
     "redis://user:hunter2@h1,h2",
@@ -89,9 +87,6 @@ def test_what_can_not_be_reached_is_logged_without_the_password(
     assert "hunter2" not in caplog.text + str(fault.value)
 
 
-# -- servers that lack what is needed
-
-
 @pytest.mark.parametrize("version", ["6.0", "6.0.16", "5.0.7", "2.8"])
 def test_a_server_that_is_too_old_is_told(version: str) -> None:
     with pytest.raises(
@@ -131,9 +126,6 @@ def test_a_sentinel_that_is_taken_for_a_server_is_told(sentinel: SentinelGroup) 
 def test_a_database_that_is_not_there_is_told(server: Server) -> None:
     with pytest.raises(ConfigError, match=r"(?i)db|database"):
         from_url(f"redis://{address(server)}/99", {})
-
-
-# -- servers that come later
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
@@ -180,8 +172,6 @@ def test_a_socket_that_is_not_there_yet_may_come_later(
     own_server(f"unixsocket {path}").start()
     assert publishes(broker)
 
-
-# -- the extra
 
 WITHOUT_DRIVER: Final = """
 import sys

@@ -11,6 +11,7 @@ from streamy_core.testing.reading import eventually
 
 from ..workers.promises import Connect, WorkersPromises
 from ..workers.workers import Workers
+from .conftest import listening
 from .servers import Server
 
 
@@ -18,13 +19,6 @@ from .servers import Server
 def server(shared: Callable[[str], Any]) -> Server:
     found: Server = shared("valkey")
     return found
-
-
-def listening(server: Server, name: str) -> list[int]:
-    """To how many channels each connection of this name listens that listens to any."""
-    lines = [line for line in server.client.client_list() if line["name"] == name]
-    counts = [int(line["sub"]) + int(line.get("ssub", 0)) for line in lines]
-    return [count for count in counts if count]
 
 
 class TestWorkers(WorkersPromises):

@@ -19,6 +19,7 @@ from streamy_core.broker import Broker
 from streamy_core.strategies import FixedDelay, RetryPolicy
 
 from ..support.requirements import go_without
+from .counting import CONNECTIONS, Counting
 from .keeping import NEVER_BY_ITSELF, Tables, Time
 from .servers import HOW_TO_GET, Mariadb, Postgresql, Server, programs
 from .shop import Shop
@@ -79,6 +80,11 @@ def url_of(shared: Callable[[str], Server], tmp_path: Path) -> Callable[[str], s
 def url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
     """Of each kind of database in turn."""
     return url_of(request.param)
+
+
+@pytest.fixture(params=CONNECTIONS)
+def counting(request: pytest.FixtureRequest, shared: Callable[[str], Server], prefix: str) -> Counting:
+    return Counting(request.param, shared(request.param), prefix)
 
 
 @pytest.fixture

@@ -34,9 +34,6 @@ def kind_of(engine: Engine) -> str:
     return engine.dialect.name
 
 
-# -- which
-
-
 def test_streams_are_kept_by_a_given_engine(pooled: Engine, new_broker: NewBroker, url: str) -> None:
     broker = new_broker("sql:", engine=pooled)
     watch = broker.watch()
@@ -149,9 +146,6 @@ def test_an_engine_whose_database_is_away_is_waited_for(
         assert data_of(read_all(broker, "news")) == ["hello"]
 
 
-# -- as it was
-
-
 def test_a_given_engine_stays_open_when_the_broker_closes(
     pooled: Engine, new_broker: NewBroker, prefix: str
 ) -> None:
@@ -237,9 +231,6 @@ def test_the_settings_of_its_connections_are_left_alone(
     new_broker("sql:", engine=engine, timeout=17, synchronous="normal").append("news", events("hello"))
     with engine.connect() as connection:
         assert connection.execute(ask).all() == before
-
-
-# -- its pool
 
 
 def test_a_pool_of_one_is_enough(new_engine: NewEngine, new_broker: NewBroker, url: str) -> None:

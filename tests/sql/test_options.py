@@ -147,9 +147,6 @@ def test_the_history_that_the_query_asks_for_is_kept(url: str, new_broker: NewBr
     assert data_of(read_all(broker, "news")) == ["16", "17", "18", "19"]
 
 
-# -- polling
-
-
 def test_a_scheduler_wins_over_floor_and_ceiling() -> None:
     scheduler = FixedPolling(7)
     _, options = parse(f"{PLAIN}?poll_floor=1", {"polling": scheduler})
@@ -161,40 +158,12 @@ def test_floor_and_ceiling_make_a_scheduler() -> None:
     assert options.poll_scheduler == AdaptivePolling(0.5, 7.0)
 
 
-@pytest.mark.parametrize("interval", [0, -1, 3_601, math.nan])
-def test_an_interval_that_is_none_is_refused(interval: float) -> None:
-    with pytest.raises(ConfigError, match="polling interval"):
-        FixedPolling(interval)
-
-
-def test_a_database_without_a_bell_is_asked_as_the_scheduler_says(
-    url_of: Callable[[str], str], new_broker: NewBroker
-) -> None:
-    url = url_of("mariadb")
-    asked: list[float] = []
-
-    class Noted:
-        def due_in(self, idle: float) -> float:
-            asked.append(idle)
-            return 0.01
-
-    watch = new_broker(url, polling=Noted()).watch()
-    watch.add("news")
-    assert not watch.wait(0.1)
-    new_broker(url).append("news", events("hello"))
-    wait_for_bell(watch, "news")
-    assert len(asked) > 2
-
-
 def test_without_notify_postgresql_is_polled(url_of: Callable[[str], str], new_broker: NewBroker) -> None:
     url = url_of("postgresql")
     watch = new_broker(url, notify=False).watch()
     watch.add("news")
     new_broker(url, notify=False).append("news", events("hello"))
     wait_for_bell(watch, "news")
-
-
-# -- what is the driver's
 
 
 def asked(broker: Any, sql: str) -> Any:
@@ -232,6 +201,31 @@ def test_what_is_not_ours_in_the_query_is_the_drivers_for_mariadb(
     command = quote("SET SESSION max_statement_time = 17")
     broker = new_broker(f"{url_of('mariadb')}?init_command={command}&history=5")
     assert asked(broker, "SELECT @@max_statement_time") == 17
+
+
+LIKE_OURS: Final = [
+    ("postgresql://host/shop", "connect_timeout"), ("postgresql://host/shop", "tcp_user_timeout"),
+    ("mysql://host/shop", "connect_timeout"), ("mysql://host/shop", "read_timeout"),
+    ("mariadb://host/shop", "write_timeout"),
+]  # fmt: skip
+"""Options of drivers whose names are like that of ours."""
+
+
+@pytest.mark.parametrize(("url", "name"), LIKE_OURS)
+def test_an_option_of_the_drivers_is_not_taken_for_a_slip_of_ours(url: str, name: str) -> None:
+    database, options = parse(f"{url}?{name}=17&timeout=3", {})
+    assert (dict(database.query), options.timeout) == ({name: "17"}, 3.0)
+
+
+def test_a_drivers_own_timeouts_win_over_those_made_of_ours(
+    url_of: Callable[[str], str], new_broker: NewBroker
+) -> None:
+    query = "connect_timeout=17&timeout=3"
+    with new_broker(f"{url_of('postgresql')}?{query}")._database.autocommit("ask") as db:  # type: ignore[attr-defined]
+        assert db.connection.info.get_parameters()["connect_timeout"] == "17"
+    query = "read_timeout=17&timeout=3"
+    with new_broker(f"{url_of('mariadb')}?{query}")._database.autocommit("ask") as db:  # type: ignore[attr-defined]
+        assert (db.connection._read_timeout, db.connection._write_timeout) == (17, 6)
 
 
 @pytest.mark.parametrize("charset", ["utf8mb4", "latin1"])
@@ -272,9 +266,6 @@ def test_the_timeout_is_the_wait_for_a_lock(url: str, new_broker: NewBroker, sec
 def test_synchronous_is_told_to_sqlite(tmp_path: Path, new_broker: NewBroker, said: str, level: int) -> None:
     broker = new_broker(f"sqlite:///{tmp_path}/streams.db?synchronous={said}")
     assert asked(broker, "PRAGMA synchronous") == level
-
-
-# -- ways to write it
 
 
 def test_every_scheme_is_found_as_a_backend() -> None:

@@ -28,9 +28,6 @@ SECRET: Final = "p@ss:/?#[]%&=+ $"
 SERVER_KINDS: Final = ("postgresql", "mariadb")
 
 
-# -- logins
-
-
 @pytest.fixture(params=SERVER_KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     found: str = request.param
@@ -181,9 +178,6 @@ def test_a_user_who_may_make_no_tables_is_told_so(server: Server, kind: str, pre
         from_url(as_user(server, prefix, "x"), {"table_prefix": prefix}).close()
 
 
-# -- files
-
-
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite://"])
 def test_sqlite_in_memory_is_refused_with_what_serves_instead(url: str) -> None:
     with pytest.raises(ConfigError, match=r"memory://"):
@@ -257,8 +251,6 @@ def test_a_file_that_is_opened_to_be_read_only_is_read_and_says_why_it_takes_not
         with pytest.raises(StreamyError, match="readonly database"):
             reader.append("news", events("never"))
 
-
-# -- the extras
 
 WITHOUT: Final = """
 import sys
@@ -334,6 +326,23 @@ main(["backends"])
     assert re.search(r"^ *memory ", said, re.MULTILINE), said
     assert re.search(r"^ *postgresql ", said, re.MULTILINE), said
     assert "broken" not in said
+
+
+def test_a_plug_in_that_is_only_found_imports_neither_sqlalchemy_nor_a_driver() -> None:
+    said = run_without("nothing", """
+from streamy_core.plugins import find_backends
+import streamy_backends.sql
+loaded = lambda: [name for name in ("sqlalchemy", "psycopg", "pymysql") if name in sys.modules]
+print("sqlite" in {backend.scheme for backend in find_backends()}, loaded())
+from streamy_backends.sql import add_tables
+print(add_tables.__name__, loaded())
+""")  # fmt: skip
+    assert said == "True []\nadd_tables ['sqlalchemy']\n"
+
+
+def test_what_the_package_has_not_is_missing() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'no_such_thing'"):
+        from streamy_backends.sql import no_such_thing  # type: ignore[attr-defined]  # noqa: F401
 
 
 def test_with_driver_gives_what_sqlalchemy_takes() -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import event
 
 from streamy_core import StreamManager
 from streamy_core.broker import Broker, Watch
 from streamy_core.testing.reading import events, eventually, wait_for_bell
 
-from .conftest import NewBroker, NewManager, server_in
+from .conftest import NewBroker, NewEngine, NewManager, server_in
 from .servers import Server
 
 RARELY: Final = {"poll_floor": 60.0, "poll_ceiling": 60.0, "tidy_every": 3_600.0}
@@ -157,9 +159,53 @@ def test_many_streams_are_read_from_their_oldest_entries_by_two_statements(
     assert len(counted.during(lambda: broker.read(cursors, 10))) == 2
 
 
-def test_a_place_is_found_by_one_statement(counted: Counted, broker: Broker) -> None:
-    broker.append("news", events("a"))
-    assert len(counted.during(lambda: broker.tail(["news"]))) == 1
+@pytest.mark.parametrize("count", [1, 100])
+def test_the_tails_of_many_streams_are_found_by_one_statement(
+    counted: Counted, broker: Broker, count: int
+) -> None:
+    broker.append("news-0", events("a"))
+    assert len(counted.during(lambda: broker.tail([f"news-{n}" for n in range(count)]))) == 1
+
+
+def test_on_a_file_the_tails_of_many_streams_are_found_by_one_statement_too(
+    new_engine: NewEngine, new_broker: NewBroker, tmp_path: Path
+) -> None:
+    engine = new_engine(f"sqlite:///{tmp_path}/streams.db")
+    statements: list[str] = []
+    event.listen(engine, "connect", lambda found, _: found.set_trace_callback(statements.append))
+    broker = new_broker("sql:", engine=engine, **RARELY)
+    names = [f"news-{n}" for n in range(100)]
+    for name in names[::2]:
+        broker.append(name, events("a"))
+    statements.clear()
+    broker.tail(names)
+    assert len([text for text in statements if "SELECT" in text]) == 1
+
+
+def test_no_tails_and_no_pages_are_no_statements(counted: Counted, broker: Broker) -> None:
+    assert counted.during(lambda: (broker.tail([]), broker.read({}, 10))) == []
+
+
+@pytest.mark.parametrize("streams", [1, 10])
+def test_a_bound_of_bytes_takes_no_further_statement_where_entries_are_alike(
+    counted: Counted, broker: Broker, streams: int
+) -> None:
+    cursors = broker.tail([f"news-{n}" for n in range(streams)])
+    for name in cursors:
+        broker.append(name, events(*["x" * 1_000] * 40))
+    sent = counted.during(lambda: broker.read(cursors, 100, 5_000 * streams))
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("streams", [1, 10])
+def test_a_bound_of_bytes_takes_one_more_statement_at_most_whatever_the_sizes(
+    counted: Counted, broker: Broker, streams: int
+) -> None:
+    cursors = broker.tail([f"news-{n}" for n in range(streams)])
+    for number, name in enumerate(cursors):
+        broker.append(name, events(*["x" * 20, "y" * 3_000, "z" * 20] * (2 + number)))
+    sent = counted.during(lambda: broker.read(cursors, 100, 5_000 * streams))
+    assert len(sent) == 2
 
 
 def test_a_bell_brings_about_one_look(counted: Counted, broker: Broker, new_broker: NewBroker) -> None:

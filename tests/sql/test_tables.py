@@ -38,9 +38,6 @@ def in_query(url: str, query: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
-# -- made on first use
-
-
 def test_tables_are_made_on_first_use_with_the_prefix(
     new_broker: NewBroker, engine: Engine, prefix: str
 ) -> None:
@@ -126,9 +123,6 @@ def test_processes_that_start_at_once_on_an_empty_database_make_them_together(
     assert len(read_all(new_broker(url), "news")) == 5 * PROCESSES
 
 
-# -- made by others
-
-
 SHOP: Final = """\
 from flask import Flask
 from streamy_core import StreamManager
@@ -199,9 +193,6 @@ def test_a_broker_without_tables_works_once_they_are_there(new_broker: NewBroker
     new_broker(url)
     broker.append("news", events("hello"))
     assert data_of(read_all(broker, "news")) == ["hello"]
-
-
-# -- not as they should be
 
 
 def test_tables_that_are_dropped_in_use_are_made_anew_and_old_places_are_gaps(

@@ -11,8 +11,10 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from streamy_core import StreamEnded, StreamManager
-from streamy_core.testing.reading import DEADLINE
+from streamy_core.broker import AppendsWithin, Duplicate
+from streamy_core.testing.reading import DEADLINE, events
 
+from .conftest import NewBroker
 from .shop import Shop, texts
 
 
@@ -52,6 +54,21 @@ def test_a_key_of_many_events_gives_all_their_ids(sse: StreamManager, engine: En
         assert sse.send_events("news", ["a", "b", "c"], idempotency_key="k", session=session) == first
         session.commit()
     assert texts(sse) == ["a", "b", "c"]
+
+
+def test_what_was_stored_before_is_said_to_be_a_duplicate(
+    url: str, new_broker: NewBroker, engine: Engine
+) -> None:
+    broker = new_broker(url)
+    assert isinstance(broker, AppendsWithin)
+    first = broker.append("news", events("a", "b"), idempotency_key="k")
+    again = broker.append("news", events("a", "b"), idempotency_key="k")
+    with Session(engine) as session:
+        within = broker.append_within(session, "news", events("a", "b"), idempotency_key="k")
+        new = broker.append_within(session, "news", events("c"), idempotency_key="l")
+        session.commit()
+    assert first == again == within
+    assert [isinstance(ids, Duplicate) for ids in (first, again, within, new)] == [False, True, True, False]
 
 
 def test_a_key_used_without_a_session_holds_with_one(sse: StreamManager, engine: Engine) -> None:

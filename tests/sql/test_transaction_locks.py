@@ -54,9 +54,6 @@ def undone_until(doing: Future[Any]) -> bool:
     return False
 
 
-# -- who waits
-
-
 @pytest.mark.parametrize("beforehand", [["a", "b"], ["a"], ["b"], []], ids=str)
 def test_a_long_transaction_delays_no_other_stream(
     new_manager: NewManager,
@@ -140,9 +137,6 @@ class NoRetry:
         return None
 
 
-# -- many
-
-
 @pytest.mark.parametrize("beforehand", ["a new stream", "a stream that is there"])
 def test_publishers_of_one_stream_queue_and_none_fails(
     new_manager: NewManager,
@@ -193,9 +187,6 @@ def test_the_first_publishers_of_many_new_streams_do_not_fail(
     assert all(texts(sse, f"{n}-{p}") == ["hello"] for n in range(EACH) for p in range(PUBLISHERS))
 
 
-# -- deadlocks
-
-
 def test_of_two_that_take_two_streams_in_opposite_order_one_goes_through(
     new_manager: NewManager, new_engine: NewEngine, server_url: str, threads: ThreadPoolExecutor
 ) -> None:
@@ -237,8 +228,6 @@ def test_a_transaction_that_has_failed_can_be_rolled_back_and_run_again(
         session.commit()
     assert texts(sse, "a") == ["held", "within"]
 
-
-# -- isolation
 
 LEVELS: Final = (
     ("sqlite", "SERIALIZABLE"),

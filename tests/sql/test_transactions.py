@@ -23,9 +23,6 @@ def way(request: pytest.FixtureRequest) -> Way:
     return WAYS[request.param]
 
 
-# -- commit and rollback
-
-
 def test_an_event_is_there_when_the_transaction_commits_and_not_before(
     sse: StreamManager, other: StreamManager, engine: Engine, way: Way
 ) -> None:
@@ -80,9 +77,6 @@ def test_subscribers_never_get_what_is_rolled_back(
         sse.send_event("news", "hello", session=session)
         session.commit()
         assert (next_of(here), next_of(there)) == ("hello", "hello")
-
-
-# -- with what the app writes
 
 
 def test_an_order_and_its_event_are_both_there_after_a_commit(
@@ -142,9 +136,6 @@ def test_what_a_savepoint_keeps_is_committed_with_the_rest(sse: StreamManager, s
     assert texts(sse) == ["hello"]
 
 
-# -- several
-
-
 def test_many_events_in_many_streams_appear_at_once_in_order(sse: StreamManager, engine: Engine) -> None:
     with Session(engine) as session:
         for round_ in "ab":
@@ -200,9 +191,6 @@ def test_what_is_published_besides_goes_on_behind_what_was_committed(
             other.send_event("news", f"alone {n}")
     assert texts(sse) == [f"{who} {n}" for n in range(3) for who in ("session", "alone")]
     assert [sequence_of(entry.id) for entry in read_all(sse.broker, "news")] == [1, 2, 3, 4, 5, 6]
-
-
-# -- Flask-SQLAlchemy
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Self
 
-from .event_stream import ChunkedBody, Frame, parse_frame
+from .event_stream import ChunkedBody, Frame, parse_frame, parse_rest
 
 _BLOCK: Final = 262_144
 _RETRY: Final = 0.5
@@ -104,8 +104,9 @@ class Source:
             self.open = True
             if frame.id is not None:
                 self.last_id = frame.id
-            if frame.retry is not None:
-                self.retry = frame.retry / 1000
+        retries = [frame.retry for frame in (*found, parse_rest(self.pending)) if frame.retry is not None]
+        if retries:
+            self.retry = retries[-1] / 1000
         return found
 
     def close(self) -> None:

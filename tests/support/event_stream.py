@@ -49,21 +49,30 @@ def parse_frame(frame: bytes) -> Frame:
     )
 
 
+def parse_rest(rest: bytes) -> Frame:
+    """What stands after the last blank line, as far as its lines are complete.
+
+    Of these, a `retry:` acts at once, and the others as soon as a blank line comes.
+    """
+    return parse_frame(rest[: rest.rfind(b"\n") + 1].removesuffix(b"\n"))
+
+
 @dataclass(slots=True)
 class FrameReader:
     """Bytes in, frames and messages out.
 
     last_event_id: of the last frame that was complete, whether or not it had data.
+    rest:          what has come since.
     """
 
     frames: list[Frame] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     last_event_id: str = ""
-    _pending: bytes = b""
+    rest: bytes = b""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that are complete now."""
-        *complete, self._pending = (self._pending + data).split(b"\n\n")
+        *complete, self.rest = (self.rest + data).split(b"\n\n")
         found = [parse_frame(frame) for frame in complete]
         for frame in found:
             if frame.id is not None:

@@ -115,13 +115,11 @@ class ServerProcess:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOPPING)
-        _kill(processes)
+        self._end(processes)
 
     def kill(self) -> None:
         """End it and its children at once (SIGKILL)."""
-        _kill(self._family())
-        if self._process is not None:
-            self._process.wait(DEADLINE)
+        self._end(self._family())
 
     def pause(self) -> None:
         """Have it stand still, connections and all, until `resume` (SIGSTOP). Returns when it does."""
@@ -161,12 +159,13 @@ class ServerProcess:
         first = psutil.Process(self.process.pid)
         return [first, *first.children(recursive=True)]
 
-
-def _kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, DEADLINE)
+    def _end(self, processes: list[psutil.Process]) -> None:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, DEADLINE)
+        if self._process is not None:
+            self._process.wait(DEADLINE)
 
 
 def wait_until_gone(pid: int, timeout: float) -> None:

@@ -21,11 +21,13 @@ class Proxy:
 
     accepted: how many connections have come, in all.
     lost:     how many replies have been lost, in all.
+    replied:  how many bytes of replies have come, in all.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.accepted = 0
         self.lost = 0
+        self.replied = 0
         self._replies_until_loss: int | None = None
         self._tears = False
         self._frozen = False
@@ -132,6 +134,8 @@ class Proxy:
             return
         try:
             data = source.recv(65_536)
+            if self._is_server(source):
+                self.replied += len(data)
             if data and self._loses(source):
                 if self._tears:
                     self._drop(source, torn=True)
@@ -143,10 +147,13 @@ class Proxy:
         if not data:
             self._drop(source)
 
+    def _is_server(self, end: socket.socket) -> bool:
+        """Whether this is the connection to the server, and not to who uses the proxy."""
+        return int(end.getsockname()[1]) != self.port
+
     def _loses(self, source: socket.socket) -> bool:
         """Whether what has just come from there is the reply to lose. Counts replies."""
-        is_reply = source.getsockname()[1] != self.port
-        if self._replies_until_loss is None or not is_reply:
+        if self._replies_until_loss is None or not self._is_server(source):
             return False
         if self._replies_until_loss > 0:
             self._replies_until_loss -= 1

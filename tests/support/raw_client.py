@@ -11,7 +11,7 @@ from typing import Self
 
 from streamy_core.testing.reading import DEADLINE
 
-from .event_stream import ChunkedBody, Frame, FrameReader, Message
+from .event_stream import ChunkedBody, Frame, FrameReader, Message, parse_rest
 
 
 class RawClient:
@@ -64,6 +64,16 @@ class RawClient:
     def last_event_id(self) -> str:
         """What a browser would send as `Last-Event-ID`; empty if nothing."""
         return self._body.last_event_id
+
+    @property
+    def rest(self) -> bytes:
+        """What has come since the last frame that was complete."""
+        return self._body.rest
+
+    @property
+    def last_frame(self) -> Frame:
+        """The last frame, whether or not a blank line follows its lines."""
+        return parse_rest(self._body.rest) if self._body.rest else self.frames[-1]
 
     @property
     def comments(self) -> list[str]:

@@ -110,9 +110,6 @@ class SharedWatch(Watch):
         return list(self._names)
 
 
-# -- what holds between processes
-
-
 class RingsInItsOwnProcessOnly(SharedMemory):
     def __init__(self, backend: Backend, log: MemoryBroker) -> None:
         super().__init__(backend, log)
@@ -238,9 +235,6 @@ class TakesItsLogAlong(SharedMemory):
     def close(self) -> None:
         super().close()
         self._log._logs.clear()
-
-
-# -- what holds when the backend goes away
 
 
 class RaisesWhatItsDriverRaises(SharedMemory):

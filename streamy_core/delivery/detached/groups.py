@@ -78,6 +78,11 @@ class Group:
         self.unsent: Iterator[Client] = iter(())
         self.left = 0
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether its only member has bytes pending."""
+        return len(self.members) == 1 and bool(next(iter(self.members)).pending)
+
     def start_sending(self, data: bytes) -> None:
         """From now on this is what is being sent to those who are members now."""
         members = list(self.members)

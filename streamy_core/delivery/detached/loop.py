@@ -149,14 +149,17 @@ class Loop:
                 continue
             elif mask & selectors.EVENT_WRITE:
                 self._send_pending(client)
-        for _ in range(min(len(self._arrivals), SENDS)):
-            self._arrive(self._arrivals.popleft())
+        self._take_arrivals(SENDS)
         for _ in range(min(len(self._calls), SENDS)):
             self._calls.popleft()()
         for _ in range(min(len(self._rung), SENDS)):
             self._advance(self._rung.popleft())
         self._send_to_groups()
         self._timers.run()
+
+    def _take_arrivals(self, most: int) -> None:
+        for _ in range(min(len(self._arrivals), most)):
+            self._arrive(self._arrivals.popleft())
 
     def _arrive(self, arrival: Arrival) -> None:
         client = arrival.client
@@ -228,6 +231,17 @@ class Loop:
                 self._block(client, memoryview(data)[sent:])
         return max(sends, 1)
 
+    def _send_all_due(self, group: Group) -> None:
+        """Send what windows hold for the group, as far as its members' sockets take it at once."""
+        while True:
+            self._send_some(group, group.left)
+            group.clear()
+            if group.replaying or not group.members or group.is_blocked:
+                return
+            if not (data := group.reader.take()):
+                return
+            group.start_sending(data)
+
     def _block(self, client: Client, rest: memoryview) -> None:
         """The client's socket takes no more for now: it goes on by itself when it does."""
         assert client.group is not None
@@ -241,7 +255,7 @@ class Loop:
     def _finish(self, group: Group) -> None:
         """All members have been sent what was due: go on, unless the only one has bytes pending."""
         group.clear()
-        if len(group.members) == 1 and next(iter(group.members)).pending:
+        if group.is_blocked:
             return
         group.busy = False
         reader = group.reader
@@ -311,6 +325,7 @@ class Loop:
         self._disconnect(client, expiry.reason if expiry else DisconnectReason.EXPIRED)
 
     def _disconnect_chosen(self, chosen: Chosen, reason: DisconnectReason) -> None:
+        self._take_arrivals(len(self._arrivals))
         for client in [client for client in self._clients if chosen(client.session)]:
             self._disconnect(client, reason)
 
@@ -319,12 +334,10 @@ class Loop:
             self._disconnect(client, reason)
 
     def _shut_down(self) -> None:
+        self._take_arrivals(len(self._arrivals))
         for group in {client.group: None for client in self._clients}:
-            if group is not None and not group.busy and (data := group.reader.take()):
-                group.start_sending(data)
-                self._sending.append(group)
-        for group in self._sending:
-            self._send_some(group, group.left)
+            if group is not None:
+                self._send_all_due(group)
         for client in list(self._clients):
             self._disconnect(client, DisconnectReason.SHUTDOWN)
         self._stopping = True

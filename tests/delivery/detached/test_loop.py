@@ -377,6 +377,34 @@ def test_shutdown_gives_each_client_what_is_due_and_a_time_to_come_back(
     assert len(house.gone) == 50
 
 
+def test_who_has_only_just_come_gets_what_is_due_before_a_shutdown(
+    house: House, broker: FaultyBroker
+) -> None:
+    cursor = tail(broker, "news")
+    staying = house.visit()
+    broker.append("news", events(*map(str, range(50))))
+    assert len(staying.data(50)) == 50
+    with Doors(house, "late") as doors:
+        late = house.enter(after=cursor, key="late")
+        doors.wait_for("late")
+        with ThreadPoolExecutor(1) as pool:
+            over = pool.submit(house.loop.shutdown, DEADLINE)
+            doors.open("late")
+            over.result(DEADLINE)
+    assert late.read_to_the_close().count(b"data: ") == 50
+
+
+def test_a_command_reaches_clients_that_wait_to_be_taken_care_of(house: House) -> None:
+    with Doors(house, "first") as doors:
+        house.enter(key="first")
+        doors.wait_for("first")
+        waiting = [house.enter(key="ann") for _ in range(300)]
+        house.loop.disconnect(lambda session: session.key == "ann", DisconnectReason.DISCONNECTED)
+        doors.open("first")
+        for visitor in waiting:
+            assert visitor.read_to_the_close().endswith(b"retry: 99\n\n")
+
+
 def test_a_client_that_was_catching_up_in_an_outage_goes_on_by_itself(
     make_house: Callable[..., House], broker: FaultyBroker, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -336,7 +336,8 @@ def test_only_so_many_clients_of_a_key_may_stay(server: Gunicorn, stream: str) -
             opened.enter_context(server.visit(f"/open/{stream}?key={stream}")).read_opening()
         with server.visit(f"/open/{stream}?key={stream}") as one_too_many:
             one_too_many.read_to_end()
-            assert one_too_many.frames[-1].retry is not None
+            assert one_too_many.last_frame.id is None
+            assert one_too_many.last_frame.retry is not None
         server.hears_of_parting(stream, "busy")
 
 

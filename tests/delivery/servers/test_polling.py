@@ -25,7 +25,7 @@ def test_a_client_gets_what_it_missed_and_when_to_come_back_and_the_close(
     with polling_server.connect(stream, last_event_id=cursor) as client:
         assert [message.data for message in client.read_to_end()] == ["one", "two"]
         assert client.status == 200
-        assert client.frames[-1].retry is not None
+        assert client.last_frame.retry is not None
 
 
 def test_a_client_that_missed_nothing_keeps_its_place(polling_server: AppServer, stream: str) -> None:
