@@ -13,7 +13,7 @@ class ForkGuard:
     After a fork the child has only the thread that forked. A lock that another thread held stays
     locked, a thread is gone, a connection is shared with the parent: none of them may be touched.
 
-        self._guard = ForkGuard(self._start)        # calls it now, and once in each child
+        self._guard = ForkGuard(self._start)  # calls it now, and once in each child
 
         def append(self, ...):
             self._guard.check()

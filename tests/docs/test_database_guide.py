@@ -140,13 +140,6 @@ def test_a_rollback_of_the_app_leaves_nothing_not_even_a_hole(example: Example, 
     assert [int(sent.split(".")[1]) for sent in (first, second)] == [1, 2]
 
 
-def test_the_readme_shows_code_of_the_app(docs: Path) -> None:
-    readme = (docs.parent / "README.md").read_text("utf-8")
-    code = (docs / "examples" / "database_app.py").read_text("utf-8")
-    settings = code[code.index("app.config") : code.index("class Message")].strip()
-    assert f"{settings}\n\n\n{code[code.index('@app.post') :]}```" in readme
-
-
 def test_nobody_sees_the_event_before_the_commit(example: Example, url: str) -> None:
     module = example("database_app", url)
     with module.app.app_context(), module.sse.subscribe("messages") as entries:
