@@ -6,7 +6,10 @@ import select
 import socket
 import time
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
+
+
+_FIELD: Final = b"data: "
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Crowd:
         latencies: list[float] = []
         buffer = bytearray(1 << 20)
         view = memoryview(buffer)
+        rests: dict[int, bytes] = {}
         seen, first, last, end = 0, 0.0, 0.0, time.monotonic() + limit
         while seen < expected and time.monotonic() < end:
             for fd, _ in self._poll.poll(0 if spin else 0.1):
@@ -65,8 +69,9 @@ class Crowd:
                 assert size, "a client was closed"
                 now = time.monotonic()
                 first, last = first or now, now
-                data = bytes(view[:size])
-                seen += data.count(b"data: ")
+                data = rests.get(fd, b"") + view[:size]
+                seen += data.count(_FIELD)
+                rests[fd] = data[-len(_FIELD) + 1 :]  # a field may be cut anywhere
                 if fd in sampled and (at := data.rfind(b"data: ")) >= 0 and len(data) >= at + 26:
                     latencies.append(now - float(data[at + 6 : at + 26]))
         return Seen(seen, last - first, latencies)
