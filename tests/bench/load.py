@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import Final, Self
 
-
 _FIELD: Final = b"data: "
 
 
