@@ -201,10 +201,10 @@ def test_watching_tells_health_and_notes_clients(
     body = iter(response.response)
     assert b"streamy.gap" in next(body)
     health = example.app.test_client().get("/health")
-    assert (health.status_code, health.json["failing"], health.json["streams"]) == (200, False, 1)
+    assert (health.status_code, health.json["failing"], health.json["clients"]) == (200, False, 1)
     response.close()
     noted = [record.getMessage() for record in caplog.records if record.name == "shop.streams"]
-    assert noted[0].startswith("entries of news are lost after nobody's")
+    assert noted[0].startswith("entries of news after nobody's are lost: unknown")
     assert noted[1:] == ["ann connected (wsgi)", "ann disconnected: gone"]
 
 
