@@ -5,7 +5,7 @@ import os
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from streamy_backends.sql.tables import add_tables
+from streamy_backends.sql import add_tables
 from streamy_core import StreamManager
 
 URL = os.environ["DATABASE_URL"]
