@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import enum
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -106,9 +107,16 @@ def entry_of(module: ModuleType, name: str, value: Any) -> Iterator[str]:
         if told := inspect.getdoc(value):
             yield as_markdown(told) + "\n"
     else:
-        yield block(f"{name} = {value!r}" if isinstance(value, str | int | tuple) else name)
+        yield block(constant(name, value))
         if told := constant_doc(module, name):
             yield told + "\n"
+
+
+def constant(name: str, value: object) -> str:
+    """A constant and its value, as ruff would write it: it formats what is in pages, too."""
+    if isinstance(value, tuple):
+        return f"{name} = (\n" + "".join(f"    {json.dumps(item)},\n" for item in value) + ")"
+    return f"{name} = {json.dumps(value)}" if isinstance(value, str | int) else name
 
 
 def own_doc(value: type) -> str:
@@ -178,9 +186,11 @@ def bare(annotation: Any) -> Any:
 
 
 def short(default: Any) -> Any:
-    return (
-        Bare("...") if repr(default).startswith("<") and default is not inspect.Parameter.empty else default
-    )
+    """A default as the code has it; `...` where it is an object that has no short form."""
+    if isinstance(default, str):
+        return Bare(json.dumps(default))
+    is_long = default is not inspect.Parameter.empty and repr(default).startswith("<")
+    return Bare("...") if is_long else default
 
 
 def block(code: str) -> str:
