@@ -43,7 +43,8 @@ def test_no_page_is_stale() -> None:
 
 def test_a_stale_page_is_named_and_made_fresh(docs: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    (tmp_path / "generate.py").write_bytes((docs / "generate.py").read_bytes())
+    for name in ("generate.py", "api_entries.py"):
+        (tmp_path / name).write_bytes((docs / name).read_bytes())
     (tmp_path / "one.py").write_text("def one():\n    return 1\n\n\ndef two():\n    return 2\n", "utf-8")
     page.write_text("Before.\n\n<!-- file: one.py; object: two -->\nold\n<!-- end -->\n\nAfter.\n", "utf-8")
     command = [sys.executable, "generate.py"]
