@@ -3,8 +3,7 @@
 from flask import Flask
 
 from streamy_core import StreamManager
-from streamy_core.strategies import ExponentialBackoff, Jittered
-from streamy_core.strategies.slow_clients import Lag, SkipToLatest, Verdict
+from streamy_core.strategies import ExponentialBackoff, Jittered, Lag, SkipToLatest, Verdict
 
 app = Flask(__name__)
 app.config.from_mapping(
@@ -17,7 +16,7 @@ sse = StreamManager(app)
 
 
 class OnlyIfStuck:
-    """Send a client away once it has taken nothing for a minute, however far it is behind."""
+    """Disconnect a client once it has taken nothing for a minute, however far it is behind."""
 
     def decide(self, lag: Lag) -> Verdict:
         return Verdict.DISCONNECT if lag.stalled > 60 else Verdict.WAIT

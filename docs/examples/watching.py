@@ -32,8 +32,8 @@ def disconnected(sender: StreamManager, *, key: str | None, reason: str, **more:
 
 
 @gap.connect_via(sse)
-def lost(sender: StreamManager, *, stream_id: str, cursor: str, goes_on: str, **more: Any) -> None:
-    log.error("entries of %s are lost after %s; it goes on after %s", stream_id, cursor, goes_on)
+def lost(sender: StreamManager, *, stream_id: str, cursor: str, cause: str, **news: Any) -> None:
+    log.error("entries of %s after %s are lost: %s", stream_id, cursor, cause)
 
 
 @slow_client.connect_via(sse)

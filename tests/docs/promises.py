@@ -40,10 +40,10 @@ PARTS: Final[Mapping[type, str]] = {
 INTRODUCTION: Final = """\
 # Which backend keeps which promise
 
-Each row is a promise of the [contract](../how-to/write-a-broker.md#the-contract). "Kept" says that its test
-passes there, in all its cases, with real servers. "Not asked" says that it makes no sense there; a note tells
-why. "Redis" is Redis and Valkey, alone, with Sentinel and as clusters; "NATS" is the plug-in in
-`docs/examples/nats`. `streamy conformance URL` asks any backend that you have.
+Each row is a promise of the [contract](../how-to/write-a-broker.md#the-contract). "Kept" says that
+its test passes there, in all its cases, with real servers. "Not asked" says that it makes no sense
+there; a note tells why. "Redis" is Redis and Valkey, alone, with Sentinel and as clusters; "NATS"
+is the plug-in in `docs/examples/nats`. `streamy conformance URL` asks any backend that you have.
 
 This page is written by the tests: `python -m tests.docs.promises`.
 """

@@ -21,8 +21,7 @@ from flask.testing import FlaskClient
 
 from streamy_core import GAP, OLDEST, ConfigError, Event, StreamEnded, StreamManager
 from streamy_core.plugins import find_backends, open_broker
-from streamy_core.strategies import Jittered
-from streamy_core.strategies.slow_clients import Lag, SkipToLatest, Verdict
+from streamy_core.strategies import Jittered, Lag, SkipToLatest, Verdict
 from streamy_core.testing.event_stream import Dispatched
 
 if TYPE_CHECKING:
@@ -204,8 +203,32 @@ def test_watching_tells_health_and_notes_clients(
     assert (health.status_code, health.json["failing"], health.json["clients"]) == (200, False, 1)
     response.close()
     noted = [record.getMessage() for record in caplog.records if record.name == "shop.streams"]
-    assert noted[0].startswith("entries of news are lost after nobody's")
+    assert noted[0].startswith("entries of news after nobody's are lost: unknown")
     assert noted[1:] == ["ann connected (wsgi)", "ann disconnected: gone"]
+
+
+def test_the_observer_counts_what_happens(load: Load, connect: Connect) -> None:
+    app = load("observing").app
+    client = app.test_client()
+    client.post("/send", data={"text": "one"})
+    seen = connect(app, "/stream", last_event_id="nobody's")
+    assert [event.type for event in seen.events(2)] == [GAP, "message"]
+    seen.close()
+    counted = client.get("/metrics").text
+    assert counted.startswith("# TYPE streamy_total counter\n")
+    lines = counted.splitlines()
+    for what in ("published stored", "connected wsgi", "disconnected gone", "gap unknown"):
+        assert f'streamy_total{{what="{what}"}} 1' in lines
+    assert any(line.startswith('streamy_total{what="bytes wsgi"} ') for line in lines)
+
+
+def test_an_observer_is_found_by_its_name(load: Load) -> None:
+    example = load("observing")
+    with StreamManager(observers=["observing:Counts"]) as sse:
+        sse.send_event("news", "x")
+        (observer,) = sse.binding.settings.observers
+        assert isinstance(observer, example.Counts)
+        assert observer.text().endswith('streamy_total{what="published stored"} 1\n')
 
 
 @pytest.mark.slow

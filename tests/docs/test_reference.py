@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
+from blinker import NamedSignal
 from click.testing import CliRunner
 
 from streamy_core import END, GAP, Entry, Event, StreamManager, StreamyError
@@ -89,7 +91,7 @@ def test_the_frames_are_what_is_sent(docs: Path) -> None:
     assert frame(docs, "opening") == encode_opening(make_id("k3Jx0", 4, "Zz1"), 3_000)
     assert frame(docs, "event") == encode_id(ID) + encode_body(event)
     assert frame(docs, "keep-alive") == KEEP_ALIVE
-    assert frame(docs, "farewell") == encode_last(2_714)
+    assert frame(docs, "come-back") == encode_retry(2_714)
     joint = Frame(Entry(ID, "news", event), encode_body(Event("hello")))
     assert frame(docs, "joint") == joint.encode(join_cursors(CURSORS), b"")
 
@@ -112,3 +114,39 @@ def test_the_headers_are_what_is_sent(docs: Path) -> None:
     assert shown in blocks(docs / "reference" / "wire.md")
     response.close()
     sse.close()
+
+
+# -- api
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "streamy_core",
+        "streamy_core.strategies",
+        "streamy_core.signals",
+        "streamy_core.observers",
+        "streamy_core.broker",
+        "streamy_core.options",
+        "streamy_core.plugins",
+        "streamy_core.testing",
+        "streamy_backends.sql",
+    ],
+)
+def test_every_public_name_has_its_place(docs: Path, module: str) -> None:
+    page = (docs / "reference" / "api.md").read_text("utf-8")
+    section = page.partition(f"\n## `{module}`\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert {name for name in public_names(module) if name not in named} == set()
+
+
+def public_names(module: str) -> list[str]:
+    """What a module's `__all__` names; where it has none, what it defines itself."""
+    loaded = import_module(module)
+    signals_or_own = (
+        name
+        for name, value in vars(loaded).items()
+        if isinstance(value, NamedSignal) or (callable(value) and value.__module__ == module)
+    )
+    public = (name for name in signals_or_own if not name.startswith("_"))
+    return [*getattr(loaded, "__all__", public)]
