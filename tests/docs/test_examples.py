@@ -293,10 +293,3 @@ def test_the_directory_brokers_bell_wakes_another_manager(load: Load, tmp_path: 
     assert entry.event.data == "a"
     here.close()
     there.close()
-
-
-def test_observing_remembers_the_slowest_call_that_published(load: Load) -> None:
-    client = load("observing").app.test_client()
-    assert client.get("/slowest").json == {"seconds": 0.0}
-    assert client.post("/publish").status_code == 200
-    assert client.get("/slowest").json["seconds"] > 0

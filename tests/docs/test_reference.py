@@ -91,7 +91,7 @@ def test_the_frames_are_what_is_sent(docs: Path) -> None:
     assert frame(docs, "opening") == encode_opening(make_id("k3Jx0", 4, "Zz1"), 3_000)
     assert frame(docs, "event") == encode_id(ID) + encode_body(event)
     assert frame(docs, "keep-alive") == KEEP_ALIVE
-    assert frame(docs, "come-back") == encode_retry(2_714)
+    assert frame(docs, "come-back") == encode_last(2_714)
     joint = Frame(Entry(ID, "news", event), encode_body(Event("hello")))
     assert frame(docs, "joint") == joint.encode(join_cursors(CURSORS), b"")
 
