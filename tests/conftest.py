@@ -12,9 +12,8 @@ pytest.register_assert_rewrite(f"{__package__}.support")
 
 from .support.browser import browser  # noqa: E402
 from .support.process import ServerProcess  # noqa: E402
-from .support.requirements import go_without  # noqa: E402
 
-__all__ = ["browser", "go_without"]
+__all__ = ["browser"]
 
 
 @pytest.fixture

@@ -37,9 +37,5 @@ def from_url(url: str, options: Mapping[str, Any]) -> RedisBroker:
     from .options import parse
 
     broker = RedisBroker(*parse(url, options))
-    try:
-        broker.check()
-    except BaseException:
-        broker.close()
-        raise
+    broker.check()
     return broker

@@ -77,7 +77,7 @@ class RedisBroker(Broker):
         self._guard = ForkGuard(self._start)
 
     def check(self) -> None:
-        """See whether the server has what is needed. Raises ConfigError; logs that it is away.
+        """See whether the server has what is needed; logs that it is away. Raises ConfigError, closed.
 
         One that is away now is looked at when it is first used.
         """
@@ -86,6 +86,9 @@ class RedisBroker(Broker):
         except BrokerUnavailable as error:
             self._away = True
             logger.warning("%s can't be reached now, and may come later: %s", self._address.shown, error)
+        except BaseException:
+            self.close()
+            raise
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None

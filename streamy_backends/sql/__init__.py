@@ -47,11 +47,7 @@ def from_url(url: str, options: Mapping[str, Any]) -> SqlBroker:
     from .options import parse
 
     broker = SqlBroker(*parse(url, options))
-    try:
-        broker.check()
-    except BaseException:
-        broker.close()
-        raise
+    broker.check()
     return broker
 
 

@@ -68,10 +68,17 @@ class SqlBroker(Broker):
         self._guard = ForkGuard(self._start)
 
     def check(self) -> None:
-        """See whether the database has what is needed. Raises ConfigError; logs that it is away.
+        """See whether the database has what is needed; logs that it is away. Raises ConfigError, closed.
 
         What is away now, or has no tables yet, is looked at again when it is first used.
         """
+        try:
+            self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def _look(self) -> None:
         try:
             self._ready()
         except ConfigError as error:
@@ -106,12 +113,7 @@ class SqlBroker(Broker):
             return self._remembered(db, batch, otherwise=refusal)
 
     def append_within(
-        self,
-        session: Any,
-        stream_id: str,
-        events: Sequence[Event],
-        *,
-        idempotency_key: str | None = None,
+        self, session: Any, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         batch = self._batch(stream_id, events, idempotency_key)
         with self._database.faults("begin"):

@@ -30,12 +30,7 @@ class AppendsWithin(Protocol):
     """A capability of a broker: it can append within a transaction of the app's."""
 
     def append_within(
-        self,
-        session: Any,
-        stream_id: str,
-        events: Sequence[Event],
-        *,
-        idempotency_key: str | None = None,
+        self, session: Any, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         """As `Broker.append`, within the transaction that is under way in `session`.
 

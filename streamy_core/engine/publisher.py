@@ -94,11 +94,7 @@ class Publisher:
         return event
 
     def publish(
-        self,
-        stream_id: str,
-        events: Sequence[Event],
-        idempotency_key: str | None = None,
-        session: Any = None,
+        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None = None, session: Any = None
     ) -> list[str]:
         """Append the events in one round trip and return their ids.
 

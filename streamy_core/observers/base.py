@@ -72,12 +72,7 @@ class Observer:
     """
 
     def published(
-        self,
-        stream_id: str,
-        outcome: PublishOutcome,
-        count: int,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: StreamyError | None
     ) -> None:
         """Events were published to a stream, or were to be.
 

@@ -17,12 +17,7 @@ class Logs(Observer):
     """Logs to `streamy.publisher`, `streamy.hub` and `streamy.delivery`. Stateless."""
 
     def published(
-        self,
-        stream_id: str,
-        outcome: PublishOutcome,
-        count: int,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: StreamyError | None
     ) -> None:
         if outcome is PublishOutcome.FAILED:
             _publisher.error("%s", error)

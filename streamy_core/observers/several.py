@@ -29,12 +29,7 @@ class Observers(Observer):
         self._failed: set[tuple[str, str]] = set()
 
     def published(
-        self,
-        stream_id: str,
-        outcome: PublishOutcome,
-        count: int,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: StreamyError | None
     ) -> None:
         for hear in self._published:  # for each call that publishes: so without a detour
             try:

@@ -41,12 +41,7 @@ class Wrapper(Broker):
 
 class _AppendsWithin(Wrapper):
     def append_within(
-        self,
-        session: Any,
-        stream_id: str,
-        events: Sequence[Event],
-        *,
-        idempotency_key: str | None = None,
+        self, session: Any, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         def append() -> list[str]:
             ids: list[str] = self.inner().append_within(

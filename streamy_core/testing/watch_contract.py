@@ -69,12 +69,12 @@ class WatchContract:
         wait_for_bell(watch, *grown)
 
     def test_every_watch_hears_every_bell(self, broker: Broker) -> None:
-        first, second = broker.watch(), broker.watch()
-        first.add("news")
-        second.add("news")
+        watches = broker.watch(), broker.watch()
+        for watch in watches:
+            watch.add("news")
         broker.append("news", events("a"))
-        wait_for_bell(first, "news")
-        wait_for_bell(second, "news")
+        for watch in watches:
+            wait_for_bell(watch, "news")
 
     def test_adding_twice_and_discarding_once_stops_watching(self, broker: Broker) -> None:
         watch = broker.watch()

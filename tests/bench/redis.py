@@ -19,7 +19,7 @@ import redis
 
 from streamy_core import StreamManager
 
-from ..redis.servers import HOW_TO_GET, Server, binary
+from ..backends.redis.servers import HOW_TO_GET, Server, binary
 from .fanout import report
 from .load import Crowd
 from .processes import allow_many_files, streamy

@@ -24,7 +24,7 @@ import pymysql
 from streamy_backends.sql import from_url
 from streamy_core import Event, StreamManager
 
-from ..sql.servers import HOW_TO_GET, Mariadb, Postgresql, Server, programs
+from ..backends.sql.servers import HOW_TO_GET, Mariadb, Postgresql, Server, programs
 from .fanout import report
 from .load import Crowd
 from .processes import allow_many_files, streamy
@@ -203,8 +203,7 @@ def reading(name: str, url: str, rows: int) -> None:
     with from_url(url, {"table_prefix": f"r{next(_names)}_", "history": 2 * rows}) as broker:
         places = {}
         for stream, count in (("short", 10), ("long", rows)):
-            first = places[stream, "first"] = broker.tail(stream)
-            assert first
+            places[stream, "first"] = broker.tail([stream])[stream]
             for start in range(0, count, 2_000):
                 ids = broker.append(stream, [Event(TEXT)] * min(2_000, count - start))
             places[stream] = ids[-1]

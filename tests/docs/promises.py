@@ -67,12 +67,12 @@ BACKENDS: Final = (
     ),
     Backend(
         "SQLite",
-        ("tests/sql/test_contract.py", "-k", "sqlite"),
+        ("tests/backends/sql/test_contract.py", "-k", "sqlite"),
         without_faults="SQLite is a file: there is no server that could be stopped",
     ),
-    Backend("PostgreSQL", ("tests/sql/test_contract.py", "-k", "postgresql")),
-    Backend("MariaDB", ("tests/sql/test_contract.py", "-k", "mariadb")),
-    Backend("Redis", ("tests/redis/test_contract.py",)),
+    Backend("PostgreSQL", ("tests/backends/sql/test_contract.py", "-k", "postgresql")),
+    Backend("MariaDB", ("tests/backends/sql/test_contract.py", "-k", "mariadb")),
+    Backend("Redis", ("tests/backends/redis/test_contract.py",)),
     Backend("NATS", ("tests/test_contract.py",), folder=ROOT / "docs" / "examples" / "nats"),
 )
 

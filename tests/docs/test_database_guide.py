@@ -25,8 +25,9 @@ from streamy_core.broker import ListsStreams
 from streamy_core.options import option_names
 from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
-from tests.sql.conftest import KINDS, server_in
-from tests.sql.servers import Server
+from tests.backends.sql.conftest import KINDS, server_in
+from tests.backends.sql.servers import Server
+from tests.support.process import stopped_in_the_end
 
 if TYPE_CHECKING:
     from .conftest import Load, Serve
@@ -43,11 +44,8 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[dict[str, Server]]:
-    """The servers that have been started so far, by kind."""
-    servers: dict[str, Server] = {}
-    yield servers
-    for server in servers.values():
-        server.stop()
+    with stopped_in_the_end() as servers:
+        yield servers
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from streamy_core.broker import ListsStreams
 from streamy_core.options import option_names
 from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import DEADLINE, eventually
-from tests.redis.servers import HOW_TO_GET, Server, binary
+from tests.backends.redis.servers import HOW_TO_GET, Server, binary
 
 from ..support.requirements import go_without
 from .conftest import Serve

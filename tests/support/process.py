@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Protocol, Self
 
 import psutil
 
@@ -193,3 +193,16 @@ def suspend(processes: Iterable[psutil.Process]) -> None:
 def _stands_still(process: psutil.Process) -> bool:
     states = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/stat")]
     return all(state.rpartition(")")[2].split()[0] in "TZ" for state in states)
+
+
+class Stops(Protocol):
+    def stop(self) -> object: ...
+
+
+@contextmanager
+def stopped_in_the_end() -> Iterator[dict[str, Any]]:
+    """The servers that have been started so far, by kind: whoever starts one puts it here."""
+    started: dict[str, Stops] = {}
+    yield started
+    for server in started.values():
+        server.stop()

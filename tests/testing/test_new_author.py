@@ -13,7 +13,7 @@ import pytest
 
 from streamy_core.testing import BrokerContract
 
-from ..conftest import go_without
+from ..support.requirements import go_without
 from .trying import names_of
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import go_without
-from ..redis.servers import HOW_TO_GET, Server, binary
-from ..sql.conftest import server_in
+from ..backends.redis.servers import HOW_TO_GET, Server, binary
+from ..backends.sql.conftest import server_in
+from ..support.requirements import go_without
 
 pytestmark = pytest.mark.slow
 

@@ -22,10 +22,13 @@ class Server:
     tells_when_stopping: ClassVar[bool] = False
     """Whether `is_stopping` is worth asking."""
 
+    environ_key: ClassVar[str] = ""
+    """What only this server puts into a request's environ."""
+
     @classmethod
     def serves(cls, environ: WSGIEnvironment) -> bool:
         """Whether this request came by such a server."""
-        return True
+        return not cls.environ_key or cls.environ_key in environ
 
     def socket(self, environ: WSGIEnvironment) -> socket.socket | None:
         """The client's socket, if the server shows it and it is of a kind that may be taken over."""

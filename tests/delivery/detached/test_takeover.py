@@ -6,7 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
@@ -202,13 +202,6 @@ def test_nothing_is_written_to_the_log_but_access(server: Gunicorn, stream: str)
     assert not re.search(r"Traceback|\[ERROR\]|\[WARNING\]", server.log())
 
 
-def test_a_head_request_leaves_nothing_behind(server: Gunicorn, stream: str) -> None:
-    base = server.settled()
-    for _ in range(20):
-        assert server.request("HEAD", server.path(stream)).status == 200
-    server.settles_to(base)
-
-
 def test_a_head_request_connects_nobody(server: Gunicorn, stream: str) -> None:
     assert server.request("HEAD", f"/open/{stream}").status == 200
     assert server.told(stream) == []
@@ -330,25 +323,34 @@ def test_over_tls_inside_the_worker_every_event_arrives(tls_server: Gunicorn, st
         assert [message.data for message in client.read(10)] == [str(number) for number in range(10)]
 
 
-def test_only_so_many_clients_of_a_key_may_stay(server: Gunicorn, stream: str) -> None:
+@contextmanager
+def all_that_a_key_may_have(server: Gunicorn, stream: str) -> Iterator[None]:
+    """As many clients of the stream as one key may have, whose key is the stream's name."""
     with ExitStack() as opened:
         for _ in range(PER_KEY):
             opened.enter_context(server.visit(f"/open/{stream}?key={stream}")).read_opening()
-        with server.visit(f"/open/{stream}?key={stream}") as one_too_many:
-            one_too_many.read_to_end()
-            assert one_too_many.last_frame.id is None
-            assert one_too_many.last_frame.retry is not None
+        yield
+
+
+def test_only_so_many_clients_of_a_key_may_stay(server: Gunicorn, stream: str) -> None:
+    with (
+        all_that_a_key_may_have(server, stream),
+        server.visit(f"/open/{stream}?key={stream}") as one_too_many,
+    ):
+        one_too_many.read_to_end()
+        assert one_too_many.last_frame.id is None
+        assert one_too_many.last_frame.retry is not None
         server.hears_of_parting(stream, "busy")
 
 
 def test_a_client_of_another_key_may_stay(server: Gunicorn, stream: str) -> None:
-    with ExitStack() as opened:
-        for _ in range(PER_KEY):
-            opened.enter_context(server.visit(f"/open/{stream}?key={stream}")).read_opening()
-        with server.visit(f"/open/{stream}?key={stream}:other") as client:
-            client.read_opening()
-            server.send(stream, "one")
-            assert [message.data for message in client.read(1)] == ["one"]
+    with (
+        all_that_a_key_may_have(server, stream),
+        server.visit(f"/open/{stream}?key={stream}:other") as client,
+    ):
+        client.read_opening()
+        server.send(stream, "one")
+        assert [message.data for message in client.read(1)] == ["one"]
 
 
 def test_clients_without_a_key_are_not_counted_by_key(server: Gunicorn, stream: str) -> None:

@@ -1,0 +1,172 @@
+"""A cluster whose slots and nodes come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+from redis.crc import key_slot
+
+from streamy_core import BrokerUnavailable, StreamManager
+from streamy_core.broker import Broker
+from streamy_core.strategies.retry import FixedDelay
+from streamy_core.testing.reading import data_of, events, eventually, read, read_all
+
+from ..conftest import NewBroker
+from .conftest import program
+from .servers import Cluster, Server
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def cluster(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Cluster]:
+    """One that nobody else uses."""
+    cluster = Cluster(program(request.param), tmp_path)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def broker(cluster: Cluster, new_broker: NewBroker) -> Broker:
+    return new_broker(cluster.url, timeout=2)
+
+
+def owner(cluster: Cluster, slot: int) -> Server:
+    return cluster.nodes[slot * 3 // 16_384]
+
+
+class Move:
+    """A stream's slot on its way from one node to another."""
+
+    def __init__(self, cluster: Cluster, prefix: str, stream_id: str) -> None:
+        self._base = f"{prefix}:{{{stream_id}}}"
+        self._slot = key_slot(self._base.encode())
+        self.source = owner(cluster, self._slot)
+        self.target = next(node for node in cluster.nodes if node is not self.source)
+        self._all = cluster.nodes
+        self._set(self.target, "IMPORTING", self._id(self.source))
+        self._set(self.source, "MIGRATING", self._id(self.target))
+
+    def move_keys(self) -> None:
+        while keys := self.source.client.execute_command("CLUSTER", "GETKEYSINSLOT", self._slot, 100):
+            self.source.client.execute_command(
+                "MIGRATE", "127.0.0.1", self.target.port, "", 0, 5_000, "KEYS", *keys
+            )
+
+    def finish(self) -> None:
+        for node in (self.target, self.source, *self._all):
+            self._set(node, "NODE", self._id(self.target))
+
+    def _id(self, node: Server) -> str:
+        return bytes(node.client.execute_command("CLUSTER", "MYID")).decode()
+
+    def _set(self, node: Server, *how: str) -> None:
+        node.client.execute_command("CLUSTER", "SETSLOT", self._slot, *how)
+
+
+def test_a_stream_whose_slot_is_moving_is_written_when_it_has_moved(
+    cluster: Cluster, broker: Broker, prefix: str
+) -> None:
+    with StreamManager(broker=broker, retry=FixedDelay(0.05, 200)) as sse, ThreadPoolExecutor(1) as pool:
+        sse.send_event("news", "a")
+        move = Move(cluster, prefix, "news")
+        move.move_keys()
+        with pytest.raises(BrokerUnavailable):
+            broker.append("news", events("nobody's"))
+        sending = pool.submit(sse.send_event, "news", "b")
+        move.finish()
+        sending.result()
+        assert data_of(read_all(broker, "news")) == ["a", "b"]
+
+
+def test_a_stream_whose_slot_has_moved_is_written_and_read_by_the_retry_policy(
+    cluster: Cluster, broker: Broker, prefix: str
+) -> None:
+    with StreamManager(broker=broker, retry=FixedDelay(0.05, 20)) as sse:
+        sse.send_event("news", "a")
+        move = Move(cluster, prefix, "news")
+        move.move_keys()
+        move.finish()
+        sse.send_event("news", "b")
+        assert data_of(read_all(broker, "news")) == ["a", "b"]
+
+
+def test_a_subscription_goes_on_when_its_slot_moves(cluster: Cluster, broker: Broker, prefix: str) -> None:
+    with StreamManager(broker=broker, retry=FixedDelay(0.05, 20)) as sse:
+        sse.send_event("news", "a")
+        with sse.subscribe("news") as subscription:
+            sse.send_event("news", "b")
+            assert next(subscription).event.data == "b"
+            move = Move(cluster, prefix, "news")
+            move.move_keys()
+            move.finish()
+            sse.send_event("news", "c")
+            assert next(subscription).event.data == "c"
+
+
+def test_subscriptions_go_on_when_a_node_is_killed_and_comes_back(tmp_path: Any, prefix: str) -> None:
+    cluster = Cluster(program("valkey"), tmp_path, "appendonly yes", "appendfsync always")
+    names = [f"stream-{n}" for n in range(9)]
+    options = {"prefix": prefix, "timeout": 1}
+    try:
+        with StreamManager(
+            broker=cluster.url, broker_options=options, retry=FixedDelay(0.1, 100)
+        ) as sse, sse.subscribe(names) as subscription:  # fmt: skip
+            for name in names:
+                sse.send_event(name, "before")
+            assert {next(subscription).stream_id for _ in names} == set(names)
+            cluster.nodes[1].kill()
+            cluster.nodes[1].start()
+            for name in names:
+                sse.send_event(name, "after")
+            assert {next(subscription).stream_id for _ in names} == set(names)
+            eventually(lambda: not sse.health.failing, "health")
+    finally:
+        cluster.stop()
+
+
+@pytest.mark.parametrize(("kind", "connections"), [("cluster", 3), ("old cluster", 1)])
+def test_bells_need_a_connection_to_each_node_or_one_where_they_reach_all(
+    kind: str, connections: int, shared: Callable[[str], Any], new_broker: NewBroker
+) -> None:
+    nodes = shared(kind).nodes
+    broker = new_broker(shared(kind).url, client_name="counted")
+
+    def listening() -> int:
+        return sum(
+            client["name"] == "counted" and (int(client["sub"]) + int(client.get("ssub", 0))) > 0
+            for node in nodes
+            for client in node.client.client_list()
+        )
+
+    with closing(broker.watch()) as watch:
+        for n in range(50):
+            watch.add(f"stream-{n}")
+        eventually(lambda: listening() == connections, f"{connections} connections that listen, and no more")
+
+
+def test_a_cluster_that_is_away_is_a_passing_fault(new_broker: NewBroker, cluster: Cluster) -> None:
+    cluster.stop()
+    broker = new_broker(cluster.url, timeout=1)
+    calls: list[Callable[[], object]] = [
+        lambda: broker.append("news", events("a")),
+        lambda: broker.end("news"),
+        lambda: broker.tail(["news"]),
+        lambda: read(broker, "news"),
+        lambda: broker.watch(),
+    ]
+    for call in calls:
+        with pytest.raises(BrokerUnavailable):
+            call()
+
+
+def test_a_cluster_that_goes_away_is_a_passing_fault(broker: Broker, cluster: Cluster) -> None:
+    broker.append("news", events("a"))
+    cluster.stop()
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable):
+            broker.append("news", events("b"))
+        with pytest.raises(BrokerUnavailable):
+            broker.watch()

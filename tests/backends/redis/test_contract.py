@@ -1,0 +1,43 @@
+"""The same promises as every broker, on every kind of server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streamy_backends.redis import from_url
+from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
+
+from ..promises.outages import KilledServer
+from .conftest import KINDS, OwnServer
+from .servers import Server
+
+
+def on(server: Any, prefix: str) -> MakeBroker:
+    return lambda log="log", *, history=10_000: from_url(
+        server.url, {"prefix": f"{prefix}-{log}", "history": history}
+    )
+
+
+class TestRedisBroker(BrokerContract):
+    @pytest.fixture(params=["redis", "valkey", "sentinel", "cluster", "old cluster"])
+    def make_broker(
+        self, request: pytest.FixtureRequest, shared: Callable[[str], Any], prefix: str
+    ) -> MakeBroker:
+        return on(shared(request.param), prefix)
+
+
+class TestRedisFaults(FaultContract):
+    @pytest.fixture(params=KINDS)
+    def server(self, request: pytest.FixtureRequest, own_server: OwnServer) -> Server:
+        return own_server("appendonly yes", "appendfsync always", kind=request.param).start()
+
+    @pytest.fixture
+    def make_broker(self, server: Server, prefix: str) -> MakeBroker:
+        return on(server, prefix)
+
+    @pytest.fixture
+    def faults(self, server: Server) -> Faults:
+        return KilledServer(server)

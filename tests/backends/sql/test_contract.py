@@ -1,0 +1,45 @@
+"""The same promises as every broker, on every kind of database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from streamy_backends.sql import from_url
+from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
+
+from ..promises.outages import KilledServer
+from .conftest import KINDS, SERVERS, OwnServer
+from .servers import Server
+
+
+def on(url: str, prefix: str) -> MakeBroker:
+    return lambda log="log", *, history=10_000: from_url(
+        url, {"table_prefix": f"{prefix}{log}_", "history": history}
+    )
+
+
+class TestSqlBroker(BrokerContract):
+    @pytest.fixture(params=[*KINDS, "mysql"])
+    def make_broker(
+        self, request: pytest.FixtureRequest, url_of: Callable[[str], str], prefix: str
+    ) -> MakeBroker:
+        """ "mysql" is a MariaDB server that is spoken to as if it were MySQL."""
+        if request.param == "mysql":
+            return on(url_of("mariadb").replace("mariadb://", "mysql://"), prefix)
+        return on(url_of(request.param), prefix)
+
+
+class TestSqlFaults(FaultContract):
+    @pytest.fixture(params=SERVERS)
+    def server(self, request: pytest.FixtureRequest, own_server: OwnServer) -> Server:
+        return own_server(request.param).start()
+
+    @pytest.fixture
+    def make_broker(self, server: Server, prefix: str) -> MakeBroker:
+        return on(server.url, prefix)
+
+    @pytest.fixture
+    def faults(self, server: Server) -> Faults:
+        return KilledServer(server)

@@ -1,1 +1,0 @@
-from ..support.crowd import Crowd as Crowd

@@ -1,1 +1,0 @@
-from ..support import ROOT as ROOT

@@ -1,1 +1,0 @@
-from ..support.certificates import make_certificate as make_certificate

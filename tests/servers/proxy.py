@@ -1,1 +1,0 @@
-from ..support.proxy import Proxy as Proxy

@@ -1,1 +1,0 @@
-from ..support.workers import Workers as Workers
