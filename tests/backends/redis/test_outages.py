@@ -32,10 +32,11 @@ class TestOutages(OutagePromises):
     EVENTS = 5_000
 
     @pytest.fixture(scope="class")
-    def outage(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
+    @classmethod
+    def outage(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
         folder = tmp_path_factory.mktemp("outage")
         server = Server(program("valkey"), folder / "server", "appendonly yes", "appendfsync always").start()
-        yield kill_a_server(server, folder, self.EVENTS)
+        yield kill_a_server(server, folder, cls.EVENTS)
         server.stop()
 
 

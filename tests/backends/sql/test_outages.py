@@ -52,14 +52,15 @@ def running(kind: str, servers: dict[str, Server], tmp_path_factory: pytest.Temp
 
 class TestOutages(OutagePromises):
     @pytest.fixture(scope="class", params=SERVERS)
+    @classmethod
     def outage(
-        self,
+        cls,
         request: pytest.FixtureRequest,
         servers: dict[str, Server],
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Outage:
         server = running(request.param, servers, tmp_path_factory)
-        return kill_a_server(server, tmp_path_factory.mktemp("outage"), self.EVENTS)
+        return kill_a_server(server, tmp_path_factory.mktemp("outage"), cls.EVENTS)
 
     def test_a_kill_leaves_no_hole(self, outage: Outage) -> None:
         numbers = [sequence_of(entry_id) for entry_id, _ in outage.log]
