@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from .broker import Broker
@@ -17,6 +19,7 @@ from .delivery.session import Expiry, Session
 from .engine.byte_reader import ByteReader
 from .engine.engine import Engine
 from .engine.hub import Health
+from .engine.opener import Opener
 from .engine.streams import wanted_of
 from .observers import Observers
 from .observers.logs import Logs
@@ -53,6 +56,7 @@ class Binding:
         observer = Observers((Logs(), Signals(sender), *settings.observers))
         self.engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         self.delivery = DeliveryService(self.engine.hub, settings, observer)
+        self._opener = Opener()
         self._warned = False
         self.warn_if_split(_several_workers(os.environ))
 
@@ -66,17 +70,38 @@ class Binding:
         """How reading and delivering is doing in this process."""
         return replace(self.engine.hub.health, clients=len(self.delivery))
 
-    def open_reader(self, names: list[str], after: str | None, event_name: str) -> ByteReader:
-        """A reader for a client. Blocks; raises BrokerUnavailable."""
-        return ByteReader.open_for_client(
-            self.engine.hub, wanted_of(names, after), default_name=event_name, retry=self.retry_ms
-        )
+    def open_reader(
+        self, names: list[str], after: str | None, event_name: str, capacity: int | None = None
+    ) -> ByteReader:
+        """A reader for a client. Blocks, but not for long; raises BrokerUnavailable.
 
-    def session(self, names: list[str], key: str | None, keep_alive: KeepAliveScheduler) -> Session:
-        """The session of a client that connects now."""
+        capacity: how many requests the server serves at once; None: any number, or nobody knows.
+        """
+        opening = partial(
+            ByteReader.open_for_client,
+            self.engine.hub,
+            wanted_of(names, after),
+            default_name=event_name,
+            retry=self.retry_ms,
+        )
+        # What can't lose a reply is in this process, and has nobody wait.
+        return self._opener.run(opening, capacity) if self.broker.loses_replies else opening()
+
+    def session(
+        self,
+        names: list[str],
+        key: str | None,
+        keep_alive: KeepAliveScheduler,
+        requested_at: float | None = None,
+    ) -> Session:
+        """The session of a client that connects now.
+
+        requested_at: when its request began, by `time.monotonic`; None: now.
+        """
         age = self.settings.max_connection_age
         expiry = None if age is None else Expiry(age * (1 - _AGE_SPREAD * random.random()))
-        return Session(tuple(names), key, keep_alive, expiry)
+        since = time.monotonic() if requested_at is None else requested_at
+        return Session(tuple(names), key, keep_alive, expiry, since)
 
     @property
     def retry_ms(self) -> int:

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+import time
+from collections.abc import Collection
+from typing import Final, NamedTuple, Protocol
 
 from .events import Event
 
 _DISCONNECT = "disconnect"
 
 
-class DisconnectCommand(NamedTuple):
-    """Disconnect the clients of this stream, of this key, or those to whom both apply."""
+class Addressee(Protocol):
+    """A client as far as commands go by it: what it reads, and whom it belongs to."""
 
-    stream_id: str | None
-    key: str | None
+    @property
+    def streams(self) -> Collection[str]: ...
+
+    @property
+    def key(self) -> str | None: ...
+
+
+class DisconnectCommand(NamedTuple):
+    """Disconnect the clients of this stream, of this key, or those to whom both apply; else all.
+
+    given_at: when it was given, by the giver's clock, in seconds since 1970; None: it doesn't say.
+    """
+
+    stream_id: str | None = None
+    key: str | None = None
+    given_at: float | None = None
+
+    def means(self, client: Addressee) -> bool:
+        """Whether this client is one of those."""
+        return self.stream_id in (None, *client.streams) and self.key in (None, client.key)
+
+
+EVERYBODY: Final = DisconnectCommand()
 
 
 def disconnect_command(stream_id: str | None, key: str | None) -> Event:
     """The event that has clients disconnected wherever they are."""
-    return Event(json.dumps({"stream_id": stream_id, "key": key}), _DISCONNECT)
+    return Event(json.dumps({"stream_id": stream_id, "key": key, "at": time.time()}), _DISCONNECT)
 
 
 def parse_command(event: Event) -> DisconnectCommand | None:
@@ -28,6 +51,6 @@ def parse_command(event: Event) -> DisconnectCommand | None:
         return None
     try:
         given = json.loads(event.data)
-        return DisconnectCommand(given["stream_id"], given["key"])
+        return DisconnectCommand(given["stream_id"], given["key"], given.get("at"))
     except (ValueError, TypeError, KeyError):
         return None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from flask import Flask, current_app, has_app_context, has_request_context, request
+from flask import Flask, current_app, has_app_context, has_request_context, request, request_started
 
 from .binding import Binding
 from .broker import Broker
 from .closeable import Closeable
 from .config import PREFIX, Settings, load_settings
 from .delivery.delivery import retry_ms
+from .delivery.servers import server_of
 from .engine.hub import Health
 from .engine.streams import StreamIds, names_of
 from .engine.subscription import Subscription
@@ -29,6 +31,10 @@ EXTENSION: Final = "streamy"
 
 OPENED: Final = "streamy.opened"
 """The key in a WSGI environ of what is called with the body of the stream that is opened: for tests."""
+
+
+_STARTED: Final = "streamy.started"
+"""The key in a WSGI environ of when the request began, by `time.monotonic`."""
 
 
 class _Default(int):
@@ -101,6 +107,7 @@ class StreamManager(Closeable):
             bindings[self.name] = binding
             self._bindings.append(binding)
             app.jinja_env.globals.setdefault("streamy_cursor", template_cursor)
+            request_started.connect(_note_start, app)
 
     def get_stream(
         self,
@@ -138,13 +145,16 @@ class StreamManager(Closeable):
         if environ is not None:
             binding.warn_if_split(environ.get("wsgi.multiprocess", False))
         try:
-            reader = binding.open_reader(names, _cursor_of_request() or after, event_name)
+            capacity = None if environ is None else server_of(environ).capacity(environ)
+            reader = binding.open_reader(names, _cursor_of_request() or after, event_name, capacity)
         except BrokerUnavailable as error:
             logger.warning("a client of %s is told to come back later: %s", names, error)
             return EventStreamResponse((encode_retry(retry_ms(binding.settings)),), headers)
         if reader.finished:
             return EventStreamResponse(None, headers)
-        body = StreamBody(binding.delivery, binding.session(names, key, keep_alive), reader, environ)
+        requested_at = None if environ is None else environ.get(_STARTED)
+        session = binding.session(names, key, keep_alive, requested_at)
+        body = StreamBody(binding.delivery, session, reader, environ)
         if environ is not None and (opened := environ.get(OPENED)):
             opened(body)
         return EventStreamResponse(body, headers)
@@ -287,6 +297,11 @@ def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
     """
     binding: Binding = current_app.extensions[EXTENSION][manager]
     return binding.engine.cursor(stream_id)
+
+
+def _note_start(*_: object, **__: object) -> None:
+    """Note when a request began: a command that comes later than that is for its client, too."""
+    request.environ.setdefault(_STARTED, time.monotonic())
 
 
 def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:

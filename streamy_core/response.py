@@ -10,7 +10,7 @@ from flask import Response
 from werkzeug.datastructures import Headers
 from werkzeug.wsgi import ClosingIterator
 
-from .delivery.delivery import Exchange
+from .delivery.delivery import Connection, Exchange, turn_away
 from .delivery.servers import server_of
 from .delivery.service import DeliveryService
 from .delivery.session import Session
@@ -40,8 +40,7 @@ class StreamBody(Iterable[bytes]):
         self._service = service
         self._session = session
         self._reader = reader
-        self._server = server_of(environ)
-        self._capacity = None if environ is None else self._server.capacity(environ)
+        self._connection = Connection.of(server_of(environ), environ)
         self._iterator: Iterator[bytes] | None = None
         self._closed = False
 
@@ -49,16 +48,19 @@ class StreamBody(Iterable[bytes]):
         if self._iterator is None:
             if self._closed:
                 return iter(())
-            self._iterator = self._service.body(self._session, self._reader, self._server, self._capacity)
+            self._iterator = self._service.body(self._session, self._reader, self._connection)
         return self._iterator
 
     def detach(
-        self, environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]]
+        self, environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]], *, closes: bool
     ) -> Iterable[bytes] | None:
-        """Have the client served apart from its server, which gets this body; None: it has to deliver."""
+        """Have the client served apart from its server, which gets this body; None: it has to deliver.
+
+        closes: whether the server will close the connection after the response.
+        """
         if self._iterator is not None or self._closed:
             return None
-        exchange = Exchange(self._server, environ, status, headers)
+        exchange = Exchange(self._connection.server, environ, status, headers, closes)
         return self._service.detach(self._session, self._reader, exchange)
 
     def close(self) -> None:
@@ -90,10 +92,16 @@ class EventStreamResponse(Response):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI application that this response is."""
-        if self._stream is None or environ["REQUEST_METHOD"] == "HEAD":
+        if environ["REQUEST_METHOD"] == "HEAD" or self.status_code == 204:
+            return super().__call__(environ, start_response)
+        # A client that waits to come back, or that has been sent away, would hold its connection for nothing.
+        server = server_of(environ)
+        closes = server.close_after(start_response)
+        if self._stream is None:
+            turn_away(server, environ)
             return super().__call__(environ, start_response)
         headers = self.get_wsgi_headers(environ).to_wsgi_list()
-        body = self._stream.detach(environ, self.status, headers)
+        body = self._stream.detach(environ, self.status, headers, closes=closes)
         if body is None:
             return super().__call__(environ, start_response)
         start_response(self.status, headers)

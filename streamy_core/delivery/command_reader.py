@@ -3,59 +3,104 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from typing import Self
+from typing import Final
 
-from ..commands import DisconnectCommand, parse_command
+from ..commands import EVERYBODY, DisconnectCommand, parse_command
+from ..engine.frames import Frame
 from ..engine.hub import Hub
 from ..engine.reader import Reader
-from ..errors import BrokerUnavailable
+from ..errors import BrokerUnavailable, Closed
 from ..events import CONTROL
+from ..ids import OLDEST
 from ..strategies.retry import RetryPolicy
-from ..strategies.trying import Attempts
+from ..strategies.trying import Attempts, keep_trying
 
-Apply = Callable[[DisconnectCommand], None]
-"""Does what the command says. Must not block."""
+Apply = Callable[[DisconnectCommand, float], None]
+"""Does what the command says, which was given so many seconds ago. Must not block."""
+
+_RECENT: Final = 60.0
+"""Seconds for which a command is of interest to a process that wasn't there when it was given."""
 
 
 class CommandReader:
-    """Follows the commands that are given from now on, on the hub's thread. Made by `open`.
+    """Follows the commands from the newest on, on the hub's thread.
+
+    Beginning takes a thread of its own, since it reads the log: no request waits for it. Commands of
+    the last minute are applied then, to those whose requests had begun when they were given. Where
+    commands may be missing, since the log has a gap, everybody is disconnected, and asks again.
 
     retry: how to go on when the log can't be read. Nothing is given up.
     """
 
-    def __init__(self, reader: Reader, apply: Apply, retry: RetryPolicy) -> None:
+    def __init__(self, hub: Hub, apply: Apply, retry: RetryPolicy) -> None:
+        self._hub = hub
         self._apply = apply
+        self._retry = retry
         self._attempts = Attempts(retry, endless=True)
         self._lock = threading.Lock()
-        self._reader = reader
+        self._closed = threading.Event()
+        self._reader: Reader | None = None
+        threading.Thread(target=self._begin, name="streamy-commands", daemon=True).start()
 
-    @classmethod
-    def open(cls, hub: Hub, apply: Apply, retry: RetryPolicy) -> Self:
-        """One that has begun to follow. Blocks; raises BrokerUnavailable, Closed."""
-        commands = cls(Reader.open(hub, {CONTROL: None}), apply, retry)
-        commands._reader.attach(commands._follow)
-        return commands
+    def close(self) -> None:
+        """Begin no more. What has begun ends with the hub."""
+        self._closed.set()
+
+    def _begin(self) -> None:
+        try:
+            reader = keep_trying(
+                self._read_recent,
+                self._retry,
+                wait=self._closed.wait,
+                failed=lambda error, _, delay: self._hub.log.failed(error, delay),
+                endless=True,
+            )
+            self._reader = reader
+            reader.attach(self._follow)
+        except (BrokerUnavailable, Closed):
+            return  # the process is about to stop
+        self._follow()  # something may have come before the hub knew of it
+
+    def _read_recent(self) -> Reader:
+        """A reader that has had all commands up to now. Blocks; raises BrokerUnavailable, Closed."""
+        reader = Reader.open(self._hub, {CONTROL: OLDEST})
+        frames, reader.backlog = reader.backlog, []
+        while frames:
+            for frame in frames:
+                reader.passed(frame)
+                command = parse_command(frame.entry.event)
+                age = None if command is None or command.given_at is None else time.time() - command.given_at
+                if command is not None and age is not None and age < _RECENT:
+                    self._apply(command, max(0.0, age))
+            reader.lagging = [CONTROL]
+            frames = reader.read_lagging()
+        return reader
 
     def _follow(self) -> None:
         with self._lock:
+            if (reader := self._reader) is None:
+                return
             try:
-                self._apply_commands()
+                for frame in self._due(reader):
+                    reader.passed(frame)
+                    self._do(frame)
             except BrokerUnavailable as error:
                 delay = self._attempts.after_failure() or 0.0
-                self._reader.hub.log.failed(error, delay)
+                self._hub.log.failed(error, delay)
                 self._follow_later(delay)
             else:
                 self._attempts.after_success()
 
-    def _apply_commands(self) -> None:
-        frames = self._reader.due()
-        if self._reader.lagging:
-            frames = self._reader.read_lagging()
-        for frame in frames:
-            self._reader.passed(frame)
-            if (command := parse_command(frame.entry.event)) is not None:
-                self._apply(command)
+    def _due(self, reader: Reader) -> list[Frame]:
+        frames = reader.due()
+        return reader.read_lagging() if reader.lagging else frames
+
+    def _do(self, frame: Frame) -> None:
+        command = EVERYBODY if frame.gap is not None else parse_command(frame.entry.event)
+        if command is not None:
+            self._apply(command, 0.0)
 
     def _follow_later(self, seconds: float) -> None:
         # The hub's thread must not wait, and may have nothing to wake it again.

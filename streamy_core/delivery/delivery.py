@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Protocol, Self
 
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
@@ -13,24 +14,54 @@ from ..engine.hub import Hub
 from ..events import MAX_RETRY_MS
 from ..observers import DisconnectReason, Observer
 from ..wire import encode_last
+from . import sockets
+from .journal import Journal
 from .limits import Limits
+from .replayer import Replayer
 from .servers import Server
 from .session import Session
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+VISIT: Final = 5.0
+"""Seconds for a client that may not stay to be given what it missed."""
+
 Chosen = Callable[[Session], bool]
 """Whether a client is one of those that are meant. Must not block."""
 
 
 class Exchange(NamedTuple):
-    """The request that a client came with, and the head of the response to it."""
+    """The request that a client came with, and the head of the response to it.
+
+    closes: whether the server will close the connection after the response.
+    """
 
     server: Server
     environ: WSGIEnvironment
     status: str
     headers: list[tuple[str, str]]
+    closes: bool
+
+
+class Connection(NamedTuple):
+    """What a client's server tells of its connection.
+
+    server:   which it is.
+    socket:   the client's, if the server shows it.
+    capacity: how many requests the server serves at once; None: any number, or nobody knows.
+    """
+
+    server: Server
+    socket: socket.socket | None = None
+    capacity: int | None = None
+
+    @classmethod
+    def of(cls, server: Server, environ: WSGIEnvironment | None) -> Self:
+        """That of the request with this environ."""
+        if environ is None:
+            return cls(server)
+        return cls(server, server.socket(environ), server.capacity(environ))
 
 
 class Delivery(Protocol):
@@ -53,6 +84,12 @@ class Delivery(Protocol):
         """Disconnect all clients, with what is at hand, in `timeout` seconds. Nobody is served any more."""
 
 
+def turn_away(server: Server, environ: WSGIEnvironment) -> None:
+    """Have the connection closed as soon as the response has been sent. Call it when all has been read."""
+    if (sock := server.socket(environ)) is not None:
+        sockets.stop_reading(sock)
+
+
 def retry_ms(settings: Settings) -> int:
     """How long a client is to wait before it reconnects, in milliseconds: not as long as everyone else."""
     return min(MAX_RETRY_MS, round(settings.reconnect_delay * 1000 * (0.5 + random.random())))
@@ -65,6 +102,8 @@ class Terms:
     hub: Hub
     settings: Settings
     limits: Limits
+    journal: Journal
+    replayer: Replayer
     observer: Observer
 
     def last_bytes(self) -> bytes:

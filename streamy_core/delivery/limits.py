@@ -1,4 +1,4 @@
-"""How many clients one process serves at once."""
+"""How many clients one process serves at once, and how many more are given what they missed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import Counter
 from typing import Final
 
 UNLIMITED: Final = 2**31
+
+_VISITORS: Final = 64
 
 
 class Limits:
@@ -22,6 +24,11 @@ class Limits:
         self._lock = threading.Lock()
         self._keys: Counter[str] = Counter()
         self._count = 0
+        self._visitors = 0
+
+    def lower_to(self, most: int) -> None:
+        """Allow so many in all, or as many as before if that is less."""
+        self._most = min(self._most, most)
 
     def acquire(self, key: str | None) -> bool:
         """Count a client of this key; False if it would be one too many."""
@@ -41,6 +48,19 @@ class Limits:
                 self._keys[key] -= 1
                 if not self._keys[key]:
                     del self._keys[key]
+
+    def acquire_visit(self) -> bool:
+        """Count a client that may not stay, but is to be given what it missed; False: not even that."""
+        with self._lock:
+            if self._visitors >= _VISITORS:
+                return False
+            self._visitors += 1
+            return True
+
+    def release_visit(self) -> None:
+        """One of those is gone."""
+        with self._lock:
+            self._visitors -= 1
 
     def __len__(self) -> int:
         return self._count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final
 
 from ..broker import ForkGuard
@@ -12,18 +11,23 @@ from ..commands import DisconnectCommand
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
 from ..engine.hub import Hub
-from ..errors import BrokerUnavailable, Closed
 from ..observers import DisconnectReason, Observer
 from .command_reader import CommandReader
-from .delivery import Delivery, Exchange, Terms
+from .delivery import Connection, Delivery, Exchange, Terms
+from .descriptors import share_descriptors
 from .detached.delivery import DetachedDelivery
+from .journal import Journal
 from .limits import Limits
+from .replayer import Replayer
 from .servers import Server
 from .session import Session
 from .shutdown import ShutdownWatcher
 from .wsgi import WsgiBody, WsgiDelivery
 
 _SHUTDOWN_TAKES: Final = 1.5
+
+_CLOCKS_DIFFER: Final = 2.0
+"""Seconds by which clocks of machines may differ: who asks once more than needed loses nothing."""
 
 
 class DeliveryService:
@@ -33,8 +37,11 @@ class DeliveryService:
     _limits: Limits
     _detached: DetachedDelivery
     _wsgi: WsgiDelivery
+    _journal: Journal
+    _replayer: Replayer
     _commands: CommandReader | None
     _shutdown_watcher: ShutdownWatcher | None
+    _begun: bool
 
     def __init__(self, hub: Hub, settings: Settings, observer: Observer) -> None:
         self._hub = hub
@@ -47,17 +54,17 @@ class DeliveryService:
         self._begin(exchange.server)
         return self._detached.serve(session, reader, exchange)
 
-    def body(self, session: Session, reader: ByteReader, server: Server, capacity: int | None) -> WsgiBody:
+    def body(self, session: Session, reader: ByteReader, connection: Connection) -> WsgiBody:
         """The body by which a client's server delivers to it."""
-        self._begin(server)
-        return self._wsgi.body(session, reader, capacity)
+        self._begin(connection.server)
+        return self._wsgi.body(session, reader, connection)
 
-    def disconnect(self, command: DisconnectCommand) -> None:
-        """Disconnect the clients of this process that a command means."""
-        stream_id, key = command
+    def disconnect(self, command: DisconnectCommand, age: float = 0.0) -> None:
+        """Disconnect the clients of this process that a command means, which was given so long ago."""
+        given_at = self._journal.add(command, age) + (_CLOCKS_DIFFER if age else 0.0)
 
         def chosen(session: Session) -> bool:
-            return stream_id in (None, *session.streams) and key in (None, session.key)
+            return command.means(session) and session.requested_at <= given_at
 
         for delivery in self._deliveries:
             delivery.disconnect(chosen, DisconnectReason.DISCONNECTED)
@@ -67,6 +74,7 @@ class DeliveryService:
         self._hub.stop()
         for delivery in self._deliveries:
             delivery.shutdown(_SHUTDOWN_TAKES)
+        self._replayer.close()
 
     def close(self) -> None:
         """Shut down, and watch the server no longer. Closing twice does nothing."""
@@ -74,6 +82,8 @@ class DeliveryService:
             return
         if self._shutdown_watcher is not None:
             self._shutdown_watcher.close()
+        if self._commands is not None:
+            self._commands.close()
         self.shutdown()
 
     def __len__(self) -> int:
@@ -89,18 +99,24 @@ class DeliveryService:
         self._limits = Limits(
             most=self._settings.max_connections, per_key=self._settings.max_connections_per_key
         )
-        terms = Terms(self._hub, self._settings, self._limits, self._observer)
+        self._journal = Journal()
+        self._replayer = Replayer(self._settings.retry, self._hub.log.failed)
+        terms = Terms(self._hub, self._settings, self._limits, self._journal, self._replayer, self._observer)
         self._detached = DetachedDelivery(terms)
         self._wsgi = WsgiDelivery(terms)
         self._commands = None
         self._shutdown_watcher = None
+        self._begun = False
 
     def _begin(self, server: Server) -> None:
         """See that this process hears of commands, and of its server's stop, once it has a client."""
         self._guard.check()
+        if self._begun:
+            return
         with self._lock:
-            if self._shutdown_watcher is None:
-                self._shutdown_watcher = ShutdownWatcher(server, self.shutdown)
-            if self._commands is None and not self._hub.closed:
-                with suppress(BrokerUnavailable, Closed):  # the next client tries again
-                    self._commands = CommandReader.open(self._hub, self.disconnect, self._settings.retry)
+            if self._shutdown_watcher is not None or self._hub.closed:
+                return
+            self._shutdown_watcher = ShutdownWatcher(server, self.shutdown)
+            self._commands = CommandReader(self._hub, self.disconnect, self._settings.retry)
+            share_descriptors(self._limits, server, self._settings)
+            self._begun = True

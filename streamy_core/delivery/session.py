@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..observers import DisconnectReason
@@ -24,9 +25,11 @@ class Session:
     key:        whom it belongs to: a user, an address; None if nobody said.
     keep_alive: when it is due for a keep-alive.
     expiry:     when it is over; None: never.
+    requested_at: when the request that it came with began, by `time.monotonic`.
     """
 
     streams: tuple[str, ...]
     key: str | None
     keep_alive: KeepAliveScheduler
     expiry: Expiry | None = None
+    requested_at: float = field(default_factory=time.monotonic)

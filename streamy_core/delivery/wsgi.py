@@ -6,22 +6,26 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from socket import socket
 from typing import ClassVar, Final
 
 from ..engine.byte_reader import ByteReader
-from ..errors import BrokerUnavailable, Closed
+from ..errors import Closed
 from ..observers import DisconnectReason
 from ..strategies.keepalive import due_after_write
 from ..strategies.slow_clients import Lag, Verdict, verdict_on
-from ..strategies.trying import Attempts
 from ..wire import KEEP_ALIVE
-from .delivery import Chosen, Exchange, Terms
+from . import sockets
+from .delivery import VISIT, Chosen, Connection, Exchange, Terms
 from .limits import UNLIMITED
 from .session import Session
+from .wsgi_monitor import WsgiMonitor
 
-_SHORT_SERVICE: Final = 5.0
 _SLOW: Final = 1.0
 """Seconds for the server to be rid of what it was given: so long, and the client may be slow."""
+
+_LEAVING: Final = 1.0
+"""Seconds for which a client may take nothing once the process is about to stop."""
 
 
 class WsgiDelivery:
@@ -32,43 +36,48 @@ class WsgiDelivery:
     def __init__(self, terms: Terms, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.terms = terms
         self.clock = clock
+        self.stopping = False
         self._lock = threading.Lock()
         self._bodies: set[WsgiBody] = set()
+        self._staying = 0
+        self._monitor = WsgiMonitor(self._with_sockets)
 
     def serve(self, session: Session, reader: ByteReader, exchange: Exchange) -> Iterable[bytes]:
         """See `Delivery`."""
-        return self.body(session, reader, exchange.server.capacity(exchange.environ))
+        return self.body(session, reader, Connection.of(exchange.server, exchange.environ))
 
-    def body(self, session: Session, reader: ByteReader, capacity: int | None) -> WsgiBody:
+    def body(self, session: Session, reader: ByteReader, connection: Connection) -> WsgiBody:
         """The body for a client. It takes up nothing before it is read.
 
-        capacity: how many requests the server serves at once; half of them are left free of streams.
+        Half of the requests that its server serves at once are left free of streams.
         """
         slots = self.terms.settings.wsgi_slots
         if slots is None:
-            slots = UNLIMITED if capacity is None else capacity // 2
-        return WsgiBody(session, reader, self, slots)
+            slots = UNLIMITED if connection.capacity is None else connection.capacity // 2
+        return WsgiBody(session, reader, self, slots, connection)
 
     def acquire(self, body: WsgiBody, slots: int) -> bool:
         """Whether a body may stay and hold its thread. If not, it gives what was missed, and no more."""
         counted = self.terms.limits.acquire(body.session.key)
         with self._lock:
-            stays = counted and len(self._bodies) < slots
-            if stays:
-                self._bodies.add(body)
+            self._bodies.add(body)
+            stays = counted and self._staying < slots
+            self._staying += stays
+        if body.socket is not None:
+            self._monitor.start()
         if stays:
             self.terms.observer.connected(body.session, self.name)
-            return True
-        if counted:
+        elif counted:
             self.terms.limits.release(body.session.key)
-        self.terms.observer.disconnected(body.session, self.name, DisconnectReason.BUSY)
-        return False
+        return stays
 
-    def release(self, body: WsgiBody, reason: DisconnectReason) -> None:
-        """A body that had a slot is through."""
+    def release(self, body: WsgiBody, reason: DisconnectReason, *, stayed: bool) -> None:
+        """A body that had begun is through."""
         with self._lock:
             self._bodies.discard(body)
-        self.terms.limits.release(body.session.key)
+            self._staying -= stayed
+        if stayed:
+            self.terms.limits.release(body.session.key)
         self.terms.observer.disconnected(body.session, self.name, reason)
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
@@ -80,7 +89,12 @@ class WsgiDelivery:
 
     def shutdown(self, timeout: float) -> None:
         """See `Delivery`. Nobody is waited for: a thread may be in the middle of the server's own `send`."""
+        self.stopping = True
         self.disconnect(lambda _: True, DisconnectReason.SHUTDOWN)
+
+    def _with_sockets(self) -> list[WsgiBody]:
+        with self._lock:
+            return [body for body in self._bodies if body.socket is not None]
 
 
 class WsgiBody(Iterator[bytes]):
@@ -88,29 +102,38 @@ class WsgiBody(Iterator[bytes]):
 
     An object and not a generator: `close` works before the first `next`, too, and ends one that is
     under way in another thread. One thread at a time calls `next`.
+
+    Without a slot it gives what was missed, as far as the kernel takes that without waiting for the client:
+    so whoever doesn't read costs no thread.
     """
 
-    def __init__(self, session: Session, reader: ByteReader, delivery: WsgiDelivery, slots: int) -> None:
-        terms = delivery.terms
+    def __init__(
+        self, session: Session, reader: ByteReader, delivery: WsgiDelivery, slots: int, connection: Connection
+    ) -> None:
         self.session = session
         self.reader = reader
+        self.socket = connection.socket
         self._delivery = delivery
-        self._terms = terms
+        self._terms = delivery.terms
         self._slots = slots
         self._clock = delivery.clock
-        self._attempts = Attempts(terms.settings.retry, endless=True)
         self._wake: threading.Event | None = None
+        self._lock = threading.Lock()
         self._stays = False
         self._over = False
         self._disconnected: DisconnectReason | None = None
         self._expires_at: float | None = None
         self._keep_alive_at: float | None = None
-        self._retry_at: float | None = None
-        self._busy_until = 0.0
+        self._replaying = False
+        self._replayed = b""
         self._gave_at = math.inf
+        self._sending = False
+        self._taken: int | None = None
+        self._took_at = 0.0
         self._skips = False
 
     def __next__(self) -> bytes:
+        self._sending = False
         if self._over:
             raise StopIteration
         wake = self._wake or self._begin()
@@ -119,24 +142,27 @@ class WsgiBody(Iterator[bytes]):
         while self._disconnected is None:
             if self._over:
                 raise StopIteration
-            if (reason := self._reason_to_go()) is not None:
-                self._disconnected = reason
+            if self._expires_at is not None and self._expires_at <= self._clock():
+                self._disconnected = self._reason_of_expiry()
             elif wake.is_set():
                 # Cleared before looking: what comes in between sets it once more.
                 wake.clear()
                 if data := self._look(wake):
+                    if not self._is_taken_at_once(data):
+                        break
                     wake.set()
                     return self._given(data)
-                if self.reader.finished:
+                if self.reader.finished and not self._replaying:
                     self._end(DisconnectReason.ENDED)
                     raise StopIteration
-            elif not self._stays:
-                self._disconnected = DisconnectReason.BUSY
+            elif not (self._stays or self._replaying):
+                break
             elif self.reader.hub.closed:
                 self._disconnected = DisconnectReason.SHUTDOWN
-            elif not wake.wait(self._timeout()) and self._keep_alive_is_due(wake):
+            elif not wake.wait(self._timeout()) and self._keep_alive_is_due():
                 return self._given(KEEP_ALIVE)
-        self._end(self._disconnected)
+        self._end(self._disconnected or DisconnectReason.BUSY)
+        self._start_sending()
         return self._terms.last_bytes()
 
     def disconnect(self, reason: DisconnectReason) -> None:
@@ -151,24 +177,68 @@ class WsgiBody(Iterator[bytes]):
         if self._wake is not None:
             self._wake.set()
 
+    def look_after(self) -> None:
+        """See `Watched`. For the monitor's thread."""
+        sock = self.socket
+        if sock is None or self._over:
+            return
+        if not self._sending:
+            if sockets.has_left(sock):
+                self.close()
+            return
+        now = self._clock()
+        taken = sockets.taken(sock)
+        if taken != self._taken:
+            self._taken, self._took_at = taken, now
+        elif taken is not None:
+            self._judge(sock, now - self._took_at)
+
+    def _judge(self, sock: socket, stalled: float) -> None:
+        """The client has taken nothing for so long: cut it, if it may not go on."""
+        if self._delivery.stopping:
+            reason = DisconnectReason.SHUTDOWN if stalled > _LEAVING else None
+        elif not self._stays:
+            reason = DisconnectReason.BUSY if stalled > _LEAVING else None
+        else:
+            lag = Lag(self.reader.entries_behind(), bytes=0, stalled=stalled)
+            verdict = verdict_on(lag, self._terms.settings.slow_client_policy)
+            reason = DisconnectReason.SLOW if verdict is Verdict.DISCONNECT else None
+            if reason is not None:
+                self._terms.observer.slow(self.session, lag)
+        if reason is not None:
+            with self._lock:
+                if not self._over:
+                    sockets.cut(sock)
+            self._end(reason)
+
     def _begin(self) -> threading.Event:
         self._wake = wake = threading.Event()
         wake.set()
         self._stays = self._delivery.acquire(self, self._slots)
-        self._busy_until = self._clock() + _SHORT_SERVICE
-        if self._stays and self.session.expiry is not None:
-            self._expires_at = self._clock() + self.session.expiry.seconds
-        if self._stays and self.reader.level:
+        if self._terms.journal.concerns(self.session):
+            self._disconnected = DisconnectReason.DISCONNECTED
+        now = self._clock()
+        if not self._stays:
+            self._expires_at = now + VISIT
+            if self.socket is not None:
+                sockets.make_room(self.socket)
+            return wake
+        if self.session.expiry is not None:
+            self._expires_at = now + self.session.expiry.seconds
+        if self.reader.level:
             self._attach(wake)
         return wake
 
     def _end(self, reason: DisconnectReason) -> None:
-        self._over = True
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
         if self._wake is not None:  # else the reader may be another delivery's by now
             self.reader.detach()
-        if self._stays:
-            self._stays = False
-            self._delivery.release(self, reason)
+            self._delivery.release(self, reason, stayed=self._stays)
+            if self.socket is not None:
+                sockets.stop_reading(self.socket)
 
     def _given(self, data: bytes) -> bytes:
         """What is handed to the server now."""
@@ -176,17 +246,27 @@ class WsgiBody(Iterator[bytes]):
         self._gave_at = self._clock()
         self._keep_alive_at = None if due is None else self._gave_at + due
         self._terms.observer.delivered(self._delivery.name, self.session.streams, 1, len(data))
+        self._start_sending()
         return data
 
-    def _reason_to_go(self) -> DisconnectReason | None:
-        """Why the client may not stay, however much there is for it yet."""
-        now = self._clock()
-        if not self._stays and now >= self._busy_until:
-            return DisconnectReason.BUSY
-        expiry = self.session.expiry
-        if self._expires_at is not None and self._expires_at <= now and expiry is not None:
-            return expiry.reason
-        return None
+    def _start_sending(self) -> None:
+        if self.socket is not None:
+            self._took_at = self._clock()
+            self._sending = True
+
+    def _is_taken_at_once(self, data: bytes) -> bool:
+        """Whether the client may be given this: one that may not stay, only what the kernel takes at once.
+
+        Something it is always given, or it would never get on.
+        """
+        if self._stays or self.socket is None or self._gave_at is math.inf:
+            return True
+        room = sockets.room(self.socket)
+        return room is None or len(data) <= room
+
+    def _reason_of_expiry(self) -> DisconnectReason:
+        expiry = self.session.expiry if self._stays else None
+        return DisconnectReason.BUSY if expiry is None else expiry.reason
 
     def _may_be_slow(self) -> bool:
         stays = self._stays and self._disconnected is None and not self.reader.hub.closed
@@ -194,6 +274,8 @@ class WsgiBody(Iterator[bytes]):
 
     def _ask_policy(self) -> None:
         """The last piece took its time: see what is to be done if the client is behind."""
+        if self._replaying:
+            return
         lag = Lag(self.reader.entries_behind(), bytes=0, stalled=0.0)
         if lag.entries == 0:
             return
@@ -208,20 +290,25 @@ class WsgiBody(Iterator[bytes]):
     def _look(self, wake: threading.Event) -> bytes:
         """What is due now, from the windows, or else from the log."""
         reader = self.reader
+        if self._replaying:
+            return b""
+        if self._replayed:
+            data, self._replayed = self._replayed, b""
+            return data
         if not self._skips and (data := reader.take()):
             return data
         if self._stays and not reader.attached and (reader.level or not reader.lagging):
             self._attach(wake)
             return b""
-        if not self._stays:
-            # It is about to go: the log itself has to say that nothing is left.
+        if not self._stays and not reader.level:
             reader.lagging = list(reader.reading)
         if not (self._skips or reader.lagging):
             return b""
         if reader.hub.closed:
             self._disconnected = DisconnectReason.SHUTDOWN  # the log has the rest, when it comes back
             return b""
-        return self._read(reader.skip_to_newest if self._skips else reader.catch_up, wake)
+        self._replay(wake)
+        return b""
 
     def _attach(self, wake: threading.Event) -> None:
         try:
@@ -230,33 +317,23 @@ class WsgiBody(Iterator[bytes]):
         except Closed:
             self._disconnected = DisconnectReason.SHUTDOWN
 
-    def _read(self, action: Callable[[], bytes], wake: threading.Event) -> bytes:
-        try:
-            data = action()
-        except BrokerUnavailable as error:
-            delay = self._attempts.after_failure() or 0.0
-            self._retry_at = self._clock() + delay
-            self.reader.hub.log.failed(error, delay)
-            return b""
-        except Closed:
-            self._disconnected = DisconnectReason.SHUTDOWN
-            return b""
-        self._attempts.after_success()
-        self._retry_at, self._skips = None, False
-        if self._stays and not (data or self.reader.attached):
-            wake.set()  # level by now
-        return data
+    def _replay(self, wake: threading.Event) -> None:
+        """Have the replayer read the log: a backend may be silent, and this thread is wanted elsewhere."""
+        action = self.reader.skip_to_newest if self._skips else self.reader.catch_up
+        self._skips = False
+        self._replaying = True
+
+        def done(data: bytes) -> None:
+            self._replayed = data
+            self._replaying = False
+            wake.set()
+
+        self._terms.replayer.run(action, done, self.session.key)
 
     def _timeout(self) -> float | None:
         """Seconds until something is due even if nobody wakes it."""
-        times = (self._keep_alive_at, self._retry_at, self._expires_at)
-        due = [at for at in times if at is not None]
+        due = [at for at in (self._keep_alive_at, self._expires_at) if at is not None]
         return max(0.0, min(due) - self._clock()) if due else None
 
-    def _keep_alive_is_due(self, wake: threading.Event) -> bool:
-        """Whether it is a keep-alive that is due; what else is due is seen to."""
-        now = self._clock()
-        if self._retry_at is not None and self._retry_at <= now:
-            self._retry_at = None
-            wake.set()
-        return self._keep_alive_at is not None and self._keep_alive_at <= now
+    def _keep_alive_is_due(self) -> bool:
+        return self._keep_alive_at is not None and self._keep_alive_at <= self._clock()

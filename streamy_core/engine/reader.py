@@ -13,6 +13,9 @@ from .hub import Hub, Start, Wake
 SLICE: Final = 256 * 1024
 """About how many bytes are taken at once, so that a long replay leaves others their turn."""
 
+FIRST_SLICE: Final = 32 * 1024
+"""About how many are read from the log at first: as many are held for a client that takes none of them."""
+
 
 class Reader:
     """Holds no events but a page's, only its position. For one thread at a time, but for `wake`.
@@ -26,6 +29,8 @@ class Reader:
               then it is time to `attach`. Until then the log is to be read.
     lagging:  after `due`, the streams whose windows don't hold the cursor.
     attached: whether the hub wakes it.
+    slice_bytes: about how many bytes are read from the log next. Twice as many each time, up to `SLICE`;
+              whoever hands them on starts again where they aren't taken.
     """
 
     __slots__ = (
@@ -38,6 +43,7 @@ class Reader:
         "level",
         "position",
         "reading",
+        "slice_bytes",
     )
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
@@ -49,6 +55,7 @@ class Reader:
         self.lagging: list[str] = []
         self._starts: dict[str, Start] = {}
         self.attached = False
+        self.slice_bytes = FIRST_SLICE
         self._wake: Wake | None = None
 
     @classmethod
@@ -97,8 +104,10 @@ class Reader:
         return found
 
     def read_lagging(self) -> list[Frame]:
-        """About `SLICE` bytes of the lagging streams, from the log. Blocks; raises BrokerUnavailable."""
-        return self._read(self.lagging)
+        """About `slice_bytes` of the lagging streams, from the log. Blocks; raises BrokerUnavailable."""
+        frames = self._read(self.lagging)
+        self.slice_bytes = min(2 * self.slice_bytes, SLICE)
+        return frames
 
     def passed(self, frame: Frame) -> None:
         """Move on after this frame."""
@@ -130,6 +139,7 @@ class Reader:
         twin._starts = {}
         twin.level = twin.attached = False
         twin._wake = None
+        twin.slice_bytes = FIRST_SLICE
         return twin
 
     def _resume(self, names: Iterable[str]) -> None:
@@ -151,7 +161,7 @@ class Reader:
         given = {name: self.position[name] for name in names}
         found: list[Frame] = []
         self.level = True
-        for name, (frames, page) in self.hub.log.read(given, SLICE).items():
+        for name, (frames, page) in self.hub.log.read(given, self.slice_bytes).items():
             for frame in frames[-1:]:
                 self.hub.log.tell(frame)  # the hub may be elsewhere, and not meet it
             found += frames

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from streamy_core import OLDEST, StreamManager
-from streamy_core.delivery.delivery import Terms
+from streamy_core.delivery.delivery import Connection, Terms
+from streamy_core.delivery.journal import Journal
 from streamy_core.delivery.limits import Limits
+from streamy_core.delivery.replayer import Replayer
 from streamy_core.delivery.servers import server_of
 from streamy_core.delivery.session import Expiry, Session
 from streamy_core.delivery.wsgi import WsgiBody, WsgiDelivery
@@ -54,7 +56,7 @@ def body_of(
     streams = list(names or ("news",))
     session = binding.session(streams, key, FixedInterval(interval) if interval else Never())
     reader = binding.open_reader(streams, after, "message")
-    return binding.delivery.body(session, reader, server_of(None), None)
+    return binding.delivery.body(session, reader, Connection(server_of(None)))
 
 
 def data_of(chunk: bytes) -> list[str]:
@@ -117,6 +119,14 @@ def test_an_idle_client_gets_keep_alives(make_sse: Callable[..., StreamManager])
     assert [next(body) for _ in range(3)] == [b": keep-alive\n\n"] * 3
 
 
+def terms_of(sse: StreamManager, **settings: Any) -> Terms:
+    """Those of this manager's only app, with some settings replaced."""
+    binding = sse.binding
+    hub, changed = binding.engine.hub, replace(binding.settings, **settings)
+    replayer = Replayer(changed.retry, hub.log.failed)
+    return Terms(hub, changed, Limits(most=None, per_key=None), Journal(), replayer, Signals(sse))
+
+
 class Served:
     """A body whose server takes as long over each piece as the test says, and what came of it."""
 
@@ -129,11 +139,10 @@ class Served:
         self.reasons: list[str] = []
         slow_client.connect(self._slow, sse)
         client_disconnected.connect(self._gone, sse)
-        limits = Limits(most=None, per_key=None)
-        terms = Terms(hub, replace(binding.settings, slow_client_policy=policy), limits, Signals(sse))
+        terms = terms_of(sse, slow_client_policy=policy)
         session = Session(("news",), None, FixedInterval(30))
         reader = binding.open_reader(["news"], None, "message")
-        self.body = WsgiDelivery(terms, clock=self._clock).body(session, reader, None)
+        self.body = WsgiDelivery(terms, clock=self._clock).body(session, reader, Connection(server_of(None)))
         next(self.body)
 
     def next(self, *, after: float, behind: int) -> bytes:
@@ -250,11 +259,10 @@ class NeverLevel:
         broker.append("news", events(*["x" * 100_000] * 20))
         binding = sse.binding
         self.clock = ManualClock()
-        limits = Limits(most=None, per_key=None)
-        terms = Terms(binding.engine.hub, binding.settings, limits, Signals(sse))
+        terms = terms_of(sse)
         session = Session(("news",), None, Never(), None if age is None else Expiry(age))
         reader = binding.open_reader(["news"], OLDEST, "message")
-        self.body = WsgiDelivery(terms, clock=self.clock).body(session, reader, None)
+        self.body = WsgiDelivery(terms, clock=self.clock).body(session, reader, Connection(server_of(None)))
 
     def pieces(self) -> Iterator[bytes]:
         for piece in self.body:

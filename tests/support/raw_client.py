@@ -52,6 +52,10 @@ class RawClient:
             lines.append(f"Last-Event-ID: {last_event_id}")
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + behind)
 
+    def send(self, data: bytes) -> None:
+        """Say something after the request."""
+        self._socket.sendall(data)
+
     @property
     def frames(self) -> list[Frame]:
         return self._body.frames

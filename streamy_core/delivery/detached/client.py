@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .groups import Group
 
 _DISCARDED: Final = 65_536
+_MOST_UNREAD: Final = 1024 * 1024
+"""Bytes that a client may send after its request's head: the body of one that nobody reads."""
 
 
 class Client:
@@ -23,14 +25,19 @@ class Client:
              selector tells when it takes more.
     chunked: whether its bytes go out as chunks (RFC 9112 section 7.1), as HTTP/1.1 allows. Some
              clients read a body without chunks by blocks, and would wait until one is full.
+    stays:   whether it is kept when it has been given what it missed.
     """
 
-    __slots__ = ("chunked", "group", "pending", "session", "sock")
+    __slots__ = ("_unread", "chunked", "group", "pending", "session", "sock", "stays")
 
-    def __init__(self, sock: socket.socket, session: Session, *, chunked: bool = False) -> None:
+    def __init__(
+        self, sock: socket.socket, session: Session, *, chunked: bool = False, stays: bool = True
+    ) -> None:
         self.sock = sock
         self.session = session
         self.chunked = chunked
+        self.stays = stays
+        self._unread = _MOST_UNREAD
         self.group: Group | None = None
         self.pending: memoryview | bytes = b""
 
@@ -39,9 +46,11 @@ class Client:
         return encode_chunk(data) if self.chunked else data
 
     def is_there(self) -> bool:
-        """Whether it still listens. What it says, after its request, is not for us."""
+        """Whether it still listens. What it says after its request's head is not for us, and not much."""
         try:
-            return bool(self.sock.recv(_DISCARDED))
+            said = len(self.sock.recv(_DISCARDED))
+            self._unread -= said
+            return said > 0 and self._unread >= 0
         except BlockingIOError:
             return True
         except OSError:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import ClassVar
 
 from ...engine.byte_reader import ByteReader
 from ...observers import DisconnectReason
-from ..delivery import Chosen, Exchange, Terms
+from ..delivery import Chosen, Exchange, Terms, turn_away
 from ..session import Session
 from .client import Client
 from .loop import DELIVERY, Arrival, Loop
-from .replayer import Replayer
 from .takeover import encode_head, is_plain_head, set_user_timeout, speaks_chunks, take_over
 
 logger = logging.getLogger("streamy.delivery")
@@ -30,30 +29,45 @@ class DetachedDelivery:
         self._terms = terms
         self._lock = threading.Lock()
         self._loop: Loop | None = None
-        self._replayer: Replayer | None = None
         self._warned = False
 
     def serve(self, session: Session, reader: ByteReader, exchange: Exchange) -> Iterable[bytes] | None:
-        """Take the client from its server, if that can be and is wanted. See `Delivery`."""
-        wanted = self._terms.settings.delivery
-        if wanted == "wsgi" or self._terms.hub.closed:
+        """Take the client from its server, if that can be and is wanted. See `Delivery`.
+
+        One beyond the limits is taken, too, given what it missed, and told to come back; one beyond
+        even those, or without a descriptor left for it, is told to come back at once.
+        """
+        if not self._may_take(exchange):
             return None
-        sock = exchange.server.socket(exchange.environ)
-        if sock is None:
-            if wanted == self.name:
-                self._warn()
-            return None
-        if not is_plain_head(exchange.headers) or not exchange.server.has_read_all(exchange.environ):
-            return None
-        if not self._terms.limits.acquire(session.key):
-            return None
+        limits = self._terms.limits
+        stays = limits.acquire(session.key)
+        if not (stays or limits.acquire_visit()):
+            return self._turn_away(session, exchange)
         chunked = speaks_chunks(exchange.environ)
         head = encode_head(exchange.status, exchange.headers, chunked=chunked)
+        sock = exchange.server.socket(exchange.environ)
+        assert sock is not None
+        make = partial(Client, session=session, chunked=chunked, stays=stays)
         try:
-            return take_over(sock, head, partial(self._adopt, session, reader, chunked))
-        except OSError:
-            self._terms.limits.release(session.key)
-            return None
+            return take_over(sock, head, partial(self._adopt, make, reader))
+        except OSError:  # descriptors have run out
+            self._release(session, stays)
+            return self._turn_away(session, exchange)
+
+    def _may_take(self, exchange: Exchange) -> bool:
+        server, environ, wanted = exchange.server, exchange.environ, self._terms.settings.delivery
+        if wanted == "wsgi" or self._terms.hub.closed:
+            return False
+        if not server.may_take(environ, closes=exchange.closes):
+            if wanted == self.name:
+                self._warn()
+            return False
+        return is_plain_head(exchange.headers)
+
+    def _turn_away(self, session: Session, exchange: Exchange) -> Iterable[bytes]:
+        turn_away(exchange.server, exchange.environ)
+        self._terms.observer.disconnected(session, self.name, DisconnectReason.BUSY)
+        return (self._terms.last_bytes(),)
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
         """See `Delivery`."""
@@ -62,41 +76,48 @@ class DetachedDelivery:
 
     def shutdown(self, timeout: float) -> None:
         """See `Delivery`."""
-        loop, replayer = self._loop, self._replayer
-        if loop is not None:
-            loop.shutdown(timeout)
-        if replayer is not None:
-            replayer.close()
+        if self._loop is not None:
+            self._loop.shutdown(timeout)
 
     def _adopt(
-        self, session: Session, reader: ByteReader, chunked: bool, sock: socket.socket, head: bytes
+        self,
+        make_client: Callable[[socket.socket], Client],
+        reader: ByteReader,
+        sock: socket.socket,
+        head: bytes,
     ) -> None:
         set_user_timeout(sock, self._terms.settings.tcp_user_timeout)
-        client = Client(sock, session, chunked=chunked)
-        self._started_loop().adopt(Arrival(client, reader, head))
+        self._started_loop().adopt(Arrival(make_client(sock), reader, head))
 
     def _started_loop(self) -> Loop:
         with self._lock:
             if self._loop is None:
-                self._replayer = Replayer(self._terms.settings.retry, self._terms.hub.log.failed)
                 self._loop = Loop(
-                    self._replayer,
+                    self._terms.replayer,
                     policy=self._terms.settings.slow_client_policy,
                     last_bytes=self._terms.last_bytes,
                     gone=self._gone,
+                    concerned=self._terms.journal.concerns,
                     observer=self._terms.observer,
                 )
             return self._loop
 
     def _gone(self, client: Client, reason: DisconnectReason) -> None:
-        self._terms.limits.release(client.session.key)
+        self._release(client.session, client.stays)
         self._terms.observer.disconnected(client.session, self.name, reason)
+
+    def _release(self, session: Session, stays: bool) -> None:
+        if stays:
+            self._terms.limits.release(session.key)
+        else:
+            self._terms.limits.release_visit()
 
     def _warn(self) -> None:
         with self._lock:
             warned, self._warned = self._warned, True
         if not warned:
             logger.warning(
-                "STREAMY_DELIVERY is 'detached', but this server doesn't allow it (detached delivery needs "
-                "gunicorn's sync or gthread worker, plain TCP, HTTP/1): clients hold a thread each"
+                "STREAMY_DELIVERY is 'detached', but this server doesn't allow it for every request (it "
+                "needs gunicorn's sync or gthread worker, plain TCP, HTTP/1, and a `start_response` "
+                "that no middleware wraps where a request has a body): these clients hold a thread each"
             )

@@ -28,6 +28,7 @@ class Group:
     """See the module. Only the loop's thread touches it, but for `rung`.
 
     reader:    reads for all members.
+    stays:     whether its members are kept when they have been given what they missed.
     leading:   whether others of its kind join it.
     busy:      whether bytes are being sent to members, or read for them, at the moment.
     replaying: whether the replayer has the reader: it is ahead of the members then.
@@ -54,6 +55,7 @@ class Group:
         "replaying",
         "rung",
         "skips",
+        "stays",
         "unsent",
         "watched",
         "wrote_at",
@@ -65,6 +67,7 @@ class Group:
             session.streams, reader.default_name, _hashable(session.keep_alive), client.chunked
         )
         self.keep_alive = session.keep_alive
+        self.stays = client.stays
         self.reader = reader
         self.members: dict[Client, None] = {client: None}
         client.group = self

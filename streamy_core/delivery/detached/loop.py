@@ -18,15 +18,17 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from ...engine.byte_reader import ByteReader
+from ...engine.reader import FIRST_SLICE
 from ...errors import Closed
 from ...observers import DisconnectReason, Observer
 from ...strategies.slow_clients import SlowClientPolicy
 from ...wire import KEEP_ALIVE
-from ..delivery import Chosen
+from ..delivery import VISIT, Chosen
+from ..replayer import Replayer
+from ..session import Session
 from .client import Client
 from .groups import Group, GroupKey
 from .keepalives import KeepAlives
-from .replayer import Replayer
 from .slow_clients import SlowClients
 from .timers import Expiries, Timers
 from .waker import LoopWaker
@@ -53,6 +55,7 @@ class Loop:
     policy:   what happens to slow clients.
     last_bytes: makes those for a client that is to come back.
     gone:     told of clients that are no longer connected.
+    concerned: whether a command means a client that has been given since its request began.
     observer: told what happens.
     """
 
@@ -63,11 +66,13 @@ class Loop:
         policy: SlowClientPolicy,
         last_bytes: Callable[[], bytes],
         gone: Callable[[Client, DisconnectReason], None],
+        concerned: Callable[[Session], bool],
         observer: Observer,
     ) -> None:
         self._replayer = replayer
         self._last_bytes = last_bytes
         self._gone = gone
+        self._concerned = concerned
         self._observer = observer
         self._clients: dict[Client, None] = {}
         self._leading: dict[GroupKey, Group] = {}
@@ -164,15 +169,22 @@ class Loop:
     def _arrive(self, arrival: Arrival) -> None:
         client = arrival.client
         self._clients[client] = None
-        self._observer.connected(client.session, DELIVERY)
-        if (expiry := client.session.expiry) is not None:
-            self._expiries.add(client, expiry.seconds)
         self._selector.register(client.sock, selectors.EVENT_READ, client)
+        if client.stays:
+            self._observer.connected(client.session, DELIVERY)
+        if (seconds := _time_of(client)) is not None:
+            self._expiries.add(client, seconds)
+        if self._concerned(client.session):
+            client.pending = arrival.head
+            self._disconnect(client, DisconnectReason.DISCONNECTED)
+            return
         group = Group(arrival.reader, client)
+        group.busy = True
         group.data = arrival.head + client.framed(arrival.reader.take())
-        group.unsent, group.left, group.busy = iter((client,)), 1, True
-        self._sending.append(group)
+        group.unsent, group.left = iter((client,)), 1
         self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data))
+        self._send_some(group, 1)
+        self._finish(group)
 
     def _advance(self, group: Group) -> None:
         """Give the group what is due to it, if anything is."""
@@ -183,7 +195,7 @@ class Loop:
         if group.skips:
             group.skips = False
             self._replay(group, reader.skip_to_newest)
-        elif not reader.attached and reader.level and not reader.backlog:
+        elif group.stays and not reader.attached and reader.level and not reader.backlog:
             self._settle(group)
         elif data := reader.take():
             self._start_sending(group, data)
@@ -248,6 +260,7 @@ class Loop:
         alone = client.group.split(client)
         alone.busy = True
         self._lead_no_more(alone)
+        alone.reader.slice_bytes = FIRST_SLICE
         client.pending = rest
         self._selector.modify(client.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
         self._slow_clients.took(client)
@@ -267,6 +280,9 @@ class Loop:
 
     def _settle(self, group: Group) -> None:
         """Nothing is due: become part of the leading group, if that is at the same position."""
+        if not group.stays:
+            self._disconnect_all(group, DisconnectReason.BUSY)
+            return
         leading = self._leading.get(group.key)
         if leading is None:
             self._leading[group.key] = group
@@ -321,8 +337,8 @@ class Loop:
         return False
 
     def _expire(self, client: Client) -> None:
-        expiry = client.session.expiry
-        self._disconnect(client, expiry.reason if expiry else DisconnectReason.EXPIRED)
+        expiry = client.session.expiry if client.stays else None
+        self._disconnect(client, expiry.reason if expiry else DisconnectReason.BUSY)
 
     def _disconnect_chosen(self, chosen: Chosen, reason: DisconnectReason) -> None:
         self._take_arrivals(len(self._arrivals))
@@ -365,7 +381,12 @@ class Loop:
     def _replay(self, group: Group, action: Callable[[], bytes]) -> None:
         """Have the replayer read the log for the group."""
         group.busy = group.replaying = True
-        self._replayer.run(action, lambda data: self._call(partial(self._replayed, group, data)))
+        done = partial(self._call_replayed, group)
+        self._replayer.run(action, done, next(iter(group.members)).session.key)
+
+    def _call_replayed(self, group: Group, data: bytes) -> None:
+        """Any thread."""
+        self._call(partial(self._replayed, group, data))
 
     def _replayed(self, group: Group, data: bytes) -> None:
         group.busy = group.replaying = False
@@ -377,3 +398,11 @@ class Loop:
             self._disconnect_all(group, DisconnectReason.ENDED)
         elif not group.over:
             self._settle(group)
+
+
+def _time_of(client: Client) -> float | None:
+    """Seconds after which the client is told to come back; None: it may stay."""
+    if not client.stays:
+        return VISIT
+    expiry = client.session.expiry
+    return None if expiry is None else expiry.seconds

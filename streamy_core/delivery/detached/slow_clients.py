@@ -7,6 +7,7 @@ from typing import Final
 
 from ...observers import DisconnectReason, Observer
 from ...strategies.slow_clients import Lag, SlowClientPolicy, Verdict, verdict_on
+from .. import sockets
 from .client import Client
 from .timers import Timers
 
@@ -33,6 +34,7 @@ class SlowClients:
         self._observer = observer
         self._drop = drop
         self._took_at: dict[Client, float] = {}
+        self._taken: dict[Client, int | None] = {}
         self._checking = False
 
     def took(self, client: Client) -> None:
@@ -43,6 +45,7 @@ class SlowClients:
     def discard(self, client: Client) -> None:
         """It has taken everything, or is gone."""
         self._took_at.pop(client, None)
+        self._taken.pop(client, None)
 
     def _check(self) -> None:
         self._checking = False
@@ -51,6 +54,10 @@ class SlowClients:
             group = client.group
             if group is None:
                 continue
+            # The kernel says that there is room long after a slow reader has begun to make it.
+            if (taken := sockets.taken(client.sock)) != self._taken.get(client):
+                self._taken[client] = taken
+                self._took_at[client] = took_at = now
             lag = Lag(group.reader.entries_behind(), len(client.pending), now - took_at)
             verdict = verdict_on(lag, self._policy)
             if verdict is not Verdict.WAIT:

@@ -6,9 +6,7 @@ import socket
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-_HTTP_1 = ("HTTP/1.0", "HTTP/1.1")
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class Server:
@@ -31,41 +29,42 @@ class Server:
         return not cls.environ_key or cls.environ_key in environ
 
     def socket(self, environ: WSGIEnvironment) -> socket.socket | None:
-        """The client's socket, if the server shows it and it is of a kind that may be taken over."""
+        """The client's socket, if the server shows it. It is the server's."""
         return None
 
-    def has_read_all(self, environ: WSGIEnvironment) -> bool:
-        """Whether the request has been read whole, and no byte of a further one has arrived.
+    def may_take(self, environ: WSGIEnvironment, *, closes: bool) -> bool:
+        """Whether the socket may be taken over, with whatever the client sends after its request.
 
-        Asked only where there is a `socket`.
+        closes: whether the server will close the connection after this response: see `close_after`.
         """
+        return False
+
+    def close_after(self, start_response: StartResponse) -> bool:
+        """Have the connection closed after this response, where the server can be told; whether it can."""
         return False
 
     def capacity(self, environ: WSGIEnvironment) -> int | None:
         """How many requests this process can serve at once; None: any number, or it can't be known."""
         return None
 
+    def connections(self) -> int | None:
+        """How many connections this process may accept at once; None: any number, or it can't be known."""
+        return None
+
+    def accept_at_most(self, connections: int) -> None:
+        """Accept no more at once, where the server can be told."""
+
     def is_stopping(self) -> bool:
         """Whether the server has been told to stop, and waits for its requests to end."""
         return False
 
 
-def plain_socket(found: object, environ: WSGIEnvironment) -> socket.socket | None:
-    """This object, if it is a TCP or Unix socket that speaks HTTP/1: not TLS, not gevent's.
+def is_plain(sock: object, environ: WSGIEnvironment) -> bool:
+    """Whether this is a TCP or Unix socket that speaks HTTP/1: not TLS, not gevent's.
 
-    HTTP/2 has many streams on one socket.
+    HTTP/2 has many streams on one socket. A higher minor version than one knows is answered as the
+    highest that one does (RFC 9110 section 2.5).
     """
     # By module: under gevent, `socket.socket` itself is gevent's class, and its sockets are the hub's.
-    if not isinstance(found, socket.socket) or type(found).__module__ != "socket":
-        return None
-    return found if environ.get("SERVER_PROTOCOL") in _HTTP_1 else None
-
-
-def has_unread(sock: socket.socket) -> bool:
-    """Whether a byte has arrived that nobody has read, or the client is gone. Never blocks."""
-    try:
-        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+    plain = isinstance(sock, socket.socket) and type(sock).__module__ == "socket"
+    return plain and str(environ.get("SERVER_PROTOCOL")).startswith("HTTP/1.")

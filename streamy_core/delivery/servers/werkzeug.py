@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, ClassVar
 
 from .base import Server
@@ -16,6 +17,10 @@ class Werkzeug(Server):
     name: ClassVar[str] = "werkzeug"
 
     environ_key: ClassVar[str] = "werkzeug.socket"
+
+    def socket(self, environ: WSGIEnvironment) -> socket.socket | None:
+        found: socket.socket = environ[self.environ_key]
+        return found
 
     def capacity(self, environ: WSGIEnvironment) -> int | None:
         return None if environ.get("wsgi.multithread") else 1

@@ -15,7 +15,7 @@ import pytest
 from streamy_core import OLDEST
 from streamy_core.delivery.detached.client import Client
 from streamy_core.delivery.detached.loop import Arrival, Loop
-from streamy_core.delivery.detached.replayer import Replayer
+from streamy_core.delivery.replayer import Replayer
 from streamy_core.delivery.session import Expiry, Session
 from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.hub import Hub
@@ -88,6 +88,7 @@ class House:
             policy=policy,
             last_bytes=lambda: b"retry: 99\n\n",
             gone=lambda client, reason: self.gone.append((client.session.key, reason)),
+            concerned=lambda session: False,
             observer=_Telling(self),
         )
         self._visitors: list[socket.socket] = []
@@ -473,7 +474,7 @@ def test_who_joins_while_a_group_catches_up_gets_nothing_that_it_had(
     caught_up, go_on = threading.Event(), threading.Event()
     run = house.replayer.run
 
-    def run_and_hold(action: Callable[[], bytes], done: Callable[[bytes], None]) -> None:
+    def run_and_hold(action: Callable[[], bytes], done: Callable[[bytes], None], key: object) -> None:
         def act() -> bytes:
             data = action()
             if b"data: 5" in data and not caught_up.is_set():
@@ -481,7 +482,7 @@ def test_who_joins_while_a_group_catches_up_gets_nothing_that_it_had(
                 assert go_on.wait(DEADLINE)
             return data
 
-        run(act, done)
+        run(act, done, key)
 
     monkeypatch.setattr(house.replayer, "run", run_and_hold)
     early = house.visit()

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ import pytest
 
 from streamy_core import END
 from streamy_core.delivery.detached.takeover import is_plain_head, set_user_timeout
-from streamy_core.delivery.servers.base import plain_socket
+from streamy_core.delivery.servers.base import is_plain
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ...support.certificates import make_certificate
@@ -215,17 +215,11 @@ def test_clients_that_come_and_go_leave_nothing_behind(server: Gunicorn, stream:
     server.settles_to(base)
 
 
-def test_a_post_whose_body_nobody_read_is_left_to_the_server(small_server: Gunicorn, stream: str) -> None:
-    with small_server.visit(f"/open/{stream}", **_POST) as client:
+def test_a_post_whose_body_nobody_read_gets_every_event(server: Gunicorn, stream: str) -> None:
+    with server.visit(f"/open/{stream}", **_POST) as client:
         client.read_opening()
-        assert small_server.delivery(stream) == ["wsgi"]
-
-
-def test_a_post_whose_body_nobody_read_gets_every_event(small_server: Gunicorn, stream: str) -> None:
-    with small_server.visit(f"/open/{stream}", **_POST) as client:
-        client.read_opening()
-        ids = small_server.batch(stream, ["one", "two"])
-        small_server.end(stream)
+        ids = server.batch(stream, ["one", "two"])
+        server.end(stream)
         assert [message.id for message in client.read_to_end()[:-1]] == ids
 
 
@@ -288,25 +282,47 @@ def test_a_stream_may_follow_an_ordinary_request_on_the_same_connection(
     assert small_server.delivery(stream) == ["detached"]
 
 
-def test_a_pipelined_request_leaves_the_stream_to_the_server(small_server: Gunicorn, stream: str) -> None:
-    with small_server.visit(f"/open/{stream}", behind=_pipelined()) as client:
-        client.read_opening()
-        assert small_server.delivery(stream) == ["wsgi"]
-        small_server.end(stream)
-
-
-def test_a_pipelined_request_is_answered_after_the_stream_has_ended(
-    small_server: Gunicorn, stream: str
+@pytest.mark.parametrize(
+    ("headers", "more"),
+    [
+        ({}, b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
+        ({}, b"x"),
+        ({"Content-Length": "1"}, b""),
+        ({"Content-Length": "5"}, b"hello"),
+        ({"Content-Length": "100000"}, b"x" * 100_000),
+        ({"Transfer-Encoding": "chunked"}, b""),
+        ({"Transfer-Encoding": "chunked"}, b"5\r\nhello\r\n0\r\n\r\n"),
+    ],
+    ids=["pipelined", "a byte", "body to come", "body", "large body", "chunks to come", "chunks"],
+)
+def test_whatever_follows_a_requests_head_its_client_holds_no_thread(
+    server: Gunicorn, stream: str, headers: dict[str, str], more: bytes
 ) -> None:
-    with small_server.visit(f"/open/{stream}", behind=_pipelined()) as client:
-        eventually(lambda: small_server.delivery(stream), "the client is known")
-        small_server.send(stream, "one")
-        small_server.end(stream)
-        first, last_chunk, second = client.read_all(until=b"hello").partition(b"\r\n0\r\n\r\n")
-    assert b"data: one" in first
-    assert END.encode() in first
-    assert last_chunk
-    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+    with server.visit(f"/open/{stream}", headers=headers, behind=more) as client:
+        client.read_opening()
+        assert server.delivery(stream) == ["detached"]
+        server.send(stream, "one")
+        assert [message.data for message in client.read(1)] == ["one"]
+        server.end(stream)
+        client.read_to_end()
+    assert not re.search(r"Traceback|\[ERROR\]|\[WARNING\]", server.log())
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.9"])
+def test_a_client_of_a_higher_minor_version_holds_no_thread(
+    server: Gunicorn, stream: str, version: str
+) -> None:
+    with server.visit(f"/open/{stream}", version=version) as client:
+        client.read_opening()
+        assert server.delivery(stream) == ["detached"]
+
+
+def test_a_client_that_never_stops_talking_is_dropped(server: Gunicorn, stream: str) -> None:
+    with server.visit(f"/open/{stream}") as client, suppress(OSError):
+        client.read_opening()
+        for _ in range(64):
+            client.send(bytes(65_536))
+    server.hears_of_parting(stream, "gone")
 
 
 def test_tls_inside_the_worker_is_served_by_generator(tls_server: Gunicorn, stream: str) -> None:
@@ -393,10 +409,6 @@ def test_signals_of_a_detached_client_come_from_the_worker(server: Gunicorn, str
     ], json.dumps(server.told(stream))
 
 
-def _pipelined() -> bytes:
-    return b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-
-
 def _read_data(response: HTTPResponse) -> str:
     """The data of the next event."""
     while not (line := response.readline()).startswith(b"data: "):
@@ -418,8 +430,7 @@ def test_a_connection_of_many_streams_is_left_to_the_server(protocol: str, taken
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as sock,
     ):
-        found = plain_socket(sock, {"SERVER_PROTOCOL": protocol})
-    assert (found is sock) is taken
+        assert is_plain(sock, {"SERVER_PROTOCOL": protocol}) is taken
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
