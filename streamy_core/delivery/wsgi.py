@@ -126,6 +126,7 @@ class WsgiBody(Iterator[bytes]):
         self._keep_alive_at: float | None = None
         self._replaying = False
         self._replayed = b""
+        self._caught_up = False
         self._gave_at = math.inf
         self._sending = False
         self._taken: int | None = None
@@ -300,9 +301,7 @@ class WsgiBody(Iterator[bytes]):
         if self._stays and not reader.attached and (reader.level or not reader.lagging):
             self._attach(wake)
             return b""
-        if not self._stays and not reader.level:
-            reader.lagging = list(reader.reading)
-        if not (self._skips or reader.lagging):
+        if not (self._skips or reader.lagging) or (self._caught_up and not self._stays):
             return b""
         if reader.hub.closed:
             self._disconnected = DisconnectReason.SHUTDOWN  # the log has the rest, when it comes back
@@ -324,7 +323,7 @@ class WsgiBody(Iterator[bytes]):
         self._replaying = True
 
         def done(data: bytes) -> None:
-            self._replayed = data
+            self._replayed, self._caught_up = data, not data
             self._replaying = False
             wake.set()
 
