@@ -26,6 +26,7 @@ def typing(session: nox.Session) -> None:
     """Types, strictly."""
     session.install("-e", ".[dev]")
     session.run("mypy")
+    session.run("pyright")
 
 
 @nox.session

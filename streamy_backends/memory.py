@@ -79,7 +79,7 @@ class MemoryBroker(Broker):
     A forked process keeps the history it was born with and goes on by itself, under a new epoch.
     """
 
-    shared: ClassVar[bool] = False
+    shared: bool = False
     loses_replies: ClassVar[bool] = False
 
     _epoch: str
@@ -205,7 +205,7 @@ class MemoryBroker(Broker):
         return make_id(self._epoch, log.sequence + 1, log.nonce)
 
     def _store(self, log: _Log, stream_id: str, events: Sequence[Event], now: float) -> list[str]:
-        ids = []
+        ids: list[str] = []
         for event in events:
             entry_id = self._id_after(log)
             self._bytes += log.append(Entry(entry_id, stream_id, event), now)

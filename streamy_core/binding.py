@@ -26,7 +26,7 @@ from .observers.logs import Logs
 from .observers.signals import Signals
 from .strategies.keepalive import KeepAliveScheduler
 
-logger = logging.getLogger("streamy.manager")
+logger: Final = logging.getLogger("streamy.manager")
 
 HOW_TO_SHARE: Final = (
     "set STREAMY_BROKER_URL to a shared backend, like redis://localhost:6379, or "
@@ -54,8 +54,8 @@ class Binding:
         self.sender = sender
         self.settings = settings
         observer = Observers((Logs(), Signals(sender), *settings.observers))
-        self.engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
-        self.delivery = DeliveryService(self.engine.hub, settings, observer)
+        self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
+        self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer)
         self._opener = Opener()
         self._warned = False
         self.warn_if_split(_several_workers(os.environ))

@@ -78,9 +78,10 @@ def _observers() -> Kind:
     observer = _strategy(Observer, "streamy.observers", "a list of observers")
 
     def accepts(value: Any) -> tuple[Observer, ...]:
+        items: Any = value
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise TypeError
-        return tuple(observer.accepts(item) for item in value)
+        return tuple(observer.accepts(item) for item in items)
 
     return Kind("a list of observers, or of names of them", accepts)
 
@@ -223,7 +224,7 @@ def load_settings(
         (f"{MANAGERS}[{name!r}][{{0!r}}]", _section(config, name)),
         (PREFIX + "{0}", common),
     )
-    checked = {}
+    checked: dict[str, Any] = {}
     for item in names:
         for pattern, values in sources:
             if item in values:
@@ -234,9 +235,16 @@ def load_settings(
 
 
 def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    sections = config.get(MANAGERS, {})
-    if not isinstance(sections, Mapping) or not all(isinstance(part, Mapping) for part in sections.values()):
-        raise ConfigError(f"{MANAGERS} has to be a dict of dicts: the keys of each manager by its name")
+    given: Any = config.get(MANAGERS, {})
+    is_mapping = mapping().accepts
+    try:
+        sections: dict[str, dict[str, Any]] = {
+            who: is_mapping(keys) for who, keys in is_mapping(given).items()
+        }
+    except ValueError:
+        raise ConfigError(
+            f"{MANAGERS} has to be a dict of dicts: the keys of each manager by its name"
+        ) from None
     known = {item.upper() for item in option_names(Settings)}
     for section, keys in sections.items():
         for key in keys:

@@ -43,7 +43,7 @@ class _Default(int):
 
 _DEFAULT_INTERVAL: Final = _Default(30)
 
-logger = logging.getLogger("streamy.manager")
+logger: Final = logging.getLogger("streamy.manager")
 
 
 class StreamManager(Closeable):
@@ -106,7 +106,8 @@ class StreamManager(Closeable):
             binding = Binding(self, self._settings(app.config), self._broker, app.json.dumps)
             bindings[self.name] = binding
             self._bindings.append(binding)
-            app.jinja_env.globals.setdefault("streamy_cursor", template_cursor)
+            template_globals: dict[str, Any] = app.jinja_env.globals
+            template_globals.setdefault("streamy_cursor", template_cursor)
             request_started.connect(_note_start, app)
 
     def get_stream(
@@ -258,7 +259,8 @@ class StreamManager(Closeable):
         Raises ConfigError where it serves several apps and none of them is current.
         """
         if has_app_context():
-            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            proxy: Any = current_app
+            app: Flask = proxy._get_current_object()
             return self._bound_to(app) or self._adopt(app)
         if len(self._bindings) > 1:
             raise ConfigError(
@@ -279,7 +281,8 @@ class StreamManager(Closeable):
         if self._alone is None:
             self.init_app(app)
             return self.binding
-        if any(key.startswith(PREFIX) for key in app.config):
+        config: Any = app.config
+        if any(key.startswith(PREFIX) for key in config):
             raise ConfigError(
                 "this StreamManager was used before it knew the app, whose STREAMY_ settings came too late: "
                 "call init_app(app) first"

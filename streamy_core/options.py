@@ -97,9 +97,13 @@ def mapping() -> Kind:
     """A dict by names."""
 
     def accepts(value: Any) -> dict[str, Any]:
-        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        given: Any = value
+        if not isinstance(value, Mapping):
             raise ValueError
-        return dict(value)
+        found: dict[Any, Any] = dict(given)
+        if not all(isinstance(name, str) for name in found):
+            raise ValueError
+        return found
 
     return Kind("a dict by names", accepts)
 

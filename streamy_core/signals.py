@@ -14,12 +14,12 @@ slow_client:         streams, key, lag; when a policy has decided against it
 
 from __future__ import annotations
 
-from blinker import Namespace
+from blinker import NamedSignal, Namespace
 
 _signals = Namespace()
 
-client_connected = _signals.signal("client-connected")
-client_disconnected = _signals.signal("client-disconnected")
-stream_ended = _signals.signal("stream-ended")
-gap = _signals.signal("gap")
-slow_client = _signals.signal("slow-client")
+client_connected: NamedSignal = _signals.signal("client-connected")
+client_disconnected: NamedSignal = _signals.signal("client-disconnected")
+stream_ended: NamedSignal = _signals.signal("stream-ended")
+gap: NamedSignal = _signals.signal("gap")
+slow_client: NamedSignal = _signals.signal("slow-client")

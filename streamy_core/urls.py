@@ -58,8 +58,9 @@ def redact_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _redact_value(value: Any) -> Any:
     if isinstance(value, str):
         return redact(value)
+    given: Any = value
     if isinstance(value, Mapping):
-        return redact_options(value)
+        return redact_options(given)
     if isinstance(value, list | tuple):
-        return [_redact_value(item) for item in value]
+        return [_redact_value(item) for item in given]
     return value

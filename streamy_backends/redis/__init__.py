@@ -34,7 +34,7 @@ def from_url(url: str, options: Mapping[str, Any]) -> RedisBroker:
     """
     # Here, because whoever uses another backend has no driver for this one.
     from .broker import RedisBroker
-    from .options import parse
+    from .options import parse  # pyright: ignore[reportAssignmentType] - the argument is no module
 
     broker = RedisBroker(*parse(url, options))
     broker.check()

@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 
@@ -47,7 +47,7 @@ _NOWHERE: Final = "?"
 
 _STREAMS_AT_ONCE: Final = 1_000
 
-logger = logging.getLogger("streamy.redis")
+logger: Final = logging.getLogger("streamy.redis")
 
 
 class RedisBroker(Broker):
@@ -119,7 +119,7 @@ class RedisBroker(Broker):
         share = None if max_bytes is None or not cursors else max_bytes // len(cursors)
         replies = runner.read([self._reading(name, cursor, limit, share) for name, cursor in cursors.items()])
         epoch = ""
-        pages = {}
+        pages: dict[str, Page] = {}
         for (name, cursor), reply in zip(cursors.items(), replies, strict=True):
             if header := Header.of(reply):
                 pages[name] = header.page(name, cursor, reply)
@@ -133,9 +133,10 @@ class RedisBroker(Broker):
         runner = self._open()
         calls = [self._reading(name, _NOWHERE, 0) for name in stream_ids]
         # Asked along with the others, since a stream that isn't there yet needs it.
-        *replies, known = runner.read([*calls, self._ask_epoch()]) if calls else [None]
+        asked: list[Any] = list(runner.read([*calls, self._ask_epoch()])) if calls else [None]
+        *replies, known = asked
         epoch = "" if known is None else text_of(known)
-        tails = {}
+        tails: dict[str, str] = {}
         for name, reply in zip(stream_ids, replies, strict=True):
             if header := Header.of(reply):
                 tails[name] = header.id_at_head

@@ -14,7 +14,7 @@ from .servers import Node
 
 _OLDEST_VERSION: Final = (6, 2)
 
-logger = logging.getLogger("streamy.redis")
+logger: Final = logging.getLogger("streamy.redis")
 
 
 def fault_of(node: Node, shown: str, *, clustered: bool) -> RedisError | None:

@@ -16,7 +16,7 @@ def encode(event: Event, nonce: str) -> tuple[str, str]:
 
 def decode(stream_id: str, epoch: str, sequence: int, texts: Sequence[str | bytes]) -> tuple[Entry, ...]:
     """The entries that these texts, meta and data in turn, stand for: the first comes after `sequence`."""
-    entries = []
+    entries: list[Entry] = []
     for index in range(0, len(texts), 2):
         sequence += 1
         nonce, retry, name = text_of(texts[index]).split("\n")

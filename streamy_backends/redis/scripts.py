@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -22,7 +22,7 @@ class Script:
     """A script's text, and the name that servers know it by."""
 
     def __init__(self, name: str) -> None:
-        self.text: Final = files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+        self.text: Final = files(__name__.rpartition(".")[0]).joinpath(f"{name}.lua").read_text("utf-8")
         self.sha: Final = hashlib.sha1(self.text.encode()).hexdigest()
 
     def call(self, keys: tuple[str, ...], *args: str | int) -> Call:
@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
 
 @contextmanager
-def passing_faults(doing: str) -> Iterator[None]:
+def passing_faults(doing: str) -> Generator[None]:
     """Every fault of the driver's or the server's as BrokerUnavailable."""
     try:
         yield

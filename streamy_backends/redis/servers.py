@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -27,13 +27,13 @@ Node = Any
 class Servers(ABC):
     """Any thread. All of it may raise RedisError, but for `close`."""
 
-    clustered = False
+    clustered: bool = False
     """Whether keys are spread over several servers."""
 
-    most_connections = 2**31
+    most_connections: int = 2**31
     """As many as may be in use at once, where that is somebody else's to say."""
 
-    sharded = False
+    sharded: bool = False
     """Whether bells are rung on the channel's own node. Known when `nodes` has been asked for."""
 
     @abstractmethod
@@ -61,7 +61,7 @@ def open_servers(address: Address, options: Options) -> Servers:
     if client is not None:
         return OneServer(client, owned=False)
     # redis-py repeats a command whose answer was lost: whether to is for the caller's policy to say.
-    settings = {
+    settings: dict[str, Any] = {
         **options.for_connections(),
         "socket_timeout": options.timeout,
         "socket_connect_timeout": options.timeout,
@@ -88,7 +88,7 @@ def _cluster(address: Address, settings: dict[str, Any]) -> Any:
 
 def _primary(address: Address, settings: dict[str, Any], options: Options) -> Servers:
     login = {"username": options.sentinel_username, "password": options.sentinel_password}
-    for_sentinels = {**settings, **login}
+    for_sentinels: dict[str, Any] = {**settings, **login}
     for_sentinels.pop("db", None)
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
         address.hosts, sentinel_kwargs=for_sentinels, **settings
@@ -104,7 +104,7 @@ class OneServer(Servers):
         self._owned = owned
         self._others = others  # that have to be closed with it
         if not owned:
-            self.most_connections = client.connection_pool.max_connections
+            self.most_connections: int = client.connection_pool.max_connections
 
     def node_of(self, key: str) -> Node:
         return self._client
@@ -127,7 +127,7 @@ _SHARDED_SINCE: Final = 7
 class Cluster(Servers):
     """Keys by their slots. The client is made when it is first needed, because that connects."""
 
-    clustered = True
+    clustered: bool = True
 
     def __init__(self, connect: Callable[[], Any], *, owned: bool = True) -> None:
         self._connect = connect
@@ -161,7 +161,7 @@ class Cluster(Servers):
                 try:
                     info = _info_of_any(client)
                     version = str(info.get("valkey_version") or info["redis_version"])
-                    self.sharded = int(version.split(".")[0]) >= _SHARDED_SINCE
+                    self.sharded: bool = int(version.split(".")[0]) >= _SHARDED_SINCE
                 except NoPermissionError:
                     pass  # bells that go to all nodes can be heard in any version
                 except BaseException:
@@ -184,7 +184,7 @@ def _info_of_any(client: Any) -> Any:
 
 
 @contextmanager
-def _as_redis_errors() -> Iterator[None]:
+def _as_redis_errors() -> Generator[None]:
     """What redis-py raises where it finds no cluster isn't one of its RedisErrors."""
     try:
         yield

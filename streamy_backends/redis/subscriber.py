@@ -45,7 +45,7 @@ class Subscriber:
         self._heard_at = time.monotonic()
         self._asked_at: float | None = None
         self._leaving: Counter[bytes] = Counter()  # channels, until the server confirms
-        self.has_more = False
+        self.has_more: bool = False
 
     @property
     def socket(self) -> socket.socket:
@@ -67,9 +67,10 @@ class Subscriber:
         found: list[list[Any]] = []
         with self._lock:
             while len(found) < _MESSAGES_AT_ONCE and self._can_read():
-                message = self._connection.read_response()
+                reply: Any = self._connection.read_response()
+                message: Any = reply
                 self._heard_at, self._asked_at = time.monotonic(), None
-                if not isinstance(message, list) or len(message) != 3:
+                if not isinstance(reply, list) or len(message) != 3:
                     continue  # a PONG
                 found.append(message)
                 if message[0] in _UNSUBSCRIBED:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -111,7 +111,7 @@ class RedisWatch(BaseWatch):
             self._waker.close()
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _faults(self) -> Generator[None]:
         """Every fault as BrokerUnavailable; the next watch may find its servers elsewhere."""
         with passing_faults("listen to Redis"):
             try:
@@ -123,7 +123,7 @@ class RedisWatch(BaseWatch):
     def _note(self, messages: Iterable[list[Any]]) -> None:
         """Mark the streams that these messages name, and keep the entries that they bring."""
         with self._lock:
-            rung = set()
+            rung: set[str] = set()
             for kind, channel, content in messages:
                 stream_id = self._streams.get(channel)
                 if stream_id is None:

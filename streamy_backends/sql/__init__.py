@@ -44,7 +44,7 @@ def from_url(url: str, options: Mapping[str, Any]) -> SqlBroker:
     needed or refuses the login. One that can't be reached may come later: that is logged.
     """
     from .broker import SqlBroker
-    from .options import parse
+    from .options import parse  # pyright: ignore[reportAssignmentType] - the argument is no module
 
     broker = SqlBroker(*parse(url, options))
     broker.check()

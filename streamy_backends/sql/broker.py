@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, MetaData
@@ -41,7 +41,7 @@ from .retention import Retention, now_ms
 from .tables import VERSION, Tables, add_tables
 from .watch import SqlWatch
 
-logger = logging.getLogger("streamy.sql")
+logger: Final = logging.getLogger("streamy.sql")
 
 
 class SqlBroker(Broker):
@@ -254,7 +254,7 @@ class SqlBroker(Broker):
         return None
 
     @contextmanager
-    def _tables_there(self) -> Iterator[None]:
+    def _tables_there(self) -> Generator[None]:
         try:
             yield
         except MissingTable as error:
@@ -286,7 +286,7 @@ class SqlBroker(Broker):
         }
         found = self._logs.pages(db, placed, limit, max_bytes)
         pages: dict[str, Page] = {}
-        lost = []
+        lost: list[str] = []
         for name, text in cursors.items():
             if name not in found:
                 pages[name] = Page((), origin, gap=text not in (origin, OLDEST))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final
 from weakref import WeakSet
@@ -48,19 +48,19 @@ class Database:
     def __init__(self, url: URL, options: Options, tables: Tables) -> None:
         self._timeout = options.timeout
         self._own = options.engine is None
-        self.engine = _new_engine(url, options) if options.engine is None else options.engine
+        self.engine: Engine = _new_engine(url, options) if options.engine is None else options.engine
         self._lent = self.engine if self._own else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._driver = self.engine.dialect.loaded_dbapi
-        self.dialect = _kind(url)(self.engine, tables, options)
+        self.dialect: Dialect = _kind(url)(self.engine, tables, options)
         self._turn = threading.Lock() if self.dialect.lone_writer else None
         self._opening = self.dialect.render(self.dialect.opening)
         self._bells: WeakSet[Bell] = WeakSet()
         self._barrier = None if self.dialect.survives_fork else ForkBarrier(self.close_idle, self._timeout)
         self._closed = False
-        self.url = redact(url.render_as_string())
+        self.url: str = redact(url.render_as_string())
 
     @contextmanager
-    def autocommit(self, doing: str) -> Iterator[DBAPICursor]:
+    def autocommit(self, doing: str) -> Generator[DBAPICursor]:
         """Lend a DB-API cursor, each of whose statements is committed by itself.
 
         doing: for the messages of errors: "could not {doing} in …".
@@ -72,13 +72,13 @@ class Database:
             yield connection.connection.cursor()
 
     @contextmanager
-    def reading(self, doing: str) -> Iterator[DBAPICursor]:
+    def reading(self, doing: str) -> Generator[DBAPICursor]:
         """Lend one for `Dialect.read` and the like. Raises likewise."""
         with self._lend(doing) as connection, self._bracketed(connection, self.dialect.begin_reading) as db:
             yield db
 
     @contextmanager
-    def transaction(self, doing: str) -> Iterator[DBAPICursor]:
+    def transaction(self, doing: str) -> Generator[DBAPICursor]:
         """Lend one for a transaction, which commits in the end, or rolls back. Raises likewise."""
         with (
             self._in_turn(doing),
@@ -109,7 +109,7 @@ class Database:
             return driver
 
     @contextmanager
-    def _lend(self, doing: str) -> Iterator[Connection]:
+    def _lend(self, doing: str) -> Generator[Connection]:
         with self.faults(doing), self._barrier or nullcontext():
             if self._closed:
                 raise Closed("this SQL broker has been closed")
@@ -124,7 +124,7 @@ class Database:
                         connection.detach()  # so that it is closed, and not kept in a pool
 
     @contextmanager
-    def _bracketed(self, connection: Connection, begin: str | None) -> Iterator[DBAPICursor]:
+    def _bracketed(self, connection: Connection, begin: str | None) -> Generator[DBAPICursor]:
         """A DB-API cursor within a transaction that `begin` begins; None: of no transaction."""
         db = connection.connection.cursor()
         if begin is None:
@@ -142,7 +142,7 @@ class Database:
             raise
 
     @contextmanager
-    def faults(self, doing: str) -> Iterator[None]:
+    def faults(self, doing: str) -> Generator[None]:
         """Turn errors of SQLAlchemy's, or of the driver's, into ours, as `autocommit` does."""
         try:
             yield
@@ -150,7 +150,7 @@ class Database:
             raise self._meaning(error, doing) from error
 
     @contextmanager
-    def within(self, connection: Connection, doing: str) -> Iterator[DBAPICursor]:
+    def within(self, connection: Connection, doing: str) -> Generator[DBAPICursor]:
         """Lend a DB-API cursor of somebody else's transaction.
 
         If the block raises, nothing is left of what it did, even if that transaction goes on.
@@ -230,7 +230,7 @@ class Database:
         return BrokerUnavailable(text)
 
     @contextmanager
-    def _in_turn(self, doing: str) -> Iterator[None]:
+    def _in_turn(self, doing: str) -> Generator[None]:
         if self._turn is None:
             yield
             return

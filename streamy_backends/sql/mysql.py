@@ -30,7 +30,7 @@ class Mysql(ServerDialect):
     "Information Functions" (LAST_INSERT_ID).
     """
 
-    kinds = ("mysql", "mariadb")
+    kinds: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
     begin: ClassVar[str | None] = "START TRANSACTION"
     among = "IN :names"
 
@@ -83,7 +83,9 @@ class Mysql(ServerDialect):
     def many(self, ranges: Mapping[str, Range], max_bytes: int) -> tuple[str, dict[str, Any]]:
         parameters = {**self.among_these(ranges), "max_bytes": max_bytes}
         parameters["limit"] = max([limit for _, limit in ranges.values()])
-        at, after, afters = [], [], []
+        at: list[str] = []
+        after: list[str] = []
+        afters: list[str] = []
         for number, (name, (sequence, limit)) in enumerate(ranges.items()):
             parameters[f"stream_{number}"] = name.encode()
             stream = f"%(stream_{number})s"
@@ -146,7 +148,7 @@ class Mysql(ServerDialect):
 class Mariadb(Mysql):
     """MariaDB appends by one compound statement: https://mariadb.com/kb/en/begin-end/."""
 
-    begin = None
+    begin: ClassVar[str | None] = None
 
     append_all: ClassVar[str] = """
         BEGIN NOT ATOMIC

@@ -27,8 +27,8 @@ class Postgresql(ServerDialect):
     """See https://www.postgresql.org/docs/current/, sections "INSERT", "Data-Modifying Statements in
     WITH" and "NOTIFY"."""
 
-    kinds = ("postgresql",)
-    begin = None
+    kinds: ClassVar[tuple[str, ...]] = ("postgresql",)
+    begin: ClassVar[str | None] = None
     among = "= ANY(CAST(:names AS text[]))"
 
     # The limits keep the planner to one short look at the index for each stream, however long the log.
@@ -86,7 +86,7 @@ class Postgresql(ServerDialect):
             several.replace("{limits}", "").replace("{count}", "").replace("{limit}", ":limit")
         )
         self._several_limits = self.render(with_limits.replace("{limit}", "wanted.count"))
-        self.finish = f"WITH ended AS ({self.finish} RETURNING 1) SELECT 1{rung} FROM ended"
+        self.finish: str = f"WITH ended AS ({self.finish} RETURNING 1) SELECT 1{rung} FROM ended"
 
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": list(names)}

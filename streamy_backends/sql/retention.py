@@ -43,7 +43,7 @@ _OLD_KEYS: Final = """
 _FORGET: Final = """
     DELETE FROM {keys} WHERE idempotency_key > :after AND idempotency_key <= :last AND stored_at < :oldest"""
 
-logger = logging.getLogger("streamy.sql")
+logger: Final = logging.getLogger("streamy.sql")
 
 
 class Retention:

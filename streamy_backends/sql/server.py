@@ -87,7 +87,7 @@ def unsent(rows: Sequence[Row], wanted: Range, max_bytes: int) -> Range | None:
     if None not in [row.data for row in following]:
         return None
     size = 0
-    missing = []
+    missing: list[int] = []
     for number, row in enumerate(following):
         size += row.bytes
         if number and size > max_bytes:

@@ -23,10 +23,10 @@ from .tables import Tables
 class Sqlite(Dialect):
     """See https://sqlite.org/wal.html, and https://sqlite.org/pragma.html for what is set."""
 
-    kinds = ("sqlite",)
+    kinds: ClassVar[tuple[str, ...]] = ("sqlite",)
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
-    begin = "BEGIN IMMEDIATE"
-    begin_reading = "BEGIN"
+    begin: ClassVar[str | None] = "BEGIN IMMEDIATE"
+    begin_reading: ClassVar[str | None] = "BEGIN"
     lone_writer = True
     survives_fork = False  # https://sqlite.org/howtocorrupt.html, section 2.6
     latest = ""  # only one transaction writes

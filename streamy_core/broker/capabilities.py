@@ -40,6 +40,7 @@ class AppendsWithin(Protocol):
         Raises StreamEnded; BrokerUnavailable, after which the transaction can only be rolled back;
         TypeError for what is no session; ConfigError for one of another database.
         """
+        raise NotImplementedError
 
 
 @runtime_checkable
@@ -66,3 +67,4 @@ class ListsStreams(Protocol):
 
     def streams(self) -> Iterable[StreamInfo]:
         """Every stream that the backend knows, ended ones too, by name."""
+        raise NotImplementedError

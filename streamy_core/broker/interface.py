@@ -33,7 +33,7 @@ class Broker(Closeable, ABC):
     round trip.
     """
 
-    shared: ClassVar[bool] = True
+    shared: bool = True
     """Whether what one process appends can be read by another."""
 
     loses_replies: ClassVar[bool] = True

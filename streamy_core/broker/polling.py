@@ -19,6 +19,7 @@ class PollScheduler(Protocol):
 
         Where a bell tells what has grown, it is asked as if nothing had for a day.
         """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

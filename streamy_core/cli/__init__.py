@@ -27,7 +27,7 @@ def flask_commands(manager: str) -> None:
     choose_manager(manager)
 
 
-for command in (backends, conformance, demo):
-    main.add_command(command)
-for command in (backends, end, init_db, send, streams, tail):
-    flask_commands.add_command(command)
+for _command in (backends, conformance, demo):
+    main.add_command(_command)
+for _command in (backends, end, init_db, send, streams, tail):
+    flask_commands.add_command(_command)

@@ -12,7 +12,7 @@ from .servers import Server
 _RESERVE: Final = 128
 """For files, backends, and sockets that are being taken over."""
 
-logger = logging.getLogger("streamy.delivery")
+logger: Final = logging.getLogger("streamy.delivery")
 
 
 def share_descriptors(limits: Limits, server: Server, settings: Settings) -> None:

@@ -22,7 +22,7 @@ from ..strategies.trying import Attempts
 THREADS: Final = 2
 """How many slices are read at once: one that has to wait for its backend leaves room for another."""
 
-logger = logging.getLogger("streamy.replayer")
+logger: Final = logging.getLogger("streamy.replayer")
 
 Done = Callable[[bytes], None]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -92,7 +92,7 @@ def stop_reading(sock: socket.socket) -> None:
 
 
 @contextmanager
-def _in_kernel(sock: socket.socket) -> Iterator[_socket.socket]:
+def _in_kernel(sock: socket.socket) -> Generator[_socket.socket]:
     """The same connection without what gevent or TLS makes of a call."""
     kernel = _socket.socket(fileno=sock.fileno())
     try:

@@ -36,7 +36,7 @@ class WsgiDelivery:
     def __init__(self, terms: Terms, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.terms = terms
         self.clock = clock
-        self.stopping = False
+        self.stopping: bool = False
         self._lock = threading.Lock()
         self._bodies: set[WsgiBody] = set()
         self._staying = 0
@@ -112,7 +112,7 @@ class WsgiBody(Iterator[bytes]):
     ) -> None:
         self.session = session
         self.reader = reader
-        self.socket = connection.socket
+        self.socket: socket | None = connection.socket
         self._delivery = delivery
         self._terms = delivery.terms
         self._slots = slots

@@ -50,7 +50,7 @@ _HEADERS: Final = {
 }
 _NAMES: Final = ("Dipper", "Heron", "Kingfisher", "Loach", "Minnow", "Otter", "Perch", "Salmon", "Trout")
 
-logger = logging.getLogger("streamy.demo")
+logger: Final = logging.getLogger("streamy.demo")
 
 
 class Demo:
@@ -65,11 +65,11 @@ class Demo:
         tail = Tail(follow) if follow is not None else None
         self.sse = sse
         self.follow = follow
-        self.streams = {SYSTEM: (65, SYSTEM), CHAT: (50, CHAT)}
+        self.streams: dict[str, tuple[int, str]] = {SYSTEM: (65, SYSTEM), CHAT: (50, CHAT)}
         if tail is not None:
             self.streams[FILE] = (200, LINE)
-        self.connections = Connections(OUTAGE)
-        self.background = Background(sse, sampler, tail)
+        self.connections: Connections = Connections(OUTAGE)
+        self.background: Background = Background(sse, sampler, tail)
 
     def opening(self, cursor: str) -> dict[str, Any]:
         """What the page begins with: the newest events, up to the cursor that it connects with."""
@@ -95,7 +95,8 @@ def create_app(follow: Path | None = None, broker: str = "memory://") -> Flask:
     Raises StreamyError if psutil is missing, the file can't be followed or the broker can't be used.
     """
     app = Flask(__name__, template_folder=".")
-    app.config.update(STREAMY_BROKER_URL=broker, STREAMY_RECONNECT_DELAY=RECONNECT_DELAY)
+    app.config["STREAMY_BROKER_URL"] = broker
+    app.config["STREAMY_RECONNECT_DELAY"] = RECONNECT_DELAY
     sse = StreamManager(app)
     try:
         demo = app.extensions[EXTENSION] = Demo(sse, follow)
@@ -208,9 +209,7 @@ def _add_streams(app: Flask, demo: Demo) -> None:
 def _add_actions(app: Flask, demo: Demo) -> None:
     @app.post("/chat")
     def chat() -> ResponseReturnValue:
-        message = request.get_json()
-        if not isinstance(message, dict):
-            raise InvalidEvent("a message is an object with a name and a text")
+        message = _json_object()
         data = {
             "name": _text(message, "name", 40),
             "text": _text(message, "text", MOST_TEXT),
@@ -230,6 +229,14 @@ def _add_actions(app: Flask, demo: Demo) -> None:
         if name is None:
             return {"error": "too many countdowns are under way"}, 429
         return {"url": f"/countdown/{name}"}
+
+
+def _json_object() -> dict[str, Any]:
+    given: Any = request.get_json()
+    found: dict[str, Any] = given
+    if not isinstance(given, dict):
+        raise InvalidEvent("a message is an object with a name and a text")
+    return found
 
 
 def _text(message: dict[str, Any], field: str, most: int) -> str:

@@ -32,7 +32,7 @@ _LOOK_AGAIN: Final = 0.2
 _BATCH: Final = 200
 _PAUSE: Final = 0.02
 
-logger = logging.getLogger("streamy.demo")
+logger: Final = logging.getLogger("streamy.demo")
 
 
 class Background:

@@ -26,8 +26,8 @@ class ByteReader(Reader):
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
         super().__init__(hub, position)
-        self.default_name = ""
-        self.more = False
+        self.default_name: str = ""
+        self.more: bool = False
         self._opening = b""
 
     @classmethod
@@ -114,7 +114,7 @@ class ByteReader(Reader):
         (name,) = self.position
         chunk = self.hub.chunk(name, self.position[name], self.default_name, SLICE)
         if chunk is None:
-            self.lagging = [name]
+            self.lagging: list[str] = [name]
             return b""
         self.position[name] = chunk.cursor
         self.more = chunk.more
@@ -123,7 +123,8 @@ class ByteReader(Reader):
         return chunk.data
 
     def _encode_backlog(self) -> bytes:
-        backlog, self.backlog = self.backlog, []
+        backlog = self.backlog
+        self.backlog: list[Frame] = []
         return self._encode(backlog)
 
     def _encode(self, frames: Iterable[Frame]) -> bytes:

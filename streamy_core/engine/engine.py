@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..broker import Broker
 from ..closeable import Closeable
@@ -22,6 +22,9 @@ from .reader import Reader
 from .streams import StreamIds, names_of, wanted_of
 from .subscription import Subscription
 from .window import WindowLimits
+
+_ONE: Final[tuple[type, ...]] = (str, bytes, bytearray, Mapping)
+"""What can be iterated, and is one event all the same."""
 
 
 class Engine(Closeable):
@@ -44,16 +47,16 @@ class Engine(Closeable):
         given = broker if broker is not None else settings.broker_url
         self._owns_broker = isinstance(given, str)
         self._retry = settings.retry
-        self.broker = open_broker(given, settings.broker_options) if isinstance(given, str) else given
+        self.broker: Broker = open_broker(given, settings.broker_options) if isinstance(given, str) else given
         observer = observer or Observer()
-        self.hub = Hub(
+        self.hub: Hub = Hub(
             Log(self.broker, observer),
             retry=settings.retry,
             window=WindowLimits(settings.window_entries, settings.window_bytes),
             watchdog=settings.watchdog_interval,
             observer=observer,
         )
-        self.publisher = Publisher(
+        self.publisher: Publisher = Publisher(
             self.broker,
             retry=settings.retry,
             dumps=dumps,
@@ -84,7 +87,7 @@ class Engine(Closeable):
         session: Any = None,
     ) -> list[str]:
         """As `StreamManager.send_events`."""
-        if isinstance(events, str | bytes | bytearray | Mapping):
+        if isinstance(events, _ONE):
             kind = type(events).__name__
             raise InvalidEvent(f"events is an iterable of events, not one {kind}: use send_event for that")
         checked = [

@@ -31,7 +31,7 @@ from .window import Chunk, Window, WindowLimits
 _STREAMS_PER_READ: Final = 500
 _BYTES_PER_READ: Final = 8 * 2**20
 
-logger = logging.getLogger("streamy.hub")
+logger: Final = logging.getLogger("streamy.hub")
 
 Wake = Callable[[], None]
 """Called, from the hub's thread, when a reader's streams may have grown. Must not block or raise."""

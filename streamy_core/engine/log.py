@@ -39,7 +39,9 @@ class Log:
 
     def read(self, cursors: Mapping[str, str], max_bytes: int) -> dict[str, Part]:
         """One page of each stream after its cursor, in one round trip. Raises BrokerUnavailable."""
-        pages = self._broker.read(cursors, PAGE, max_bytes) if cursors else {}
+        if not cursors:
+            return {}
+        pages = self._broker.read(cursors, PAGE, max_bytes)
         return {
             name: (frames_of(name, cursor, page := pages[name]), page) for name, cursor in cursors.items()
         }

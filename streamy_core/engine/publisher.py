@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..broker import AppendsWithin, Broker, Duplicate
 from ..errors import (
@@ -26,7 +26,7 @@ from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
 
-logger = logging.getLogger("streamy.publisher")
+logger: Final = logging.getLogger("streamy.publisher")
 
 T = TypeVar("T")
 
@@ -61,16 +61,16 @@ class Publisher:
         self._count = itertools.count()
         self._key_source = (0, "")
         # Looked up late: gevent may patch `time` after this module was imported.
-        self._sleep = sleep or (lambda seconds: time.sleep(seconds))
+        self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
 
     def event(self, data: Any, name: str | None = None, retry: int | None = None) -> Event:
         """The event for this data, or InvalidEvent. Nothing is stored."""
         if isinstance(data, str):
             text = data
         elif isinstance(data, bytes | bytearray | memoryview):
-            raise InvalidEvent(
-                f"an event's data is text or JSON, not {type(data).__name__}: decode it first, or send base64"
-            )
+            kind = type(data).__name__  # pyright: ignore[reportUnknownArgumentType] - memoryview of what?
+            problem = f"an event's data is text or JSON, not {kind}: decode it first, or send base64"
+            raise InvalidEvent(problem)
         else:
             try:
                 text = self._dumps(data)

@@ -47,15 +47,15 @@ class Reader:
     )
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
-        self.hub = hub
-        self.position = dict(position)
-        self.reading = set(position)
+        self.hub: Hub = hub
+        self.position: dict[str, str] = dict(position)
+        self.reading: set[str] = set(position)
         self.backlog: list[Frame] = []
-        self.level = True
+        self.level: bool = True
         self.lagging: list[str] = []
         self._starts: dict[str, Start] = {}
-        self.attached = False
-        self.slice_bytes = FIRST_SLICE
+        self.attached: bool = False
+        self.slice_bytes: int = FIRST_SLICE
         self._wake: Wake | None = None
 
     @classmethod
@@ -144,7 +144,7 @@ class Reader:
 
     def _resume(self, names: Iterable[str]) -> None:
         """See what lies after the cursors that were given: in the windows, or else in the log."""
-        unknown = []
+        unknown: list[str] = []
         for name in names:
             if self.hub.is_at_the_end(name, self.position[name]):
                 self.reading.discard(name)

@@ -44,7 +44,7 @@ class Window:
 
     def __init__(self, cursor: str, limits: WindowLimits) -> None:
         self._limits = limits
-        self.head = cursor
+        self.head: str = cursor
         self._start = cursor  # the cursor before the oldest frame
         self._frames: deque[Frame] = deque()
         self._dropped = 0  # how many frames there were before the oldest

@@ -58,6 +58,7 @@ class ClientInfo(Protocol):
     @property
     def streams(self) -> tuple[str, ...]:
         """The streams it reads."""
+        raise NotImplementedError
 
     @property
     def key(self) -> str | None:

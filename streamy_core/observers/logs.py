@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from ..errors import BrokerUnavailable, StreamyError
 from ..strategies.slow_clients import Lag
 from .base import ClientInfo, GapCause, Observer, PublishOutcome
 
-_publisher = logging.getLogger("streamy.publisher")
-_hub = logging.getLogger("streamy.hub")
-_delivery = logging.getLogger("streamy.delivery")
+_publisher: Final = logging.getLogger("streamy.publisher")
+_hub: Final = logging.getLogger("streamy.hub")
+_delivery: Final = logging.getLogger("streamy.delivery")
 
 
 class Logs(Observer):

@@ -10,7 +10,7 @@ from ..errors import BrokerUnavailable, StreamyError
 from ..strategies.slow_clients import Lag
 from .base import ClientInfo, DisconnectReason, GapCause, Observer, PublishOutcome
 
-logger = logging.getLogger("streamy.observers")
+logger: Final = logging.getLogger("streamy.observers")
 
 _METHODS: Final = tuple(name for name in vars(Observer) if not name.startswith("_"))
 

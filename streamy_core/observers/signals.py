@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Final
 
 from blinker import NamedSignal
 
@@ -12,7 +12,7 @@ from ..signals import client_connected, client_disconnected, gap, slow_client, s
 from ..strategies.slow_clients import Lag
 from .base import ClientInfo, DisconnectReason, GapCause, Observer
 
-logger = logging.getLogger("streamy.signals")
+logger: Final = logging.getLogger("streamy.signals")
 
 
 class Signals(Observer):

@@ -18,7 +18,7 @@ _SHORTEST: Final = 0.01
 _USUAL: Final = 30.0
 _LONGEST: Final = 86_400.0
 
-logger = logging.getLogger("streamy.keepalive")
+logger: Final = logging.getLogger("streamy.keepalive")
 
 
 @runtime_checkable

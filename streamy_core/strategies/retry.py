@@ -14,7 +14,7 @@ from typing import Final, Protocol, runtime_checkable
 
 _LONGEST: Final = 3_600.0
 
-logger = logging.getLogger("streamy.retry")
+logger: Final = logging.getLogger("streamy.retry")
 
 
 @runtime_checkable

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
-logger = logging.getLogger("streamy.delivery")
+logger: Final = logging.getLogger("streamy.delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class SlowClientPolicy(Protocol):
         delivery it is asked when the system has taken a piece, if that took a second or longer: so
         `bytes` and `stalled` are 0 then, and `entries` tells how far behind the client is.
         """
+        raise NotImplementedError
 
 
 def verdict_on(lag: Lag, policy: SlowClientPolicy) -> Verdict:

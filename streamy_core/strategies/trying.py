@@ -12,7 +12,7 @@ from .retry import RetryPolicy, delay_after
 PAUSE_AFTER_GIVING_UP: Final = 1.0
 """Seconds before a series that must not end begins anew."""
 
-logger = logging.getLogger("streamy.retry")
+logger: Final = logging.getLogger("streamy.retry")
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Attempts:
     def __init__(self, policy: RetryPolicy, *, endless: bool = False) -> None:
         self._policy = policy
         self._endless = endless
-        self.failed = 0
+        self.failed: int = 0
 
     def after_failure(self) -> float | None:
         """Count a failure. Seconds to wait before the next attempt; None: give up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import ClassVar, Protocol
 
@@ -24,7 +24,7 @@ class MakeBroker(Protocol):
 
 
 @contextmanager
-def closed_in_the_end(broker: Broker) -> Iterator[Broker]:
+def closed_in_the_end(broker: Broker) -> Generator[Broker]:
     """As the broker itself, but to its author a `close` that isn't written yet is one failure, not all."""
     try:
         yield broker
@@ -70,7 +70,7 @@ class Contract:
         tests = {
             name: test
             for base in reversed(kind.__mro__)
-            if base.__module__.startswith(__package__)
+            if base.__module__.startswith(__name__.rpartition(".")[0])
             for name, test in vars(base).items()
             if name.startswith("test_")
         }

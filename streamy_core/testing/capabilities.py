@@ -19,8 +19,11 @@ class Wrapper(Broker):
 
     def __new__(cls, broker: Broker, *_: Any, **__: Any) -> Wrapper:
         more = tuple([mixin for protocol, mixin in _MIXINS if isinstance(broker, protocol)])
-        kind = type(cls.__name__, (cls, *more), {"__module__": cls.__module__}) if more else cls
-        return super().__new__(kind)
+        kind: type[Any] = cls
+        if more:
+            kind = type(cls.__name__, (cls, *more), {"__module__": cls.__module__})
+        made: Wrapper = super().__new__(kind)
+        return made
 
     def inner(self) -> Any:
         """The inner broker. Raises if it can't be used now."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from ..closeable import Closeable
@@ -92,8 +93,9 @@ class EventStream(Closeable):
         self._stream: StreamBody | None = None
         environ = EnvironBuilder(path=path, headers=list(headers.items())).get_environ()
         environ[OPENED] = self._opened
-        self._iterable, status, self.headers = run_wsgi_app(wsgi, environ)
-        self.status = int(status.split()[0])
+        self._iterable, status, got = run_wsgi_app(wsgi, environ)
+        self.headers: Headers = got
+        self.status: int = int(status.split()[0])
         kind = self.headers.get("Content-Type", "")
         if self.status == 204:
             self._end()

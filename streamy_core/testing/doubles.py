@@ -24,7 +24,7 @@ class RecordingBroker(Wrapper):
         self._broker = broker
         self._recorded: dict[tuple[str, str], Event] = {}  # by stream and id, in order
         self._ended: list[str] = []
-        self.shared = broker.shared  # type: ignore[misc]  # as that of the inner one
+        self.shared: bool = broker.shared  # as that of the inner one
 
     def published(self, stream_id: str) -> list[str]:
         """The data of what was published to this stream, in order."""

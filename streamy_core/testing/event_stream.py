@@ -34,7 +34,7 @@ class EventStreamParser:
 
     def __init__(self) -> None:
         self.events: list[Dispatched] = []
-        self.last_event_id = ""
+        self.last_event_id: str = ""
         self.reconnection_time: int | None = None
         # "Streams must be decoded using the UTF-8 decode algorithm", which replaces what is malformed
         # and strips one leading byte order mark.

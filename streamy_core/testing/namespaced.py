@@ -23,7 +23,7 @@ class Namespaced(Wrapper):
         self._owns = owns
         self._watches: list[Watch] = []
         self._closed = False
-        self.shared = broker.shared  # type: ignore[misc]  # as that of the other one
+        self.shared: bool = broker.shared  # as that of the other one
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None

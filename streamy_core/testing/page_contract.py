@@ -77,7 +77,7 @@ class PageContract:
         )
 
     def test_many_streams_are_read_at_once_each_after_its_own_cursor(self, broker: Broker) -> None:
-        cursors = {}
+        cursors: dict[str, str] = {}
         for n in range(30):
             cursors[f"s{n}"] = broker.append(f"s{n}", events("old"))[0]
             broker.append(f"s{n}", events(f"new {n}"))

@@ -92,6 +92,7 @@ def streamy_broker(
     else:
         inner = broker
     with FaultyBroker(inner) as double:
+        assert isinstance(double, FaultyBroker)
         yield double
 
 

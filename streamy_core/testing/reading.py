@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 from ..broker import Broker, Watch
 from ..events import Entry, Event, Page
@@ -64,9 +65,10 @@ def wait_for_bell(watch: Watch, *stream_ids: str) -> None:
     while missing and (left := end - time.monotonic()) > 0:
         waiting = in_a_thread(partial(watch.wait, left))
         finish(waiting, f"the return of wait({left:.3g})")
-        named = waiting.result()
-        assert isinstance(named, Collection), f"wait returned {named!r}, and no collection of names"
-        missing -= set(named)
+        named: Any = waiting.result()
+        names: Any = named
+        assert isinstance(named, Collection), f"wait returned {names!r}, and no collection of names"
+        missing -= set(names)
     assert not missing, f"the watch never named {sorted(missing)}, which have grown"
 
 

@@ -33,10 +33,10 @@ class Client:
     def __init__(
         self, sock: socket.socket, session: Session, *, chunked: bool = False, stays: bool = True
     ) -> None:
-        self.sock = sock
-        self.session = session
-        self.chunked = chunked
-        self.stays = stays
+        self.sock: socket.socket = sock
+        self.session: Session = session
+        self.chunked: bool = chunked
+        self.stays: bool = stays
         self._unread = _MOST_UNREAD
         self.group: Group | None = None
         self.pending: memoryview | bytes = b""

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ...engine.byte_reader import ByteReader
 from ...observers import DisconnectReason
@@ -17,7 +17,7 @@ from .client import Client
 from .loop import DELIVERY, Arrival, Loop
 from .takeover import encode_head, is_plain_head, set_user_timeout, speaks_chunks, take_over
 
-logger = logging.getLogger("streamy.delivery")
+logger: Final = logging.getLogger("streamy.delivery")
 
 
 class DetachedDelivery:

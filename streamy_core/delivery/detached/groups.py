@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 from ...engine.byte_reader import ByteReader
+from ...strategies.keepalive import KeepAliveScheduler
 from .client import Client
 from .takeover import encode_chunk
 
@@ -63,23 +64,29 @@ class Group:
 
     def __init__(self, reader: ByteReader, client: Client) -> None:
         session = client.session
-        self.key = GroupKey(
+        self.key: GroupKey = GroupKey(
             session.streams, reader.default_name, _hashable(session.keep_alive), client.chunked
         )
-        self.keep_alive = session.keep_alive
-        self.stays = client.stays
-        self.reader = reader
+        self.keep_alive: KeepAliveScheduler = session.keep_alive
+        self.stays: bool = client.stays
+        self.reader: ByteReader = reader
         self.members: dict[Client, None] = {client: None}
         client.group = self
-        self.leading = self.busy = self.replaying = self.skips = self.rung = self.over = self.watched = False
-        self.wrote_at = 0.0
+        self.leading: bool = False
+        self.busy: bool = False
+        self.replaying: bool = False
+        self.skips: bool = False
+        self.rung: bool = False
+        self.over: bool = False
+        self.watched: bool = False
+        self.wrote_at: float = 0.0
         self.clear()
 
     def clear(self) -> None:
         """Nothing is being sent, and nobody who has left is held on to."""
-        self.data = b""
+        self.data: bytes = b""
         self.unsent: Iterator[Client] = iter(())
-        self.left = 0
+        self.left: int = 0
 
     @property
     def is_blocked(self) -> bool:

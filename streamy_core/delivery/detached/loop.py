@@ -38,7 +38,7 @@ SENDS: Final = 256
 
 DELIVERY: Final = "detached"
 
-logger = logging.getLogger("streamy.loop")
+logger: Final = logging.getLogger("streamy.loop")
 
 
 class Arrival(NamedTuple):
