@@ -121,6 +121,7 @@ class Binding:
     def close(self) -> None:
         """Disconnect all clients and close the broker, unless that was given. Closing twice does nothing."""
         self.delivery.close()
+        self._opener.close()
         self.engine.close()
 
 

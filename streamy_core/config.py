@@ -137,7 +137,9 @@ class Settings:
         "of the server's threads where it says how many it has, else any number.",
     )
     max_connections: int | None = option(
-        None, optional(whole(1)), doc="The most clients that one process keeps; None: any number."
+        None,
+        optional(whole(1)),
+        doc="The most clients that one process keeps; None: as many as it has descriptors left for.",
     )
     max_connections_per_key: int | None = option(
         None, optional(whole(1)), doc="The most of one `get_stream(key=…)`, likewise."

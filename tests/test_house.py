@@ -48,5 +48,5 @@ def test_nothing_else_lies_at_the_top() -> None:
     top = {name.split("/")[0] for name in tracked.stdout.splitlines()}
     assert top <= {
         "streamy_core", "streamy_backends", "tests", "docs", "pyproject.toml", "noxfile.py", "README.md",
-        ".ci", ".gitignore", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+        ".ci", ".gitignore", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
     }  # fmt: skip

@@ -22,13 +22,16 @@ from ..strategies.trying import Attempts
 THREADS: Final = 2
 """How many slices are read at once: one that has to wait for its backend leaves room for another."""
 
+_IDLE: Final = 3.0
+"""Seconds without work after which a thread ends."""
+
 logger: Final = logging.getLogger("streamy.replayer")
 
 Done = Callable[[bytes], None]
 
 
 class Replayer:
-    """Threads, started when they are first needed. While one reads, a reader is its own. Any thread.
+    """Threads, while there is work for them. While one reads, a reader is its own. Any thread.
 
     retry:  how to go on when the broker can't be reached. Nobody is given up: a client that waits
             here is told of nothing until then, and others have their turn meanwhile.
@@ -58,7 +61,7 @@ class Replayer:
             if self._closed:
                 return
             self._turns.setdefault(job.key, deque()).append(job)
-            if not self._idle and self._threads < THREADS:
+            if len(self._turns) > self._idle and self._threads < THREADS:
                 self._threads += 1
                 name = f"streamy-replayer-{self._threads}"
                 threading.Thread(target=self._run, name=name, daemon=True).start()
@@ -104,7 +107,11 @@ class Replayer:
                         self._turns.setdefault(job.key, deque()).append(job)
                     if self._turns:
                         return self._next_turn()
-                    self._changed.wait(self._later[0][0] - now if self._later else None)
+                    if self._later:
+                        self._changed.wait(self._later[0][0] - now)
+                    elif not (self._changed.wait(_IDLE) or self._turns or self._later):
+                        break
+                self._threads -= 1
                 return None
             finally:
                 self._idle -= 1

@@ -301,7 +301,7 @@ class WsgiBody(Iterator[bytes]):
         if self._stays and not reader.attached and (reader.level or not reader.lagging):
             self._attach(wake)
             return b""
-        if not (self._skips or reader.lagging) or (self._caught_up and not self._stays):
+        if not (self._skips or reader.lagging) if self._stays else self._caught_up:
             return b""
         if reader.hub.closed:
             self._disconnected = DisconnectReason.SHUTDOWN  # the log has the rest, when it comes back
@@ -318,7 +318,10 @@ class WsgiBody(Iterator[bytes]):
 
     def _replay(self, wake: threading.Event) -> None:
         """Have the replayer read the log: a backend may be silent, and this thread is wanted elsewhere."""
-        action = self.reader.skip_to_newest if self._skips else self.reader.catch_up
+        reader = self.reader
+        action = reader.catch_up if self._stays else reader.catch_up_with_all
+        if self._skips:
+            action = reader.skip_to_newest
         self._skips = False
         self._replaying = True
 

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..broker import ForkGuard
-from ..errors import BrokerUnavailable
+from ..errors import BrokerUnavailable, Closed
 
 MOST: Final = 4
 """The most requests that wait for the backend at once, where it takes its time."""
 
-_SLOW: Final = 0.1
+_SLOW: Final = 0.5
 """Seconds after which a backend is slow: while so many wait, others are told to come back."""
 _PATIENT: Final = 1.0
-_HURRIED: Final = 0.2
+_HURRIED: Final = 0.5
 """Seconds that one request waits; the second on a server that has only one or two threads."""
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ class Opener:
     _line: deque[tuple[Future[Any], Callable[[], Any]]]
     _running: dict[Future[Any], float]
     _threads: int
+    _closed: bool
 
     def __init__(self) -> None:
         self._guard = ForkGuard(self._start)
@@ -47,19 +48,22 @@ class Opener:
         self._line = deque()
         self._running = {}
         self._threads = 0
+        self._closed = False
 
     def run(self, action: Callable[[], T], capacity: int | None) -> T:
         """What `action` returns, or raises.
 
-        capacity: how many requests the server serves at once; None: any number. At most half of them
-                  wait here.
+        capacity: how many requests the server serves at once; None: any number. At most a
+                  quarter of them wait here: half of them may be held by streams.
 
-        Raises BrokerUnavailable where the backend is slow, and too many wait for it already.
+        Raises BrokerUnavailable where the backend is slow, and too many wait for it already; Closed.
         """
         self._guard.check()
-        most = MOST if capacity is None else min(MOST, max(1, capacity // 2))
+        most = MOST if capacity is None else min(MOST, max(1, capacity // 4))
         future: Future[T] = Future()
         with self._changed:
+            if self._closed:
+                raise Closed("this manager has been closed")
             if len(self._running) >= most and time.monotonic() - min(self._running.values()) > _SLOW:
                 raise BrokerUnavailable("the backend is slow, and others are waiting for it")
             self._line.append((future, action))
@@ -71,23 +75,34 @@ class Opener:
         patience = _HURRIED if capacity is not None and capacity <= 2 else _PATIENT
         return _result(future, patience)
 
-    def _run(self) -> None:
-        while True:
-            self._do_next()
+    def close(self) -> None:
+        """End the threads, as soon as they have done what they are doing. Closing twice does nothing."""
+        if self._guard.inherited:
+            return
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
-    def _do_next(self) -> None:
-        """Hold on to nothing while there is nothing to do."""
+    def _run(self) -> None:
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """False when there is nothing more to do. Holds on to nothing while it waits."""
         with self._changed:
             while not self._line:
+                if self._closed:
+                    return False
                 self._changed.wait()
             future, action = self._line.popleft()
             if not future.set_running_or_notify_cancel():
-                return
+                return True
             self._running[future] = time.monotonic()
         outcome = _outcome_of(action, future)
         with self._changed:
             del self._running[future]
         outcome()
+        return True
 
 
 def _outcome_of(action: Callable[[], T], future: Future[T]) -> Callable[[], None]:
@@ -99,7 +114,7 @@ def _outcome_of(action: Callable[[], T], future: Future[T]) -> Callable[[], None
 
 
 def _result(future: Future[T], patience: float) -> T:
-    for seconds in (_SLOW, patience - _SLOW):
+    for seconds in (_SLOW, max(0.0, patience - _SLOW)):
         try:
             return future.result(seconds)
         except TimeoutError:

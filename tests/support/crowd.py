@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Self
 
-from .event_stream import ChunkedBody, Frame, parse_frame, parse_rest
+from .event_stream import ChunkedBody, Frame, WholeBody, parse_frame, parse_rest
 
 _BLOCK: Final = 262_144
 _RETRY: Final = 0.5
@@ -60,7 +60,7 @@ class Source:
         self.started = False
         self.head = b""
         self.pending = b""
-        self.chunks: ChunkedBody | None = None
+        self.chunks: ChunkedBody | WholeBody | None = None
 
     def connect(self, address: tuple[str, int]) -> socket.socket | None:
         self.sock = socket.socket()
@@ -94,9 +94,9 @@ class Source:
                 return []
             if not head.startswith(b"HTTP/1.1 200 "):
                 raise GaveUp(head.decode("latin-1"))
-            assert b"transfer-encoding: chunked" in head.lower()
             self.connections += 1
-            self.chunks = ChunkedBody()
+            chunked = b"transfer-encoding: chunked" in head.lower()
+            self.chunks = ChunkedBody() if chunked else WholeBody()
         # What is left of a frame when the connection ends is no frame: see `close`.
         *frames, self.pending = (self.pending + self.chunks.feed(data)).split(b"\n\n")
         found = [parse_frame(frame) for frame in frames]

@@ -84,6 +84,15 @@ class FrameReader:
 
 
 @dataclass(slots=True)
+class WholeBody:
+    """A body without chunks, as one is that only says when to come back."""
+
+    complete = True
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+
 class ChunkedBody:
     """Bytes of a chunked body in, its content out (RFC 9112, section 7.1).
 

@@ -6,7 +6,9 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from ..session import Session
+from ...observers import DisconnectReason
+from ..delivery import VISIT
+from ..session import Expiry, Session
 from .takeover import LAST_CHUNK, encode_chunk
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ class Client:
         self._unread = _MOST_UNREAD
         self.group: Group | None = None
         self.pending: memoryview | bytes = b""
+
+    @property
+    def expiry(self) -> Expiry | None:
+        """When it is told to come back; None: never."""
+        return self.session.expiry if self.stays else Expiry(VISIT, DisconnectReason.BUSY)
 
     def framed(self, data: bytes) -> bytes:
         """The data as it goes out to this client."""

@@ -93,10 +93,13 @@ class Group:
         """Whether its only member has bytes pending."""
         return len(self.members) == 1 and bool(next(iter(self.members)).pending)
 
-    def start_sending(self, data: bytes) -> None:
-        """From now on this is what is being sent to those who are members now."""
+    def start_sending(self, data: bytes, head: bytes = b"") -> None:
+        """From now on this is what is being sent to those who are members now.
+
+        head: what goes before it as it is.
+        """
         members = list(self.members)
-        self.data = encode_chunk(data) if self.key.chunked else data
+        self.data = head + (encode_chunk(data) if self.key.chunked else data)
         self.unsent = iter(members)
         self.left = len(members)
 

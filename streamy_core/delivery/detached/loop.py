@@ -23,7 +23,7 @@ from ...errors import Closed
 from ...observers import DisconnectReason, Observer
 from ...strategies.slow_clients import SlowClientPolicy
 from ...wire import KEEP_ALIVE
-from ..delivery import VISIT, Chosen
+from ..delivery import Chosen
 from ..replayer import Replayer
 from ..session import Session
 from .client import Client
@@ -172,16 +172,15 @@ class Loop:
         self._selector.register(client.sock, selectors.EVENT_READ, client)
         if client.stays:
             self._observer.connected(client.session, DELIVERY)
-        if (seconds := _time_of(client)) is not None:
-            self._expiries.add(client, seconds)
+        if (expiry := client.expiry) is not None:
+            self._expiries.add(client, expiry.seconds)
         if self._concerned(client.session):
             client.pending = arrival.head
             self._disconnect(client, DisconnectReason.DISCONNECTED)
             return
         group = Group(arrival.reader, client)
         group.busy = True
-        group.data = arrival.head + client.framed(arrival.reader.take())
-        group.unsent, group.left = iter((client,)), 1
+        group.start_sending(arrival.reader.take(), arrival.head)
         self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data))
         self._send_some(group, 1)
         self._finish(group)
@@ -201,8 +200,8 @@ class Loop:
             self._start_sending(group, data)
         elif reader.finished:
             self._disconnect_all(group, DisconnectReason.ENDED)
-        elif reader.lagging:
-            self._replay(group, reader.catch_up)
+        elif reader.lagging or not group.stays:
+            self._replay(group, reader.catch_up if group.stays else reader.catch_up_with_all)
         else:
             self._settle(group)
 
@@ -337,8 +336,8 @@ class Loop:
         return False
 
     def _expire(self, client: Client) -> None:
-        expiry = client.session.expiry if client.stays else None
-        self._disconnect(client, expiry.reason if expiry else DisconnectReason.BUSY)
+        if (expiry := client.expiry) is not None:
+            self._disconnect(client, expiry.reason)
 
     def _disconnect_chosen(self, chosen: Chosen, reason: DisconnectReason) -> None:
         self._take_arrivals(len(self._arrivals))
@@ -398,11 +397,3 @@ class Loop:
             self._disconnect_all(group, DisconnectReason.ENDED)
         elif not group.over:
             self._settle(group)
-
-
-def _time_of(client: Client) -> float | None:
-    """Seconds after which the client is told to come back; None: it may stay."""
-    if not client.stays:
-        return VISIT
-    expiry = client.session.expiry
-    return None if expiry is None else expiry.seconds
