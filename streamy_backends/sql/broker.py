@@ -32,12 +32,14 @@ from streamy_core.broker import (
     new_nonce,
 )
 
-from .database import Conflict, Database, MissingTable
+from .database import Database
 from .dialect import Batch, Stored
+from .faults import Conflict, MissingTable, Stale, WriteRefused, once_more
 from .logs import Logs
 from .options import Options
 from .pages import ANY_BYTES, NO_ENTRY, State
 from .retention import Retention, now_ms
+from .role import Role
 from .tables import VERSION, Tables, add_tables
 from .watch import SqlWatch
 
@@ -53,6 +55,7 @@ class SqlBroker(Broker):
     _database: Database
     _logs: Logs
     _retention: Retention
+    _role: Role
     _watches: tuple[SqlWatch, ...]
     _epoch: str | None  # of new streams; None: not known yet
     _known: WeakSet[Engine]  # which lead to the same database
@@ -85,10 +88,8 @@ class SqlBroker(Broker):
             if not isinstance(error.__cause__, MissingTable):
                 raise
             logger.warning("%s", error)  # `flask streamy init-db` needs an app that starts
-        except TypeError as error:
-            raise ConfigError(f"{self._database.url}: {error}") from error  # an option that its driver lacks
         except BrokerUnavailable as error:
-            if self._database.is_refusal(error):
+            if self._database.is_wrong_setup(error):
                 raise ConfigError(str(error)) from error
             logger.warning("%s can't be reached now, and may come later: %s", self._database.url, error)
 
@@ -98,6 +99,17 @@ class SqlBroker(Broker):
         batch = self._batch(stream_id, events, idempotency_key)
         if not events:
             return []
+        try:
+            return self._append(batch)
+        except WriteRefused:
+            return self._append(batch)
+        except Stale:
+            if not batch.key:  # it may have been stored
+                raise
+            return self._append(batch)
+
+    def _append(self, batch: Batch) -> list[str]:
+        stream_id, events = batch.stream_id, batch.events
         refusal: Exception = StreamEnded(stream_id)
         try:
             with self._tables_there(), self._database.transaction("append") as db:
@@ -136,12 +148,14 @@ class SqlBroker(Broker):
         with self._database.within(connection, "find a key") as db:
             return self._remembered(db, batch, latest=True, otherwise=refusal)
 
+    @once_more
     def end(self, stream_id: str) -> None:
         epoch = self._ready()
         with self._tables_there(), self._database.autocommit("end a stream") as db:
             self._logs.end(db, stream_id, epoch, new_nonce())
         self._ring()
 
+    @once_more
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
     ) -> Mapping[str, Page]:
@@ -152,6 +166,7 @@ class SqlBroker(Broker):
         with self._tables_there(), self._database.reading("read") as db:
             return self._read(db, cursors, limit, share, origin)
 
+    @once_more
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         origin = self._origin()
         if not stream_ids:
@@ -160,6 +175,7 @@ class SqlBroker(Broker):
             newest = self._logs.newest(db, stream_ids)
         return {name: newest.get(name, origin) for name in stream_ids}
 
+    @once_more
     def watch(self) -> Watch:
         self._ready()
         watch = SqlWatch(self._heads, self._database.bell(), self._options.poll_scheduler, self._unwatch)
@@ -170,6 +186,7 @@ class SqlBroker(Broker):
         self._retention.start()
         return watch
 
+    @once_more
     def streams(self) -> Iterable[StreamInfo]:
         self._ready()
         with self._tables_there(), self._database.autocommit("list the streams") as db:
@@ -204,6 +221,7 @@ class SqlBroker(Broker):
         self._known = WeakSet()
         self._database = Database(self._url, self._options, self._tables)
         self._logs = Logs(self._database.dialect)
+        self._role = Role(self._database.dialect, self._database.url)
         self._retention = Retention(self._database, self._options, now_ms)
 
     def _check_open(self) -> None:
@@ -223,6 +241,7 @@ class SqlBroker(Broker):
         """The cursor of a stream that isn't there. Raises likewise."""
         return make_id(self._ready(), 0, NO_ENTRY)
 
+    @once_more
     def _prepare(self) -> str:
         with self._database.autocommit("check the database") as db:
             self._database.dialect.check(db)
@@ -303,9 +322,14 @@ class SqlBroker(Broker):
             pages.update(self._read(db, trimmed, limit, max_bytes, origin) if trimmed else {})
         return pages
 
+    @once_more
     def _heads(self, names: Collection[str]) -> Mapping[str, State]:
         with self._tables_there(), self._database.autocommit("ask what has grown") as db:
-            return self._logs.heads(db, names)
+            heads = self._logs.heads(db, names)
+            moved = self._role.is_read_only(db)
+        if moved:
+            self._database.renew()
+        return heads
 
     def _ring(self) -> None:
         for watch in self._watches:

@@ -12,7 +12,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import Event
 
-from .bells import Bell, Timer
+from .bells import Bell, Connect, Timer
+from .faults import Rule
 from .options import Options
 from .pages import NO_ENTRY, Range, Row, State
 from .tables import Tables
@@ -45,6 +46,12 @@ class Dialect(ABC):
 
     kinds: ClassVar[tuple[str, ...]]
     """SQLAlchemy's names of it."""
+
+    rules: ClassVar[Sequence[Rule]]
+    """What the driver's errors mean."""
+
+    read_only: ClassVar[str | None] = None
+    """Asks the server whether it takes no writes: it answers 1 or "on"; None where there is no server."""
 
     begin: ClassVar[str | None] = "BEGIN"
     """What begins a transaction that appends; None where that is one statement, a transaction by itself."""
@@ -162,7 +169,7 @@ class Dialect(ABC):
         found = db.fetchone()
         return None if found is None else Stored(*found)
 
-    def bell(self, connect: Any) -> Bell:
+    def bell(self, connect: Connect) -> Bell:
         """What tells that some stream may have grown; `connect` gives a connection for it alone."""
         return Timer()
 
@@ -188,11 +195,3 @@ class Dialect(ABC):
     @abstractmethod
     def in_transaction(self, connection: Any) -> bool:
         """Whether the driver's connection is in a transaction that has begun."""
-
-    @abstractmethod
-    def is_missing_table(self, error: Exception) -> bool:
-        """Whether the driver's error says that a table isn't there."""
-
-    @abstractmethod
-    def is_refusal(self, error: Exception) -> bool:
-        """Whether the driver's error, when connecting, is more than a passing one."""

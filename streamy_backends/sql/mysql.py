@@ -12,14 +12,12 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from streamy_core.broker import ConfigError
 
 from .dialect import Batch, Stored
+from .faults import MYSQL
 from .options import Options
 from .pages import NO_ENTRY, Range
 from .server import ServerDialect
 from .tables import Tables
 
-_NO_SUCH_TABLE = 1146
-_REFUSALS = (1044, 1045, 1049, 1142, 1698)
-"""Denied: a database, a login, a table, a login by plug-in; and 1049, there is no such database."""
 _IN_TRANSACTION, _AUTOCOMMIT = 1, 2
 
 
@@ -31,6 +29,8 @@ class Mysql(ServerDialect):
     """
 
     kinds = ("mysql", "mariadb")
+    rules = MYSQL
+    read_only = "SELECT @@global.read_only"
     begin: ClassVar[str | None] = "START TRANSACTION"
     among = "IN :names"
 
@@ -135,12 +135,6 @@ class Mysql(ServerDialect):
     def in_transaction(self, connection: Any) -> bool:
         status = getattr(connection, "server_status", _IN_TRANSACTION)
         return bool(status & _IN_TRANSACTION) or not status & _AUTOCOMMIT
-
-    def is_missing_table(self, error: Exception) -> bool:
-        return error.args[:1] == (_NO_SUCH_TABLE,)
-
-    def is_refusal(self, error: Exception) -> bool:
-        return bool(error.args) and error.args[0] in _REFUSALS
 
 
 class Mariadb(Mysql):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import select
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
@@ -13,8 +13,9 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .bells import Bell, Listen, Timer
+from .bells import Bell, Connect, Listen, Timer
 from .dialect import Batch, Stored
+from .faults import POSTGRESQL
 from .options import Options
 from .pages import NO_ENTRY, Range
 from .server import DATA, ServerDialect
@@ -28,6 +29,8 @@ class Postgresql(ServerDialect):
     WITH" and "NOTIFY"."""
 
     kinds = ("postgresql",)
+    rules = POSTGRESQL
+    read_only = "SHOW transaction_read_only"
     begin = None
     among = "= ANY(CAST(:names AS text[]))"
 
@@ -118,7 +121,7 @@ class Postgresql(ServerDialect):
         found = db.fetchone()
         return None if found is None else Stored(found[0], found[1])
 
-    def bell(self, connect: Callable[[], Any]) -> Bell:
+    def bell(self, connect: Connect) -> Bell:
         return Listen(connect, self._channel) if self._channel else Timer()
 
     @classmethod
@@ -164,11 +167,3 @@ class Postgresql(ServerDialect):
 
     def in_transaction(self, connection: Any) -> bool:
         return bool(connection.info.transaction_status)
-
-    def is_missing_table(self, error: Exception) -> bool:
-        return getattr(error, "sqlstate", None) in ("42P01", "3F000")
-
-    def is_refusal(self, error: Exception) -> bool:
-        words = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry",
-                 "invalid connection option", "permission denied")  # fmt: skip
-        return any(word in str(error) for word in words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -13,8 +13,9 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .bells import Bell, DataVersion
+from .bells import Bell, Connect, DataVersion
 from .dialect import Dialect
+from .faults import SQLITE
 from .options import Options
 from .pages import Range, Row, State
 from .tables import Tables
@@ -24,6 +25,7 @@ class Sqlite(Dialect):
     """See https://sqlite.org/wal.html, and https://sqlite.org/pragma.html for what is set."""
 
     kinds = ("sqlite",)
+    rules = SQLITE
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
     begin = "BEGIN IMMEDIATE"
     begin_reading = "BEGIN"
@@ -62,7 +64,7 @@ class Sqlite(Dialect):
             if first := db.fetchone():
                 yield name, State(*first[:3]), _rows(first, db)
 
-    def bell(self, connect: Callable[[], Any]) -> Bell:
+    def bell(self, connect: Connect) -> Bell:
         return DataVersion(connect, self._schema)
 
     @classmethod
@@ -86,19 +88,6 @@ class Sqlite(Dialect):
 
     def in_transaction(self, connection: Any) -> bool:
         return bool(connection.in_transaction)
-
-    def is_missing_table(self, error: Exception) -> bool:
-        return str(error).startswith("no such table")
-
-    def is_refusal(self, error: Exception) -> bool:
-        words = (
-            "unable to open database file",
-            "file is not a database",
-            "readonly database",
-            "malformed",
-            "unknown database",
-        )
-        return any(word in str(error) for word in words)
 
 
 def _rows(first: Sequence[Any], db: DBAPICursor) -> Iterator[Row]:
