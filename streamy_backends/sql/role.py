@@ -35,7 +35,7 @@ class Role:
         self._due = time.monotonic() + _EVERY
         db.execute(self._question)
         (answer,) = db.fetchone() or (None,)
-        found = answer in (1, "1", "on", "ON")
+        found = str(answer).lower() not in ("none", "0", "off")
         if found and not self._read_only:
             logger.warning(
                 "the server of %s takes no writes: connections are made anew until one leads to a server "
