@@ -36,6 +36,7 @@ from .database import Database
 from .dialect import Batch, Stored
 from .faults import Conflict, MissingTable, Stale, WriteRefused, once_more
 from .logs import Logs
+from .migrations import register_with_old_alembic
 from .options import Options
 from .pages import ANY_BYTES, NO_ENTRY, State
 from .retention import Retention, now_ms
@@ -75,6 +76,7 @@ class SqlBroker(Broker):
 
         What is away now, or has no tables yet, is looked at again when it is first used.
         """
+        register_with_old_alembic()
         try:
             self._look()
         except BaseException:
