@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 SCHEMES: Final = (
-    "sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg", "postgres",
-    "mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql", "sql",
+    "sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "postgres",
+    "mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb", "mariadb+pymysql", "mariadb+mysqldb", "sql",
 )  # fmt: skip
 
 _MODULES: Final = {

@@ -8,9 +8,8 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine, MetaData
+from sqlalchemy import URL, MetaData
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import (
@@ -41,6 +40,7 @@ from .options import Options
 from .pages import ANY_BYTES, NO_ENTRY, State
 from .retention import Retention, now_ms
 from .role import Role
+from .sessions import Place, borrow, elsewhere
 from .tables import VERSION, Tables, add_tables
 from .watch import SqlWatch
 
@@ -59,7 +59,7 @@ class SqlBroker(Broker):
     _role: Role
     _watches: tuple[SqlWatch, ...]
     _epoch: str | None  # of new streams; None: not known yet
-    _known: WeakSet[Engine]  # which lead to the same database
+    _place: Place | None  # where the epoch was looked at last
     _lock: threading.Lock
 
     def __init__(self, url: URL, options: Options) -> None:
@@ -131,13 +131,13 @@ class SqlBroker(Broker):
     ) -> list[str]:
         batch = self._batch(stream_id, events, idempotency_key)
         with self._database.faults("begin"):
-            connection = self._connection_of(session)
+            borrowed = borrow(session, self._tables.streams)
         if not events:
             return []
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._database.within(connection, "append") as db:
-                self._check_same(connection, db)
+            with self._database.within(borrowed, "append") as db:
+                self._check_same(db)
                 stored = self._database.dialect.append(db, batch, alone=False)
         except MissingTable as error:
             self._epoch = None  # they may be made anew
@@ -147,7 +147,7 @@ class SqlBroker(Broker):
         if stored is not None:
             self._retention.start()
             return _ids(batch, stored)
-        with self._database.within(connection, "find a key") as db:
+        with self._database.within(borrowed, "find a key") as db:
             return self._remembered(db, batch, latest=True, otherwise=refusal)
 
     @once_more
@@ -220,7 +220,7 @@ class SqlBroker(Broker):
         self._lock = threading.Lock()
         self._watches = ()
         self._epoch = None
-        self._known = WeakSet()
+        self._place = None
         self._database = Database(self._url, self._options, self._tables)
         self._logs = Logs(self._database.dialect)
         self._role = Role(self._database.dialect, self._database.url)
@@ -252,6 +252,7 @@ class SqlBroker(Broker):
             with self._database.autocommit("begin a history") as db:
                 self._logs.set_meta(db, VERSION, new_epoch())
             meta = self._meta()
+        self._database.find_place()
         version, epoch = meta or (0, "")
         if version != VERSION:
             raise ConfigError(
@@ -341,30 +342,17 @@ class SqlBroker(Broker):
         with self._lock:
             self._watches = tuple(other for other in self._watches if other is not watch)
 
-    def _connection_of(self, session: Any) -> Connection:
-        """The session's connection, on which its transaction is under way."""
-        if isinstance(session, Connection):
-            return session
-        connect = getattr(session, "connection", None)
-        bind = {"clause": self._tables.streams}
-        connection = connect(bind_arguments=bind) if callable(connect) else None
-        if not isinstance(connection, Connection):
-            kind = type(session).__name__
-            raise TypeError(f"session is a SQLAlchemy Session or Connection, not {kind}")
-        return connection
-
-    def _check_same(self, connection: Connection, db: DBAPICursor) -> None:
-        """See that the session's database is ours: its events would never be found."""
-        if connection.engine in self._known:
+    def _check_same(self, db: DBAPICursor) -> None:
+        """See that the session's log is ours: its events would never be found."""
+        if self._place is self._database.place is not None:
             return
         _, epoch = self._logs.meta(db) or (0, "")
         if epoch != self._epoch:
             self._epoch = None  # the tables may have been made anew
         if epoch != self._ready():
-            raise ConfigError(
-                f"the session's database isn't that of the streams, which are read from {self._database.url}"
-            )
-        self._known.add(connection.engine)
+            raise elsewhere("another history", f"that of {self._database.url}")
+        if not self._database.dialect.lone_writer:  # whose file may be replaced at any time
+            self._place = self._database.place
 
 
 def _ids(batch: Batch, stored: Stored) -> list[str]:

@@ -17,10 +17,12 @@ from streamy_core.broker import BrokerUnavailable, Closed, ConfigError, redact
 from streamy_core.errors import StreamyError
 
 from .bells import Bell
+from .drivers import is_driver_error, plain_cursor
 from .engine import kind_of, new_engine
-from .faults import Conflict, Fault, Meaning, MissingTable, Stale, WriteRefused, meaning_of
+from .faults import Conflict, Fault, Meaning, MissingTable, Stale, WriteRefused, meaning_of, once_more
 from .fork_barrier import ForkBarrier
 from .options import Options
+from .sessions import Borrowed, Place
 from .tables import Tables
 
 _CREATORS: Final = 5
@@ -42,9 +44,11 @@ class Database:
         self.dialect = kind_of(url)(self.engine, tables, options)
         self._turn = threading.Lock() if self.dialect.lone_writer else None
         self._opening = self.dialect.render(self.dialect.opening)
+        self._whereabouts = self.dialect.render(self.dialect.whereabouts)
         self._bells: WeakSet[Bell] = WeakSet()
         self._barrier = None if self.dialect.survives_fork else ForkBarrier(self.renew, self._timeout)
         self._closed = False
+        self.place: Place | None = None  # where the tables are, as they were found last
         self.url = redact(url.render_as_string())
 
     @contextmanager
@@ -56,8 +60,8 @@ class Database:
         Raises, for what the database finds wrong, BrokerUnavailable if it may pass (Stale, if it comes of
         a connection that was open before), else Conflict, MissingTable or ConfigError; Closed.
         """
-        with self._lend(doing) as connection:
-            yield connection.connection.cursor()
+        with self._lend(doing) as connection, _cursor(connection) as db:
+            yield db
 
     @contextmanager
     def reading(self, doing: str) -> Iterator[DBAPICursor]:
@@ -143,61 +147,84 @@ class Database:
     @contextmanager
     def _bracketed(self, connection: Connection, begin: str | None) -> Iterator[DBAPICursor]:
         """A DB-API cursor within a transaction that `begin` begins; None: of no transaction."""
-        db = connection.connection.cursor()
-        if begin is None:
-            yield db
-            return
-        db.execute(begin)
-        try:
-            yield db
-            db.execute("COMMIT")
-        except BaseException:
+        with _cursor(connection) as db:
+            if begin is None:
+                yield db
+                return
+            db.execute(begin)
             try:
-                db.execute("ROLLBACK")
-            except Exception:  # noqa: BLE001 - what went wrong first is what matters
-                connection.invalidate()
-            raise
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                try:
+                    db.execute("ROLLBACK")
+                except Exception:  # noqa: BLE001 - what went wrong first is what matters
+                    connection.invalidate()
+                raise
 
     @contextmanager
     def faults(self, doing: str) -> Iterator[None]:
-        """Turn errors of SQLAlchemy's, or of the driver's, into ours, as `autocommit` does."""
+        """Turn errors of SQLAlchemy's, or of a driver's, into ours, as `autocommit` does."""
         try:
             yield
-        except (sa.SQLAlchemyError, self._driver.Error) as error:
-            raise self._meaning(error, doing) from error
+        except Exception as error:
+            if isinstance(error, sa.SQLAlchemyError) or is_driver_error(error):
+                raise self._meaning(error, doing) from error
+            raise
 
     @contextmanager
-    def within(self, connection: Connection, doing: str) -> Iterator[DBAPICursor]:
+    def within(self, borrowed: Borrowed, doing: str) -> Iterator[DBAPICursor]:
         """Lend a DB-API cursor of somebody else's transaction.
 
         If the block raises, nothing is left of what it did, even if that transaction goes on.
-        Raises likewise, and ConfigError if the connection is one of another kind of database, or
-        commits each statement by itself.
+        Raises likewise, and ConfigError, before anything is done, if the connection leads elsewhere, isn't
+        one of Unicode, or commits each statement by itself.
         """
-        kind = connection.dialect.name
-        if kind not in self.dialect.kinds:
-            raise ConfigError(f"the session's database is {kind}, and the streams are in {self.url}")
+        if borrowed.kind not in self.dialect.kinds:
+            raise ConfigError(f"the session's database is {borrowed.kind}, and the streams are in {self.url}")
         with self.faults(doing):
-            # By SQLAlchemy, which only so knows that the transaction has begun.
-            connection.exec_driver_sql(self._opening)
-            if not self.dialect.in_transaction(connection.connection.driver_connection):
+            db = plain_cursor(borrowed.raw)
+            self._check_place(borrowed, db)
+            if not self.dialect.in_transaction(borrowed.raw, db):
                 raise ConfigError(
                     "the session's connection is in autocommit mode: there is no transaction to publish in"
                 )
-            db = connection.connection.cursor()
             db.execute("SAVEPOINT streamy")
             try:
                 yield db
             except BaseException as error:
                 if self._fault(error).meaning is Meaning.REFUSAL:
-                    connection.engine.dispose()
+                    borrowed.renew()
                     self.renew()
                 try:
                     db.execute("ROLLBACK TO SAVEPOINT streamy")
-                except self._driver.Error:  # all of it is rolled back, which SQLAlchemy has to know
-                    connection.invalidate()
+                except Exception:  # noqa: BLE001 - all of it is rolled back
+                    borrowed.spoil()
                 raise
             db.execute("RELEASE SAVEPOINT streamy")
+            db.close()
+
+    def _check_place(self, borrowed: Borrowed, db: DBAPICursor) -> None:
+        """See that the tables that will be written are those that are read. Begins the transaction."""
+        theirs = self.dialect.place(borrowed.raw, db, borrowed.open(self._opening))
+        if self.place is not None and theirs.key == self.place.key:
+            return
+        ours = self.find_place()
+        if theirs.key != ours.key:  # connections of ours may lead to a server that was replaced
+            self.renew()
+            ours = self.find_place()
+        if theirs.key != ours.key:
+            raise self.dialect.elsewhere(theirs, ours)
+
+    @once_more
+    def find_place(self) -> Place:
+        """See anew where the tables are, which sessions are held against. Raises as `autocommit`."""
+        # In a transaction, which goes to where those of sessions go, if a proxy chooses among servers.
+        with self._lend("find the tables") as connection, self._bracketed(connection, "BEGIN") as db:
+            db.execute(self._whereabouts)
+            raw = connection.connection.driver_connection
+            self.place = self.dialect.place(raw, db, db.fetchone() or ())
+        return self.place
 
     def create(self, metadata: MetaData) -> None:
         """Make the tables that aren't there. Raises as `autocommit`."""
@@ -245,7 +272,7 @@ class Database:
         fault = getattr(error, "orig", None) or error
         if isinstance(fault, sa.SQLAlchemyError | StreamyError):  # all connections are in use, say
             return Fault(Meaning.PASSING)
-        return meaning_of(fault, self.dialect.rules, self._driver)
+        return meaning_of(fault, self.dialect.rules)
 
     def _text(self, error: BaseException, doing: str) -> str:
         fault = getattr(error, "orig", None) or error
@@ -282,6 +309,14 @@ class Database:
                 connection.invalidate()
                 return True
         return False
+
+
+@contextmanager
+def _cursor(connection: Connection) -> Iterator[DBAPICursor]:
+    """A DB-API cursor, closed in the end, so that mysqlclient can use another."""
+    db = connection.connection.cursor()
+    yield db
+    db.close()
 
 
 _ERRORS: Final[dict[Meaning, type[Exception]]] = {

@@ -10,12 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.broker import Event
+from streamy_core.broker import ConfigError, Event
 
 from .bells import Bell, Connect, Timer
 from .faults import Rule
 from .options import Options
 from .pages import NO_ENTRY, Range, Row, State
+from .sessions import Place, elsewhere
 from .tables import Tables
 
 
@@ -71,8 +72,13 @@ class Dialect(ABC):
     latest: ClassVar[str] = "FOR UPDATE"
     """What makes a reading see what others have committed since the transaction began."""
 
-    opening: ClassVar[str] = "SELECT 1"
-    """What makes the driver begin a transaction, and locks nothing that others wait for."""
+    whereabouts: ClassVar[str] = "SELECT 1"
+    """Tells where a connection leads, for `place`; this locks nothing."""
+
+    @property
+    def opening(self) -> str:
+        """What makes the driver begin a transaction, and locks nothing that others wait for."""
+        return self.whereabouts
 
     upsert: ClassVar[str] = """
         INSERT INTO {streams} AS s (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
@@ -97,6 +103,7 @@ class Dialect(ABC):
         VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
+        self._tables = tables
         quote = engine.dialect.identifier_preparer.format_table
         self._names = {name: quote(table) for name, table in tables._asdict().items()}
         self._upsert = self.render(self.upsert)
@@ -179,7 +186,7 @@ class Dialect(ABC):
         """The driver's arguments for an engine of our own; they win over what the URL says."""
 
     @classmethod
-    def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
+    def connect(cls, driver: str, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
         """A connection of the driver's, or None: as SQLAlchemy makes it."""
         return None
 
@@ -193,5 +200,24 @@ class Dialect(ABC):
         """See whether the database has what is needed, and set it up. Raises ConfigError."""
 
     @abstractmethod
-    def in_transaction(self, connection: Any) -> bool:
-        """Whether the driver's connection is in a transaction that has begun."""
+    def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
+        """Whether the driver's connection, whose cursor is `db`, is in a transaction that has begun."""
+
+    @abstractmethod
+    def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
+        """Where a connection leads to which `whereabouts` has just given this row.
+
+        connection: the driver's, whose cursor is `db`.
+
+        Raises ConfigError if it isn't one of Unicode, and MissingTable.
+        """
+
+    def elsewhere(self, theirs: Place, ours: Place) -> ConfigError:
+        """What is raised for a session that would write where nobody looks."""
+        known = self._tables.streams.schema is not None or len(ours.names) < 2
+        cure = (
+            ""
+            if known or theirs.key[:1] != ours.key[:1]
+            else (f"set the option schema={ours.names[-1]} in all processes, and every session finds them")
+        )
+        return elsewhere(theirs, ours, cure)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import warnings
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Dialect, Engine, create_engine, event
 from sqlalchemy import exc as sa
 
 from streamy_core.broker import ConfigError, redact
 
-from .dialect import Dialect
+from . import dialect as own
 from .mysql import Mariadb, Mysql
 from .options import Options
 from .postgresql import Postgresql
 from .sqlite import Sqlite
 
-_KINDS: Final[dict[str, type[Dialect]]] = {
+_KINDS: Final[dict[str, type[own.Dialect]]] = {
     "sqlite": Sqlite, "postgresql": Postgresql, "mysql": Mysql, "mariadb": Mariadb,
 }  # fmt: skip
 
 
-def kind_of(url: URL) -> type[Dialect]:
+def kind_of(url: URL) -> type[own.Dialect]:
     """The dialect for a database. Raises ConfigError if there is none."""
     name = url.get_backend_name()
     if name not in _KINDS:
@@ -47,8 +47,8 @@ def new_engine(url: URL, options: Options) -> Engine:
         except sa.SAWarning as warning:
             raise ConfigError(f"{redact(url.render_as_string())}: {warning}") from None
 
-    def connect(_dialect: object, _record: object, args: list[Any], arguments: dict[str, Any]) -> Any:
-        return kind.connect(options, args, arguments)
+    def connect(dialect: Dialect, _record: object, args: list[Any], arguments: dict[str, Any]) -> Any:
+        return kind.connect(dialect.driver, options, args, arguments)
 
     def prepare(connection: Any, _record: object) -> None:
         db = connection.cursor()

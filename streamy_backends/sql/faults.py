@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import wraps
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from streamy_core.broker import BrokerUnavailable
+
+from .drivers import is_driver_error
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -205,16 +207,16 @@ RAISED_BY_CONNECTING: Final = (
 """By the class's name: what is no error of the driver's own comes of what the URL says."""
 
 
-def meaning_of(error: BaseException, rules: Sequence[Rule], driver: Any) -> Fault:
-    """What an error of this driver's means, by these rules, else by its class (PEP 249)."""
-    if not isinstance(error, driver.Error):
-        found = _match(_classes(error), str(error), RAISED_BY_CONNECTING)
-        return found or Fault(Meaning.PASSING)
+def meaning_of(error: BaseException, rules: Sequence[Rule]) -> Fault:
+    """What an error means, by these rules of its kind of database, else by its class (PEP 249)."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    if not is_driver_error(error):
+        return _match(names, str(error), RAISED_BY_CONNECTING) or Fault(Meaning.PASSING)
     if found := _match(_codes(error), str(error), rules):
         return found
-    if isinstance(error, driver.IntegrityError):
+    if "IntegrityError" in names:
         return Fault(Meaning.CONFLICT)
-    if isinstance(error, driver.ProgrammingError | driver.DataError | driver.NotSupportedError):
+    if {"ProgrammingError", "DataError", "NotSupportedError"}.intersection(names):
         return Fault(Meaning.DEFECT)
     return Fault(Meaning.PASSING)
 
@@ -235,8 +237,3 @@ def _codes(error: BaseException) -> list[str | int]:
     named = [getattr(error, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname")]
     first = error.args[0] if error.args and isinstance(error.args[0], int) else None
     return [code for code in (*named, first) if code is not None]
-
-
-def _classes(error: BaseException) -> list[str | int]:
-    """The names of its class, and of those that it is derived from."""
-    return [kind.__name__ for kind in type(error).__mro__]

@@ -16,9 +16,11 @@ from .faults import MYSQL
 from .options import Options
 from .pages import NO_ENTRY, Range
 from .server import ServerDialect
+from .sessions import Place, elsewhere
 from .tables import Tables
 
 _IN_TRANSACTION, _AUTOCOMMIT = 1, 2
+_NO_SUCH_SAVEPOINT = 1305
 
 
 class Mysql(ServerDialect):
@@ -31,6 +33,9 @@ class Mysql(ServerDialect):
     kinds = ("mysql", "mariadb")
     rules = MYSQL
     read_only = "SELECT @@global.read_only"
+    whereabouts = """
+        SELECT CONCAT_WS(' ', @@hostname, @@port, @@datadir), DATABASE(), @@character_set_client,
+            @@character_set_connection"""
     begin: ClassVar[str | None] = "START TRANSACTION"
     among = "IN :names"
 
@@ -112,8 +117,9 @@ class Mysql(ServerDialect):
             "read_timeout": 2 * seconds,  # longer than the wait for a lock
             "write_timeout": 2 * seconds,
         }
-        # Of text the driver makes Latin-1.
-        login = {"password": url.password.encode()} if url.password else {}
+        # Of text PyMySQL makes Latin-1.
+        latin = url.get_driver_name() == "pymysql" and url.password
+        login = {"password": url.password.encode()} if url.password and latin else {}
         own = {name: value for name, value in timeouts.items() if name not in url.query}
         return {**login, **own, "charset": "utf8mb4"}
 
@@ -132,15 +138,46 @@ class Mysql(ServerDialect):
         if numbers < ((10, 6) if "MariaDB" in version else (8, 0)):
             raise ConfigError(f"this is {version}, and MariaDB 10.6 or MySQL 8.0, or a newer one, is needed")
 
-    def in_transaction(self, connection: Any) -> bool:
-        status = getattr(connection, "server_status", _IN_TRANSACTION)
-        return bool(status & _IN_TRANSACTION) or not status & _AUTOCOMMIT
+    def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
+        if hasattr(connection, "server_status"):  # PyMySQL
+            status = connection.server_status
+            return bool(status & _IN_TRANSACTION) or not status & _AUTOCOMMIT
+        if not connection.get_autocommit():
+            return True
+        try:  # out of a transaction a savepoint is gone at once
+            db.execute("SAVEPOINT streamy_probe")
+            db.execute("RELEASE SAVEPOINT streamy_probe")
+        except Exception as error:
+            if error.args[:1] != (_NO_SUCH_SAVEPOINT,):
+                raise
+            return False
+        return True
+
+    def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
+        server, database, client, literals = row
+        encoding = getattr(connection, "encoding", "utf8")
+        if {client, literals} != {"utf8mb4"} or encoding not in ("utf8", "utf8mb4"):
+            raise ConfigError(
+                f"the connection's charset is {client} ({encoding}), which can't hold every text: say "
+                "charset=utf8mb4 in its URL"
+            )
+        known = self._tables.streams.schema
+        return Place((server, known or database), (known or str(database),))
+
+    def elsewhere(self, theirs: Place, ours: Place) -> ConfigError:
+        same = theirs.key[0] == ours.key[0]
+        cure = f"set the option schema={ours.names[0]} in all processes, and every session finds them"
+        return elsewhere(theirs, ours if same else f"that of another server, {ours}", cure if same else "")
 
 
 class Mariadb(Mysql):
     """MariaDB appends by one compound statement: https://mariadb.com/kb/en/begin-end/."""
 
     begin = None
+    # A session may be led to any node of a Galera cluster.
+    whereabouts = """
+        SELECT IF(@@global.wsrep_on, @@wsrep_cluster_name, CONCAT_WS(' ', @@hostname, @@port, @@datadir)),
+            DATABASE(), @@character_set_client, @@character_set_connection"""
 
     append_all: ClassVar[str] = """
         BEGIN NOT ATOMIC

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import URL, Engine
@@ -18,6 +19,7 @@ from .dialect import Dialect
 from .faults import SQLITE
 from .options import Options
 from .pages import Range, Row, State
+from .sessions import Place
 from .tables import Tables
 
 
@@ -32,9 +34,6 @@ class Sqlite(Dialect):
     lone_writer = True
     survives_fork = False  # https://sqlite.org/howtocorrupt.html, section 2.6
     latest = ""  # only one transaction writes
-    # Python's driver begins with the first statement that writes, and a savepoint outside of a transaction
-    # would be one by itself, which ends with it.
-    opening = "UPDATE {meta} SET id = id WHERE id = 1"
     among = "IN (SELECT value FROM json_each(:names))"
 
     # There are no round trips to save: by a statement for each stream, no more rows are taken than needed.
@@ -49,6 +48,12 @@ class Sqlite(Dialect):
         super().__init__(engine, tables, options)
         self._schema = tables.streams.schema or "main"
         self._one = self.render(self.one)
+
+    @property
+    def opening(self) -> str:
+        # Python's driver begins with the first statement that writes, and a savepoint outside of a
+        # transaction would be one by itself, which ends with it.
+        return "UPDATE {meta} SET id = id WHERE id = 1"
 
     def render(self, sql: str) -> str:
         return sql.format(among=self.among, **self._names)
@@ -86,8 +91,18 @@ class Sqlite(Dialect):
                 "local disk; for streams within one process there is memory://"
             )
 
-    def in_transaction(self, connection: Any) -> bool:
+    def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
         return bool(connection.in_transaction)
+
+    def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
+        path = self.path(db)
+        found = Path(path).stat()
+        return Place((found.st_dev, found.st_ino), (path,))
+
+    def path(self, db: DBAPICursor) -> str:
+        """The database's file."""
+        db.execute("PRAGMA database_list")
+        return next((path for _, schema, path in db.fetchall() if schema == self._schema), "")
 
 
 def _rows(first: Sequence[Any], db: DBAPICursor) -> Iterator[Row]:
