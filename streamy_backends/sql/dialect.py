@@ -69,6 +69,9 @@ class Dialect(ABC):
     survives_fork: ClassVar[bool] = True
     """Whether a connection may be open while the process forks."""
 
+    notifies: bool = False
+    """Whether a transaction that publishes notifies others."""
+
     latest: ClassVar[str] = "FOR UPDATE"
     """What makes a reading see what others have committed since the transaction began."""
 
@@ -175,6 +178,16 @@ class Dialect(ABC):
         )
         found = db.fetchone()
         return None if found is None else Stored(*found)
+
+    def undone_append(self, db: DBAPICursor, batch: Batch) -> None:
+        """Do all that publishing and trimming do, in a transaction that is rolled back."""
+        db.execute("BEGIN")
+        try:
+            self.append(db, batch, alone=False)
+            for table in ("{entries}", "{keys}"):
+                db.execute(self.render(f"DELETE FROM {table} WHERE nonce = ?"), (batch.nonce,))
+        finally:
+            db.execute("ROLLBACK")
 
     def bell(self, connect: Connect) -> Bell:
         """What tells that some stream may have grown; `connect` gives a connection for it alone."""

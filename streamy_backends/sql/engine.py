@@ -44,8 +44,8 @@ def new_engine(url: URL, options: Options) -> Engine:
                 pool_reset_on_return=None,
                 connect_args=kind.connect_arguments(url, options),
             )
-        except sa.SAWarning as warning:
-            raise ConfigError(f"{redact(url.render_as_string())}: {warning}") from None
+        except (sa.SAWarning, sa.ArgumentError, ValueError, TypeError) as error:
+            raise ConfigError(f"{redact(url.render_as_string())}: {error}") from None
 
     def connect(dialect: Dialect, _record: object, args: list[Any], arguments: dict[str, Any]) -> Any:
         return kind.connect(dialect.driver, options, args, arguments)
@@ -57,5 +57,5 @@ def new_engine(url: URL, options: Options) -> Engine:
         db.close()
 
     event.listen(engine, "do_connect", connect)
-    event.listen(engine, "connect", prepare)
+    event.listen(engine, "connect", prepare, insert=True)  # before SQLAlchemy looks at what is set
     return engine

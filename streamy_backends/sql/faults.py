@@ -91,6 +91,7 @@ class Fault(NamedTuple):
 _NO_PREPARED_COMMIT: Final = (
     "set the option notify=false, in all processes: a transaction that notifies can't be prepared"
 )
+_UTF8: Final = "Streamy needs a database in UTF8: `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
 _POOLER: Final = "behind a pooler of transactions, set the option notify=false, in all processes"
 _CERTIFICATE: Final = "give the path of a file of certificates that is there and signs the server's"
 _RIGHTS: Final = (
@@ -106,6 +107,12 @@ POSTGRESQL: Final = (
     Rule(Meaning.REFUSAL, ("25006",), r"session is read-only|server is in hot standby mode"),
     Rule(
         Meaning.OPENING,
+        (),
+        r"session is not read-only|server is not in hot standby mode",
+        cure="publishing needs a server that takes writes: target_session_attrs=read-write",
+    ),
+    Rule(
+        Meaning.OPENING,
         ("28", "3D000", "08004"),
         r"authentication failed|no password supplied|no pg_hba\.conf",
     ),
@@ -117,7 +124,7 @@ POSTGRESQL: Final = (
     Rule(
         Meaning.SETUP,
         ("22P05", "22021"),
-        cure="Streamy needs a database in UTF8: `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`",
+        cure=_UTF8,
     ),
     Rule(
         Meaning.SETUP,
@@ -157,10 +164,12 @@ MYSQL: Final = (
     ),
     Rule(Meaning.SETUP, (1665,), cure="run `SET GLOBAL binlog_format = ROW` on the server"),
     Rule(Meaning.SETUP, (1709, 1071), cure=_ROW_FORMAT),
+    Rule(Meaning.SETUP, (1048,), cure="take EMPTY_STRING_IS_NULL out of the connection's sql_mode"),
     Rule(
         Meaning.SETUP,
         (3159,),
-        cure="the server demands TLS: add `?ssl_ca=/path/of/ca.pem` to the URL, or `?ssl_disabled=false`",
+        r"insecure transport are prohibited",
+        cure="the server demands TLS: add `?ssl_ca=/path/of/ca.pem` to the URL",
     ),
     Rule(
         Meaning.SETUP,
@@ -187,6 +196,12 @@ SQLITE: Final = (
 """By the name of the result code."""
 
 RAISED_BY_CONNECTING: Final = (
+    Rule(
+        Meaning.SETUP,
+        (),
+        r"a string pattern on a bytes-like object",  # what SQLAlchemy makes of SQL_ASCII
+        cure=f"if the database's encoding is SQL_ASCII, {_UTF8}",
+    ),
     Rule(
         Meaning.SETUP,
         ("RuntimeError",),

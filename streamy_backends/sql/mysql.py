@@ -126,6 +126,7 @@ class Mysql(ServerDialect):
     @classmethod
     def settings(cls, options: Options) -> Sequence[str]:
         return (
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
             # Under REPEATABLE READ, deleting locks the gaps in which others want to insert.
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             f"SET SESSION innodb_lock_wait_timeout = {max(1, math.ceil(options.timeout))}",

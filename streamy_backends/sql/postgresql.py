@@ -23,6 +23,7 @@ from .sessions import Place
 from .tables import Tables
 
 _LONGEST_CHANNEL: Final = 63
+_IN_UTF8: Final = "`CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0` makes one that can"
 
 
 class Postgresql(ServerDialect):
@@ -89,6 +90,7 @@ class Postgresql(ServerDialect):
         self._channel = (
             channel if options.notify and engine.dialect.driver in ("psycopg", "psycopg2") else None
         )
+        self.notifies = options.notify
         rung = f", pg_notify('{channel}', '')" if options.notify else ""
         self._append_all = self.render(
             self.append_all.replace("{upsert}", self.upsert).replace("{rung}", rung)
@@ -175,6 +177,13 @@ class Postgresql(ServerDialect):
         (version,) = db.fetchone() or ("0",)
         if int(version) < 120_000:
             raise ConfigError(f"this is PostgreSQL {int(version) // 10_000}, and 12 or newer is needed")
+        db.execute("SHOW server_encoding")
+        (encoding,) = db.fetchone() or ("",)
+        encoding = encoding.decode() if isinstance(encoding, bytes) else encoding  # as SQL_ASCII gives it
+        if encoding != "UTF8":
+            raise ConfigError(
+                f"the database's encoding is {encoding}, which can't hold every text: {_IN_UTF8}"
+            )
 
     def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
         return bool(connection.info.transaction_status)

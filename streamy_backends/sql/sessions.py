@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, update
+from sqlalchemy import Connection, Table, TwoPhaseTransaction, update
 
 from streamy_core.broker import ConfigError
 
@@ -60,10 +60,11 @@ class Borrowed:
             self.connection.engine.dispose()
 
 
-def borrow(session: Any, streams: Table) -> Borrowed:
+def borrow(session: Any, streams: Table, *, notifies: bool) -> Borrowed:
     """The session's connection. Raises TypeError, and ConfigError for a driver that isn't supported.
 
-    streams: what is written to, by which a session with several engines chooses.
+    streams:  what is written to, by which a session with several engines chooses.
+    notifies: whether publishing does, on PostgreSQL.
     """
     if raw := kind_of_connection(session):
         return Borrowed(session, raw[1])
@@ -78,6 +79,11 @@ def borrow(session: Any, streams: Table) -> Borrowed:
             f"session is a driver's connection, or a SQLAlchemy Session or Connection, not {kind}"
         )
     check_driver(connection.dialect.driver, "the session's driver")
+    if notifies and isinstance(connection.get_transaction(), TwoPhaseTransaction):
+        raise ConfigError(
+            "the session commits in two phases, and PostgreSQL can't prepare a transaction that notifies: "
+            "set the option notify=false, in all processes"
+        )
     return Borrowed(connection.connection.driver_connection, connection.dialect.name, connection)
 
 
