@@ -121,11 +121,10 @@ POSTGRESQL: Final = (
     Rule(
         Meaning.SETUP, (), r"cannot PREPARE a transaction that has executed.*NOTIFY", cure=_NO_PREPARED_COMMIT
     ),
-    Rule(
-        Meaning.SETUP,
-        ("22P05", "22021"),
-        cure=_UTF8,
-    ),
+    Rule(Meaning.SETUP, ("22P05", "22021"), cure=_UTF8),
+    Rule(Meaning.PASSING, ("25P", "08", "40", "53", "55", "57", "58", "XX"), r"cached plan must not change"),
+    Rule(Meaning.DEFECT, ("22", "42")),
+    # Before it is connected, libpq has no SQLSTATE.
     Rule(
         Meaning.SETUP,
         (),
@@ -146,8 +145,6 @@ POSTGRESQL: Final = (
         cure="mend that parameter of the URL: https://www.postgresql.org/docs/current/libpq-connect.html",
     ),
     Rule(Meaning.OPENING, (), r"does not exist|permission denied|unsupported frontend protocol"),
-    Rule(Meaning.PASSING, ("08", "40", "53", "55", "57", "58", "XX")),
-    Rule(Meaning.DEFECT, ("0A", "22", "25", "42")),
 )
 """By SQLSTATE, or by what libpq says, which has none before it is connected."""
 

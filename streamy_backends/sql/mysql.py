@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -21,6 +22,13 @@ from .tables import Tables
 
 _IN_TRANSACTION, _AUTOCOMMIT = 1, 2
 _NO_SUCH_SAVEPOINT = 1305
+
+# MariaDB has it ON by default from 11.6.2 on: what others have changed since the transaction's snapshot
+# can't be changed, as the row that counts is all the time.
+_SNAPSHOTS_OFF: Final = (
+    "SET @streamy_snapshots = @@innodb_snapshot_isolation, innodb_snapshot_isolation = OFF"
+)
+_SNAPSHOTS_BACK: Final = "SET SESSION innodb_snapshot_isolation = @streamy_snapshots"
 
 
 class Mysql(ServerDialect):
@@ -73,6 +81,7 @@ class Mysql(ServerDialect):
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         super().__init__(engine, tables, options)
+        self._has_snapshots = False
         self._state = self.render(self.state)
         self._several = self.render(self.several)
 
@@ -97,6 +106,16 @@ class Mysql(ServerDialect):
             afters.append(f"WHEN {stream} THEN {sequence}")
         sql = self._several.format(at=" OR ".join(at), after=" OR ".join(after), afters=" ".join(afters))
         return sql, parameters
+
+    def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
+        if alone or not self._has_snapshots:
+            return super().append(db, batch, alone=alone)
+        db.execute(_SNAPSHOTS_OFF)
+        try:
+            return super().append(db, batch, alone=alone)
+        finally:
+            with suppress(Exception):  # of a connection that broke
+                db.execute(_SNAPSHOTS_BACK)
 
     def advance(self, db: DBAPICursor, batch: Batch) -> Stored | None:
         count, stream_id = len(batch.events), batch.stream_id.encode()
@@ -138,6 +157,8 @@ class Mysql(ServerDialect):
         numbers = tuple(int(part) for part in version.partition("-")[0].split(".")[:2])
         if numbers < ((10, 6) if "MariaDB" in version else (8, 0)):
             raise ConfigError(f"this is {version}, and MariaDB 10.6 or MySQL 8.0, or a newer one, is needed")
+        db.execute("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'")
+        self._has_snapshots = db.fetchone() is not None
 
     def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
         if hasattr(connection, "server_status"):  # PyMySQL
@@ -207,6 +228,9 @@ class Mariadb(Mysql):
     row: ClassVar[str] = (
         "(:stream_id, sequence_before + %d, :nonce, :stored_at, :name_%d, :retry_%d, :data_%d)"
     )
+    guard: ClassVar[str] = f"""
+            DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN {_SNAPSHOTS_BACK}; RESIGNAL; END;
+            {_SNAPSHOTS_OFF};"""
     alone: ClassVar[str] = """
             DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
             START TRANSACTION;"""
@@ -226,8 +250,13 @@ class Mariadb(Mysql):
             parameters[f"retry_{number}"] = event.retry
             parameters[f"data_{number}"] = event.data
         rows = ", ".join([self.row % (n, n, n, n) for n in range(1, len(batch.events) + 1)])
-        sql = self.append_all.replace("{alone}", self.alone if alone else "")
-        sql = sql.replace("{done}", "COMMIT;" if alone else "")
+        if alone:
+            begin, done = self.alone, "COMMIT;"
+        elif self._has_snapshots:
+            begin, done = self.guard, f"{_SNAPSHOTS_BACK};"
+        else:
+            begin, done = "", ""
+        sql = self.append_all.replace("{alone}", begin).replace("{done}", done)
         db.execute(self.render(sql % rows), parameters)
         found = db.fetchone()
         return None if found is None else Stored(*found)
