@@ -4,7 +4,8 @@ Needs the extra `sql`. A stream is a row that counts its entries, advanced in th
 that stores them: sequence numbers have no holes, and are in the order of the commits. What has
 grown is found by asking for the counters, now and then or when a bell rings.
 
-`add_tables` is for an app's migrations. Schedulers for the option `polling` are in `streamy_core.broker`.
+`add_tables` is for an app's migrations, and `include_object` for those of an old Alembic. Schedulers
+for the option `polling` are in `streamy_core.broker`.
 """
 
 from __future__ import annotations
@@ -17,17 +18,31 @@ from streamy_core.broker import BrokerFactory, hookimpl
 
 if TYPE_CHECKING:
     from .broker import SqlBroker as SqlBroker
+    from .migrations import include_object as include_object
     from .tables import Tables as Tables
     from .tables import add_tables as add_tables
 
-__all__ = ["SCHEMES", "SqlBroker", "Tables", "add_tables", "from_url", "streamy_brokers"]
+__all__ = [
+    "SCHEMES",
+    "SqlBroker",
+    "Tables",
+    "add_tables",
+    "from_url",
+    "include_object",
+    "streamy_brokers",
+]
 
 SCHEMES: Final = (
-    "sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg", "postgres",
-    "mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql", "sql",
+    "sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "postgres",
+    "mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb", "mariadb+pymysql", "mariadb+mysqldb", "sql",
 )  # fmt: skip
 
-_MODULES: Final = {"SqlBroker": ".broker", "Tables": ".tables", "add_tables": ".tables"}
+_MODULES: Final = {
+    "SqlBroker": ".broker",
+    "Tables": ".tables",
+    "add_tables": ".tables",
+    "include_object": ".migrations",
+}
 
 
 @hookimpl

@@ -14,6 +14,9 @@ from typing import Any
 
 from streamy_core.broker import AdaptivePolling, BrokerUnavailable, Waker
 
+Connect = Callable[[str], Any]
+"""Gives a driver's connection, by which this statement has been done."""
+
 
 class Bell(ABC):
     """Rung by the database. One thread waits; any may wake it."""
@@ -35,8 +38,8 @@ class Bell(ABC):
         """Make the wait under way, or else the next one, return. Any thread."""
 
     @abstractmethod
-    def suspend(self) -> None:
-        """Close a connection that doesn't survive a fork; the next wait opens another. Any thread."""
+    def renew(self) -> None:
+        """Have its connection closed, and another opened by the next wait. Any thread."""
 
     @abstractmethod
     def close(self) -> None:
@@ -59,7 +62,7 @@ class Timer(Bell):
     def wake(self) -> None:
         self._woken.set()
 
-    def suspend(self) -> None:
+    def renew(self) -> None:
         self._woken.set()
 
     def close(self) -> None:
@@ -71,7 +74,7 @@ class DataVersion(Timer):
 
     hears = True
 
-    def __init__(self, connect: Callable[[], Any], schema: str) -> None:
+    def __init__(self, connect: Connect, schema: str) -> None:
         super().__init__()
         self._connect = connect
         self._question = f'PRAGMA "{schema}".data_version'
@@ -97,19 +100,19 @@ class DataVersion(Timer):
         self._changed_at = time.monotonic()
         return True
 
-    def suspend(self) -> None:
+    def renew(self) -> None:
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
                 self._version = -1  # each connection counts by itself
 
-    close = suspend
+    close = renew
 
     def _changed(self) -> bool:
         while True:
-            # Not under the lock: it may have to wait until a fork is over, before which `suspend` is called.
-            fresh = self._connect() if self._connection is None else None
+            # Not under the lock: it may have to wait until a fork is over, before which `renew` is called.
+            fresh = self._connect("SELECT 1") if self._connection is None else None
             with self._lock:
                 if fresh is not None:
                     self._connection = fresh
@@ -126,39 +129,71 @@ class DataVersion(Timer):
 
 
 class Listen(Bell):
-    """PostgreSQL's: https://www.postgresql.org/docs/current/sql-listen.html."""
+    """PostgreSQL's: https://www.postgresql.org/docs/current/sql-listen.html. By psycopg or psycopg2."""
 
-    def __init__(self, connect: Callable[[], Any], channel: str) -> None:
-        self._connection = connect()
+    def __init__(self, connect: Connect, channel: str) -> None:
+        self._connect = connect
+        self._listen = f'LISTEN "{channel}"'
+        self._selector = selectors.DefaultSelector()
+        self._waker = Waker(self._selector)
+        self._renewing = False
         try:
-            self._connection.execute(f'LISTEN "{channel}"')
-            self._server = self._connection.pgconn
-            self._selector = selectors.DefaultSelector()
-            self._selector.register(self._server.socket, selectors.EVENT_READ)
-            self._waker = Waker(self._selector)
-        except Exception as error:
-            self._connection.close()
-            raise BrokerUnavailable(f"could not listen to PostgreSQL: {error}") from error
+            self._open()
+        except BaseException:
+            self._selector.close()
+            self._waker.close()
+            raise
 
     def wait(self, seconds: float | None, *, listening: bool) -> bool:
+        if self._renewing:
+            self._reopen()
+            return True
         if not self._selector.select(seconds):
             return False
         self._waker.clear()
-        rung = False
         try:
-            self._server.consume_input()
-            while self._server.notifies():
-                rung = True
+            return self._hear()
         except Exception as error:
             raise BrokerUnavailable(f"the connection that listens to PostgreSQL broke: {error}") from error
-        return rung
 
     def wake(self) -> None:
         self._waker.wake()
 
-    suspend = wake
+    def renew(self) -> None:
+        self._renewing = True
+        self._waker.wake()
 
     def close(self) -> None:
         self._selector.close()
         self._waker.close()
         self._connection.close()
+
+    def _open(self) -> None:
+        self._connection = self._connect(self._listen)
+        self._socket = self._connection.fileno()
+        self._selector.register(self._socket, selectors.EVENT_READ)
+
+    def _reopen(self) -> None:
+        if self._socket >= 0:
+            self._selector.unregister(self._socket)
+            self._socket = -1
+            self._connection.close()
+        self._renewing = False
+        try:
+            self._open()
+        except BaseException:
+            self._renewing = True
+            raise
+
+    def _hear(self) -> bool:
+        """Whether anything has been told since the last time."""
+        if not hasattr(self._connection, "pgconn"):  # psycopg2
+            self._connection.poll()
+            rung = bool(self._connection.notifies)
+            self._connection.notifies.clear()
+            return rung
+        server, rung = self._connection.pgconn, False
+        server.consume_input()
+        while server.notifies():
+            rung = True
+        return rung

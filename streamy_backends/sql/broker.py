@@ -8,9 +8,8 @@ import threading
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
-from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine, MetaData
+from sqlalchemy import URL, MetaData
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import (
@@ -32,12 +31,16 @@ from streamy_core.broker import (
     new_nonce,
 )
 
-from .database import Conflict, Database, MissingTable
+from .database import Database
 from .dialect import Batch, Stored
+from .faults import Conflict, MissingTable, Stale, WriteRefused, once_more
 from .logs import Logs
+from .migrations import register_with_old_alembic
 from .options import Options
 from .pages import ANY_BYTES, NO_ENTRY, State
 from .retention import Retention, now_ms
+from .role import Role
+from .sessions import Place, borrow, elsewhere
 from .tables import VERSION, Tables, add_tables
 from .watch import SqlWatch
 
@@ -53,9 +56,10 @@ class SqlBroker(Broker):
     _database: Database
     _logs: Logs
     _retention: Retention
+    _role: Role
     _watches: tuple[SqlWatch, ...]
     _epoch: str | None  # of new streams; None: not known yet
-    _known: WeakSet[Engine]  # which lead to the same database
+    _place: Place | None  # where the epoch was looked at last
     _lock: threading.Lock
 
     def __init__(self, url: URL, options: Options) -> None:
@@ -72,6 +76,7 @@ class SqlBroker(Broker):
 
         What is away now, or has no tables yet, is looked at again when it is first used.
         """
+        register_with_old_alembic()
         try:
             self._look()
         except BaseException:
@@ -81,16 +86,23 @@ class SqlBroker(Broker):
     def _look(self) -> None:
         try:
             self._ready()
+            self._try_writing()
         except ConfigError as error:
             if not isinstance(error.__cause__, MissingTable):
                 raise
             logger.warning("%s", error)  # `flask streamy init-db` needs an app that starts
-        except TypeError as error:
-            raise ConfigError(f"{self._database.url}: {error}") from error  # an option that its driver lacks
         except BrokerUnavailable as error:
-            if self._database.is_refusal(error):
+            if self._database.is_wrong_setup(error):
                 raise ConfigError(str(error)) from error
             logger.warning("%s can't be reached now, and may come later: %s", self._database.url, error)
+
+    def _try_writing(self) -> None:
+        database = self._database
+        if database.dialect.lone_writer:  # whose file tells at once
+            return
+        name = f"streamy.probe.{new_nonce()}{new_nonce()}"  # which nobody else writes to
+        with self._tables_there(), database.autocommit("try to publish") as db:
+            database.dialect.undone_append(db, self._batch(name, [Event("")], new_nonce()))
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
@@ -98,6 +110,17 @@ class SqlBroker(Broker):
         batch = self._batch(stream_id, events, idempotency_key)
         if not events:
             return []
+        try:
+            return self._append(batch)
+        except WriteRefused:
+            return self._append(batch)
+        except Stale:
+            if not batch.key:  # it may have been stored
+                raise
+            return self._append(batch)
+
+    def _append(self, batch: Batch) -> list[str]:
+        stream_id, events = batch.stream_id, batch.events
         refusal: Exception = StreamEnded(stream_id)
         try:
             with self._tables_there(), self._database.transaction("append") as db:
@@ -117,13 +140,13 @@ class SqlBroker(Broker):
     ) -> list[str]:
         batch = self._batch(stream_id, events, idempotency_key)
         with self._database.faults("begin"):
-            connection = self._connection_of(session)
+            borrowed = borrow(session, self._tables.streams, notifies=self._database.dialect.notifies)
         if not events:
             return []
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._database.within(connection, "append") as db:
-                self._check_same(connection, db)
+            with self._database.within(borrowed, "append") as db:
+                self._check_same(db)
                 stored = self._database.dialect.append(db, batch, alone=False)
         except MissingTable as error:
             self._epoch = None  # they may be made anew
@@ -133,15 +156,17 @@ class SqlBroker(Broker):
         if stored is not None:
             self._retention.start()
             return _ids(batch, stored)
-        with self._database.within(connection, "find a key") as db:
+        with self._database.within(borrowed, "find a key") as db:
             return self._remembered(db, batch, latest=True, otherwise=refusal)
 
+    @once_more
     def end(self, stream_id: str) -> None:
         epoch = self._ready()
         with self._tables_there(), self._database.autocommit("end a stream") as db:
             self._logs.end(db, stream_id, epoch, new_nonce())
         self._ring()
 
+    @once_more
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
     ) -> Mapping[str, Page]:
@@ -152,6 +177,7 @@ class SqlBroker(Broker):
         with self._tables_there(), self._database.reading("read") as db:
             return self._read(db, cursors, limit, share, origin)
 
+    @once_more
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         origin = self._origin()
         if not stream_ids:
@@ -160,6 +186,7 @@ class SqlBroker(Broker):
             newest = self._logs.newest(db, stream_ids)
         return {name: newest.get(name, origin) for name in stream_ids}
 
+    @once_more
     def watch(self) -> Watch:
         self._ready()
         watch = SqlWatch(self._heads, self._database.bell(), self._options.poll_scheduler, self._unwatch)
@@ -170,6 +197,7 @@ class SqlBroker(Broker):
         self._retention.start()
         return watch
 
+    @once_more
     def streams(self) -> Iterable[StreamInfo]:
         self._ready()
         with self._tables_there(), self._database.autocommit("list the streams") as db:
@@ -201,9 +229,10 @@ class SqlBroker(Broker):
         self._lock = threading.Lock()
         self._watches = ()
         self._epoch = None
-        self._known = WeakSet()
+        self._place = None
         self._database = Database(self._url, self._options, self._tables)
         self._logs = Logs(self._database.dialect)
+        self._role = Role(self._database.dialect, self._database.url)
         self._retention = Retention(self._database, self._options, now_ms)
 
     def _check_open(self) -> None:
@@ -223,6 +252,7 @@ class SqlBroker(Broker):
         """The cursor of a stream that isn't there. Raises likewise."""
         return make_id(self._ready(), 0, NO_ENTRY)
 
+    @once_more
     def _prepare(self) -> str:
         with self._database.autocommit("check the database") as db:
             self._database.dialect.check(db)
@@ -231,6 +261,7 @@ class SqlBroker(Broker):
             with self._database.autocommit("begin a history") as db:
                 self._logs.set_meta(db, VERSION, new_epoch())
             meta = self._meta()
+        self._database.find_place()
         version, epoch = meta or (0, "")
         if version != VERSION:
             raise ConfigError(
@@ -303,9 +334,14 @@ class SqlBroker(Broker):
             pages.update(self._read(db, trimmed, limit, max_bytes, origin) if trimmed else {})
         return pages
 
+    @once_more
     def _heads(self, names: Collection[str]) -> Mapping[str, State]:
         with self._tables_there(), self._database.autocommit("ask what has grown") as db:
-            return self._logs.heads(db, names)
+            heads = self._logs.heads(db, names)
+            moved = self._role.is_read_only(db)
+        if moved:
+            self._database.renew()
+        return heads
 
     def _ring(self) -> None:
         for watch in self._watches:
@@ -315,30 +351,17 @@ class SqlBroker(Broker):
         with self._lock:
             self._watches = tuple(other for other in self._watches if other is not watch)
 
-    def _connection_of(self, session: Any) -> Connection:
-        """The session's connection, on which its transaction is under way."""
-        if isinstance(session, Connection):
-            return session
-        connect = getattr(session, "connection", None)
-        bind = {"clause": self._tables.streams}
-        connection = connect(bind_arguments=bind) if callable(connect) else None
-        if not isinstance(connection, Connection):
-            kind = type(session).__name__
-            raise TypeError(f"session is a SQLAlchemy Session or Connection, not {kind}")
-        return connection
-
-    def _check_same(self, connection: Connection, db: DBAPICursor) -> None:
-        """See that the session's database is ours: its events would never be found."""
-        if connection.engine in self._known:
+    def _check_same(self, db: DBAPICursor) -> None:
+        """See that the session's log is ours: its events would never be found."""
+        if self._place is self._database.place is not None:
             return
         _, epoch = self._logs.meta(db) or (0, "")
         if epoch != self._epoch:
             self._epoch = None  # the tables may have been made anew
         if epoch != self._ready():
-            raise ConfigError(
-                f"the session's database isn't that of the streams, which are read from {self._database.url}"
-            )
-        self._known.add(connection.engine)
+            raise elsewhere("another history", f"that of {self._database.url}")
+        if not self._database.dialect.lone_writer:  # whose file may be replaced at any time
+            self._place = self._database.place
 
 
 def _ids(batch: Batch, stored: Stored) -> list[str]:

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.broker import Event
+from streamy_core.broker import ConfigError, Event
 
-from .bells import Bell, Timer
+from .bells import Bell, Connect, Timer
+from .faults import Rule
 from .options import Options
 from .pages import NO_ENTRY, Range, Row, State
+from .sessions import Place, elsewhere
 from .tables import Tables
 
 
@@ -46,6 +48,12 @@ class Dialect(ABC):
     kinds: ClassVar[tuple[str, ...]]
     """SQLAlchemy's names of it."""
 
+    rules: ClassVar[Sequence[Rule]]
+    """What the driver's errors mean."""
+
+    read_only: ClassVar[str | None] = None
+    """Asks the server whether it takes no writes: it answers 1 or "on"; None where there is no server."""
+
     begin: ClassVar[str | None] = "BEGIN"
     """What begins a transaction that appends; None where that is one statement, a transaction by itself."""
 
@@ -61,11 +69,19 @@ class Dialect(ABC):
     survives_fork: ClassVar[bool] = True
     """Whether a connection may be open while the process forks."""
 
+    notifies: bool = False
+    """Whether a transaction that publishes notifies others."""
+
     latest: ClassVar[str] = "FOR UPDATE"
     """What makes a reading see what others have committed since the transaction began."""
 
-    opening: ClassVar[str] = "SELECT 1"
-    """What makes the driver begin a transaction, and locks nothing that others wait for."""
+    whereabouts: ClassVar[str] = "SELECT 1"
+    """Tells where a connection leads, for `place`; this locks nothing."""
+
+    @property
+    def opening(self) -> str:
+        """What makes the driver begin a transaction, and locks nothing that others wait for."""
+        return self.whereabouts
 
     upsert: ClassVar[str] = """
         INSERT INTO {streams} AS s (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
@@ -90,6 +106,7 @@ class Dialect(ABC):
         VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
+        self._tables = tables
         quote = engine.dialect.identifier_preparer.format_table
         self._names = {name: quote(table) for name, table in tables._asdict().items()}
         self._upsert = self.render(self.upsert)
@@ -162,7 +179,17 @@ class Dialect(ABC):
         found = db.fetchone()
         return None if found is None else Stored(*found)
 
-    def bell(self, connect: Any) -> Bell:
+    def undone_append(self, db: DBAPICursor, batch: Batch) -> None:
+        """Do all that publishing and trimming do, in a transaction that is rolled back."""
+        db.execute("BEGIN")
+        try:
+            self.append(db, batch, alone=False)
+            for table in ("{entries}", "{keys}"):
+                db.execute(self.render(f"DELETE FROM {table} WHERE nonce = ?"), (batch.nonce,))
+        finally:
+            db.execute("ROLLBACK")
+
+    def bell(self, connect: Connect) -> Bell:
         """What tells that some stream may have grown; `connect` gives a connection for it alone."""
         return Timer()
 
@@ -172,7 +199,7 @@ class Dialect(ABC):
         """The driver's arguments for an engine of our own; they win over what the URL says."""
 
     @classmethod
-    def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
+    def connect(cls, driver: str, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
         """A connection of the driver's, or None: as SQLAlchemy makes it."""
         return None
 
@@ -186,13 +213,25 @@ class Dialect(ABC):
         """See whether the database has what is needed, and set it up. Raises ConfigError."""
 
     @abstractmethod
-    def in_transaction(self, connection: Any) -> bool:
-        """Whether the driver's connection is in a transaction that has begun."""
+    def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
+        """Whether the driver's connection, whose cursor is `db`, is in a transaction that has begun."""
 
     @abstractmethod
-    def is_missing_table(self, error: Exception) -> bool:
-        """Whether the driver's error says that a table isn't there."""
+    def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
+        """Where a connection leads to which `whereabouts` has just given this row.
 
-    @abstractmethod
-    def is_refusal(self, error: Exception) -> bool:
-        """Whether the driver's error, when connecting, is more than a passing one."""
+        connection: the driver's, whose cursor is `db`.
+
+        Raises ConfigError if it isn't one of Unicode, and MissingTable.
+        """
+
+    def elsewhere(self, theirs: Place, ours: Place) -> ConfigError:
+        """What is raised for a session that would write where nobody looks."""
+        *_, schema = ours.names or ("",)
+        known = self._tables.streams.schema is not None or len(ours.names) < 2
+        cure = (
+            ""
+            if known or theirs.key[:1] != ours.key[:1]
+            else (f"set the option schema={schema} in all processes, and every session finds them")
+        )
+        return elsewhere(theirs, ours, cure)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -12,15 +13,22 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from streamy_core.broker import ConfigError
 
 from .dialect import Batch, Stored
+from .faults import MYSQL, Rule
 from .options import Options
 from .pages import NO_ENTRY, Range
 from .server import ServerDialect
+from .sessions import Place, elsewhere
 from .tables import Tables
 
-_NO_SUCH_TABLE = 1146
-_REFUSALS = (1044, 1045, 1049, 1142, 1698)
-"""Denied: a database, a login, a table, a login by plug-in; and 1049, there is no such database."""
 _IN_TRANSACTION, _AUTOCOMMIT = 1, 2
+_NO_SUCH_SAVEPOINT = 1305
+
+# MariaDB has it ON by default from 11.6.2 on: what others have changed since the transaction's snapshot
+# can't be changed, as the row that counts is all the time.
+_SNAPSHOTS_OFF: Final = (
+    "SET @streamy_snapshots = @@innodb_snapshot_isolation, innodb_snapshot_isolation = OFF"
+)
+_SNAPSHOTS_BACK: Final = "SET SESSION innodb_snapshot_isolation = @streamy_snapshots"
 
 
 class Mysql(ServerDialect):
@@ -31,6 +39,11 @@ class Mysql(ServerDialect):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
+    rules: ClassVar[Sequence[Rule]] = MYSQL
+    read_only: ClassVar[str | None] = "SELECT @@global.read_only"
+    whereabouts = """
+        SELECT CONCAT_WS(' ', @@hostname, @@port, @@datadir), DATABASE(), @@character_set_client,
+            @@character_set_connection"""
     begin: ClassVar[str | None] = "START TRANSACTION"
     among = "IN :names"
 
@@ -68,6 +81,7 @@ class Mysql(ServerDialect):
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         super().__init__(engine, tables, options)
+        self._has_snapshots = False
         self._state = self.render(self.state)
         self._several = self.render(self.several)
 
@@ -95,6 +109,16 @@ class Mysql(ServerDialect):
         sql = self._several.format(at=" OR ".join(at), after=" OR ".join(after), afters=" ".join(afters))
         return sql, parameters
 
+    def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
+        if alone or not self._has_snapshots:
+            return super().append(db, batch, alone=alone)
+        db.execute(_SNAPSHOTS_OFF)
+        try:
+            return super().append(db, batch, alone=alone)
+        finally:
+            with suppress(Exception):  # of a connection that broke
+                db.execute(_SNAPSHOTS_BACK)
+
     def advance(self, db: DBAPICursor, batch: Batch) -> Stored | None:
         count, stream_id = len(batch.events), batch.stream_id.encode()
         epoch, end_nonce = batch.epoch, None
@@ -114,14 +138,16 @@ class Mysql(ServerDialect):
             "read_timeout": 2 * seconds,  # longer than the wait for a lock
             "write_timeout": 2 * seconds,
         }
-        # Of text the driver makes Latin-1.
-        login = {"password": url.password.encode()} if url.password else {}
+        # Of text PyMySQL makes Latin-1.
+        latin = url.get_driver_name() == "pymysql" and url.password
+        login = {"password": url.password.encode()} if url.password and latin else {}
         own = {name: value for name, value in timeouts.items() if name not in url.query}
         return {**login, **own, "charset": "utf8mb4"}
 
     @classmethod
     def settings(cls, options: Options) -> Sequence[str]:
         return (
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
             # Under REPEATABLE READ, deleting locks the gaps in which others want to insert.
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             f"SET SESSION innodb_lock_wait_timeout = {max(1, math.ceil(options.timeout))}",
@@ -133,22 +159,49 @@ class Mysql(ServerDialect):
         numbers = tuple(int(part) for part in version.partition("-")[0].split(".")[:2])
         if numbers < ((10, 6) if "MariaDB" in version else (8, 0)):
             raise ConfigError(f"this is {version}, and MariaDB 10.6 or MySQL 8.0, or a newer one, is needed")
+        db.execute("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'")
+        self._has_snapshots = db.fetchone() is not None
 
-    def in_transaction(self, connection: Any) -> bool:
-        status = getattr(connection, "server_status", _IN_TRANSACTION)
-        return bool(status & _IN_TRANSACTION) or not status & _AUTOCOMMIT
+    def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
+        if hasattr(connection, "server_status"):  # PyMySQL
+            status = connection.server_status
+            return bool(status & _IN_TRANSACTION) or not status & _AUTOCOMMIT
+        if not connection.get_autocommit():
+            return True
+        try:  # out of a transaction a savepoint is gone at once
+            db.execute("SAVEPOINT streamy_probe")
+            db.execute("RELEASE SAVEPOINT streamy_probe")
+        except Exception as error:
+            if error.args[:1] != (_NO_SUCH_SAVEPOINT,):
+                raise
+            return False
+        return True
 
-    def is_missing_table(self, error: Exception) -> bool:
-        return error.args[:1] == (_NO_SUCH_TABLE,)
+    def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
+        server, database, client, literals = row
+        encoding = getattr(connection, "encoding", "utf8")
+        if {client, literals} != {"utf8mb4"} or encoding not in ("utf8", "utf8mb4"):
+            raise ConfigError(
+                f"the connection's charset is {client} ({encoding}), which can't hold every text: say "
+                "charset=utf8mb4 in its URL"
+            )
+        known = self._tables.streams.schema
+        return Place((server, known or database), (known or str(database),))
 
-    def is_refusal(self, error: Exception) -> bool:
-        return bool(error.args) and error.args[0] in _REFUSALS
+    def elsewhere(self, theirs: Place, ours: Place) -> ConfigError:
+        same = theirs.key[0] == ours.key[0]
+        cure = f"set the option schema={ours.names[0]} in all processes, and every session finds them"
+        return elsewhere(theirs, ours if same else f"that of another server, {ours}", cure if same else "")
 
 
 class Mariadb(Mysql):
     """MariaDB appends by one compound statement: https://mariadb.com/kb/en/begin-end/."""
 
     begin: ClassVar[str | None] = None
+    # A session may be led to any node of a Galera cluster.
+    whereabouts = """
+        SELECT IF(@@global.wsrep_on, @@wsrep_cluster_name, CONCAT_WS(' ', @@hostname, @@port, @@datadir)),
+            DATABASE(), @@character_set_client, @@character_set_connection"""
 
     append_all: ClassVar[str] = """
         BEGIN NOT ATOMIC
@@ -177,6 +230,9 @@ class Mariadb(Mysql):
     row: ClassVar[str] = (
         "(:stream_id, sequence_before + %d, :nonce, :stored_at, :name_%d, :retry_%d, :data_%d)"
     )
+    guard: ClassVar[str] = f"""
+            DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN {_SNAPSHOTS_BACK}; RESIGNAL; END;
+            {_SNAPSHOTS_OFF};"""
     alone: ClassVar[str] = """
             DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
             START TRANSACTION;"""
@@ -196,8 +252,13 @@ class Mariadb(Mysql):
             parameters[f"retry_{number}"] = event.retry
             parameters[f"data_{number}"] = event.data
         rows = ", ".join([self.row % (n, n, n, n) for n in range(1, len(batch.events) + 1)])
-        sql = self.append_all.replace("{alone}", self.alone if alone else "")
-        sql = sql.replace("{done}", "COMMIT;" if alone else "")
+        if alone:
+            begin, done = self.alone, "COMMIT;"
+        elif self._has_snapshots:
+            begin, done = self.guard, f"{_SNAPSHOTS_BACK};"
+        else:
+            begin, done = "", ""
+        sql = self.append_all.replace("{alone}", begin).replace("{done}", done)
         db.execute(self.render(sql % rows), parameters)
         found = db.fetchone()
         return None if found is None else Stored(*found)

@@ -26,6 +26,8 @@ from streamy_core.options import (
     whole,
 )
 
+from .drivers import PARAMETERS, check_driver
+
 DRIVERS: Final = {
     "sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg",
     "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql",
@@ -115,7 +117,7 @@ def parse(url: str, options: Mapping[str, Any]) -> tuple[URL, Options]:
     known = option_names(Options)
     query = options_of(url)
     for name in query.keys() - set(known):
-        if near_name(name, known, _LIKENESS):
+        if name not in PARAMETERS and near_name(name, known, _LIKENESS):
             raise ConfigError(unknown_option(LABEL(name), name, known))
     ours = {name: value for name, value in query.items() if name in known}
     parsed = parse_options(Options, {**ours, **options}, LABEL)
@@ -133,6 +135,8 @@ def _database(url: str, options: Options) -> URL:
             )
         if engine.dialect.is_async:
             raise ConfigError(f"{LABEL('engine')} has to be an Engine that isn't asyncio's")
+        if _family(engine.dialect.name) in ("sqlite", "postgresql", "mysql"):  # others are refused as such
+            check_driver(engine.dialect.driver, "the engine's driver")
         return engine.url
     if scheme == "sql":
         raise ConfigError("sql: takes the database from the option 'engine', a SQLAlchemy Engine")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import select
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
@@ -13,14 +13,17 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .bells import Bell, Listen, Timer
+from .bells import Bell, Connect, Listen, Timer
 from .dialect import Batch, Stored
+from .faults import POSTGRESQL, MissingTable, Rule
 from .options import Options
 from .pages import NO_ENTRY, Range
 from .server import DATA, ServerDialect
+from .sessions import Place
 from .tables import Tables
 
 _LONGEST_CHANNEL: Final = 63
+_IN_UTF8: Final = "`CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0` makes one that can"
 
 
 class Postgresql(ServerDialect):
@@ -28,7 +31,16 @@ class Postgresql(ServerDialect):
     WITH" and "NOTIFY"."""
 
     kinds: ClassVar[tuple[str, ...]] = ("postgresql",)
+    rules: ClassVar[Sequence[Rule]] = POSTGRESQL
+    read_only: ClassVar[str | None] = "SHOW transaction_read_only"
     begin: ClassVar[str | None] = None
+    # A server is told by the moment at which it was started, and a table by its number there.
+    whereabouts = """
+        SELECT CAST(EXTRACT(EPOCH FROM pg_postmaster_start_time()) AS text), CAST(current_database() AS text),
+            (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.oid = to_regclass('{streams}')),
+            CAST(CAST(ARRAY[to_regclass('{streams}'), to_regclass('{entries}'), to_regclass('{keys}')]
+            AS oid[]) AS text), current_setting('client_encoding')"""
     among = "= ANY(CAST(:names AS text[]))"
 
     # The limits keep the planner to one short look at the index for each stream, however long the log.
@@ -75,7 +87,10 @@ class Postgresql(ServerDialect):
         channel = f"{tables.streams.schema or 'public'}.{tables.streams.name}"
         if len(channel) > _LONGEST_CHANNEL:
             channel = hashlib.sha256(channel.encode()).hexdigest()[:_LONGEST_CHANNEL]
-        self._channel = channel if options.notify and engine.dialect.driver == "psycopg" else None
+        self._channel = (
+            channel if options.notify and engine.dialect.driver in ("psycopg", "psycopg2") else None
+        )
+        self.notifies: bool = options.notify
         rung = f", pg_notify('{channel}', '')" if options.notify else ""
         self._append_all = self.render(
             self.append_all.replace("{upsert}", self.upsert).replace("{rung}", rung)
@@ -118,7 +133,7 @@ class Postgresql(ServerDialect):
         found = db.fetchone()
         return None if found is None else Stored(found[0], found[1])
 
-    def bell(self, connect: Callable[[], Any]) -> Bell:
+    def bell(self, connect: Connect) -> Bell:
         return Listen(connect, self._channel) if self._channel else Timer()
 
     @classmethod
@@ -132,18 +147,19 @@ class Postgresql(ServerDialect):
             "keepalives_count": 2,
         }
         # Behind a pooler of transactions, neither settings of a session nor its statements last.
+        psycopg = url.get_driver_name() == "psycopg"
         if options.notify:
             lock_timeout = f"-c lock_timeout={max(1, round(options.timeout * 1_000))}"
             arguments["options"] = f"{url.query.get('options', '')} {lock_timeout}".strip()
-        else:
+        elif psycopg:  # psycopg2 prepares nothing
             arguments["prepare_threshold"] = None
         return {
             name: value for name, value in arguments.items() if name == "options" or name not in url.query
         }
 
     @classmethod
-    def connect(cls, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
-        if not hasattr(select, "poll"):  # Windows: then psycopg waits as it does by itself
+    def connect(cls, driver: str, options: Options, args: Sequence[Any], arguments: Mapping[str, Any]) -> Any:
+        if driver != "psycopg" or not hasattr(select, "poll"):  # then it waits as it does by itself
             return None
         from .timeout import TimeoutConnection  # which needs the driver
 
@@ -161,14 +177,24 @@ class Postgresql(ServerDialect):
         (version,) = db.fetchone() or ("0",)
         if int(version) < 120_000:
             raise ConfigError(f"this is PostgreSQL {int(version) // 10_000}, and 12 or newer is needed")
+        db.execute("SHOW server_encoding")
+        (encoding,) = db.fetchone() or ("",)
+        encoding = encoding.decode() if isinstance(encoding, bytes) else encoding  # as SQL_ASCII gives it
+        if encoding != "UTF8":
+            raise ConfigError(
+                f"the database's encoding is {encoding}, which can't hold every text: {_IN_UTF8}"
+            )
 
-    def in_transaction(self, connection: Any) -> bool:
+    def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
         return bool(connection.info.transaction_status)
 
-    def is_missing_table(self, error: Exception) -> bool:
-        return getattr(error, "sqlstate", None) in ("42P01", "3F000")
-
-    def is_refusal(self, error: Exception) -> bool:
-        words = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry",
-                 "invalid connection option", "permission denied")  # fmt: skip
-        return any(word in str(error) for word in words)
+    def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
+        started, database, schema, tables, encoding = row
+        if encoding != "UTF8":
+            raise ConfigError(
+                f"the connection's encoding is {encoding}, which can't hold every text: leave "
+                "client_encoding out of its URL, or make it utf8"
+            )
+        if schema is None:
+            raise MissingTable("it has no such tables")
+        return Place((started, database, tables), (database, schema))

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from streamy_core.errors import StreamyError
 
-from .database import Conflict, Database, MissingTable
+from .database import Database
+from .faults import Conflict, MissingTable
 from .options import Options
 
 _BATCH: Final = 500

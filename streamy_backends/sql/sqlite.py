@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import URL, Engine
@@ -13,10 +14,12 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .bells import Bell, DataVersion
+from .bells import Bell, Connect, DataVersion
 from .dialect import Dialect
+from .faults import SQLITE, Rule
 from .options import Options
 from .pages import Range, Row, State
+from .sessions import Place
 from .tables import Tables
 
 
@@ -24,15 +27,13 @@ class Sqlite(Dialect):
     """See https://sqlite.org/wal.html, and https://sqlite.org/pragma.html for what is set."""
 
     kinds: ClassVar[tuple[str, ...]] = ("sqlite",)
+    rules: ClassVar[Sequence[Rule]] = SQLITE
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
     begin: ClassVar[str | None] = "BEGIN IMMEDIATE"
     begin_reading: ClassVar[str | None] = "BEGIN"
     lone_writer = True
     survives_fork = False  # https://sqlite.org/howtocorrupt.html, section 2.6
     latest = ""  # only one transaction writes
-    # Python's driver begins with the first statement that writes, and a savepoint outside of a transaction
-    # would be one by itself, which ends with it.
-    opening = "UPDATE {meta} SET id = id WHERE id = 1"
     among = "IN (SELECT value FROM json_each(:names))"
 
     # There are no round trips to save: by a statement for each stream, no more rows are taken than needed.
@@ -48,6 +49,12 @@ class Sqlite(Dialect):
         self._schema = tables.streams.schema or "main"
         self._one = self.render(self.one)
 
+    @property
+    def opening(self) -> str:
+        # Python's driver begins with the first statement that writes, and a savepoint outside of a
+        # transaction would be one by itself, which ends with it.
+        return "UPDATE {meta} SET id = id WHERE id = 1"
+
     def render(self, sql: str) -> str:
         return sql.format(among=self.among, **self._names)
 
@@ -62,7 +69,7 @@ class Sqlite(Dialect):
             if first := db.fetchone():
                 yield name, State(*first[:3]), _rows(first, db)
 
-    def bell(self, connect: Callable[[], Any]) -> Bell:
+    def bell(self, connect: Connect) -> Bell:
         return DataVersion(connect, self._schema)
 
     @classmethod
@@ -84,21 +91,18 @@ class Sqlite(Dialect):
                 "local disk; for streams within one process there is memory://"
             )
 
-    def in_transaction(self, connection: Any) -> bool:
+    def in_transaction(self, connection: Any, db: DBAPICursor) -> bool:
         return bool(connection.in_transaction)
 
-    def is_missing_table(self, error: Exception) -> bool:
-        return str(error).startswith("no such table")
+    def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
+        path = self.path(db)
+        found = Path(path).stat()
+        return Place((found.st_dev, found.st_ino), (path,))
 
-    def is_refusal(self, error: Exception) -> bool:
-        words = (
-            "unable to open database file",
-            "file is not a database",
-            "readonly database",
-            "malformed",
-            "unknown database",
-        )
-        return any(word in str(error) for word in words)
+    def path(self, db: DBAPICursor) -> str:
+        """The database's file."""
+        db.execute("PRAGMA database_list")
+        return next((path for _, schema, path in db.fetchall() if schema == self._schema), "")
 
 
 def _rows(first: Sequence[Any], db: DBAPICursor) -> Iterator[Row]:

@@ -51,6 +51,8 @@ def add_tables(metadata: MetaData, *, prefix: str = PREFIX, schema: str | None =
             sqlite_with_rowid=False,
             mysql_engine="InnoDB",
             mariadb_engine="InnoDB",
+            mysql_row_format="DYNAMIC",  # others take no key as long as ours
+            mariadb_row_format="DYNAMIC",
             mysql_charset="utf8mb4",
             mariadb_charset="utf8mb4",
         )

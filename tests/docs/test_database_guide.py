@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -255,22 +257,56 @@ def test_on_sqlite_begin_immediate_lets_an_app_read_before_it_publishes(
     read_then_publish(engine, sse)
 
 
-@pytest.fixture
-def migrations(tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of Alembic's, with the guide's `env.py`."""
-    monkeypatch.setenv("PYTHONPATH", f"{docs / 'examples'}:{docs.parent}")
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    run(tmp_path, "alembic", "init", "migrations")
-    env = (docs / "examples" / "alembic_env.py").read_bytes()
-    (tmp_path / "migrations" / "env.py").write_bytes(env)
-    return tmp_path / "migrations"
+def run_as_printed(docs: Path, beginning: str, folder: Path, url: str) -> Iterator[str]:
+    """Have a shell do the guide's lines of the section that begins so, in a folder that has the examples.
+
+    Gives each before it is done.
+    """
+    page = (docs / "how-to" / "use-a-database.md").read_text("utf-8")
+    section = page.partition(f"\n{beginning}")[2].partition("\n#")[0]
+    steps = "".join(re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)).splitlines()
+    shutil.copytree(docs / "examples", folder, dirs_exist_ok=True)
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"DATABASE_URL": url, "PATH": programs, "PYTHONDONTWRITEBYTECODE": "1"}
+    for step in steps:
+        yield step
+        done = subprocess.run(
+            step, shell=True, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, step + done.stdout + done.stderr
 
 
-def test_alembic_makes_the_tables_with_the_apps_own(migrations: Path, example: Example, url: str) -> None:
-    module = example("database_migrated", url)
-    for command in (["revision", "--autogenerate", "-m", "streams"], ["upgrade", "head"], ["check"]):
-        run(migrations.parent, "alembic", *command)
+def test_alembic_makes_the_tables_with_the_apps_own(
+    example: Example, url: str, docs: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "app"
+    done = []
+    for step in run_as_printed(docs, "**By migrations.**", folder, url):
+        done.append(step.split()[-1])
+        if "revision" in step:
+            shutil.copy(docs / "examples" / "alembic_env.py", folder / "migrations" / "env.py")
+    assert done == ["migrations", '"streams"', "head"]
+    run_all = {**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(folder)}
+    check = [sys.executable, "-m", "alembic", "check"]
+    subprocess.run(check, cwd=folder, env=run_all, check=True, capture_output=True)
+
+
+def test_flask_migrate_leaves_the_tables_alone(
+    example: Example, url: str, docs: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "app"
+    module = example("database_flask_migrate", url)
     sent = module.sse.send_event("news", "x")
+    assert [
+        step.split()[4] for step in run_as_printed(docs, "### Beside Flask-Migrate and Alembic", folder, url)
+    ] == [
+        "init",
+        "migrate",
+        "upgrade",
+    ]
+    (migration,) = (folder / "migrations" / "versions").glob("*.py")
+    assert "create_table('message'" in migration.read_text()
+    assert "streamy" not in migration.read_text()
     assert [entry.id for entry in read_all(module.sse.broker, "news")] == [sent]
 
 

@@ -68,6 +68,14 @@ class Proxy:
         """Lose the `number`-th reply from now on, from 0. tears: and its connection with it."""
         self._do(lambda: self._set_loss(number, tears))
 
+    def lead_to(self, target: tuple[str, int]) -> None:
+        """Pass new connections on to another target; those that are there stay as they are."""
+
+        def move() -> None:
+            self._target = target
+
+        self._do(move)
+
     def through(self, url: str) -> str:
         """The URL of something at the target, by way of the proxy."""
         host, port = self._target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -26,6 +27,13 @@ from .shop import Shop
 
 KINDS: Final = ("sqlite", "postgresql", "mariadb")
 SERVERS: Final[dict[str, type[Server]]] = {"postgresql": Postgresql, "mariadb": Mariadb}
+
+OTHER_DRIVERS: Final = {
+    "postgresql+psycopg2": "psycopg2",
+    "mysql+mysqldb": "MySQLdb",
+    "mariadb+mysqldb": "MySQLdb",
+}
+"""URLs' beginnings that name a driver that isn't taken by itself, and its module."""
 
 _prefixes = itertools.count()
 
@@ -69,6 +77,17 @@ def shared(
 def url_of(shared: Callable[[str], Server], tmp_path: Path) -> Callable[[str], str]:
     """The URL of a database of this kind: "sqlite", or a server's."""
     return lambda kind: f"sqlite:///{tmp_path}/streams.db" if kind == "sqlite" else shared(kind).url
+
+
+def by_driver(scheme: str, url_of: Callable[[str], str]) -> str:
+    """The URL of a database by another driver than that which is taken by itself."""
+    module = OTHER_DRIVERS[scheme]
+    if importlib.util.find_spec(module) is None:
+        go_without(
+            f"{module} is missing: pip install {'mysqlclient' if module == 'MySQLdb' else 'psycopg2-binary'}"
+        )
+    kind = "postgresql" if scheme.startswith("postgresql") else "mariadb"
+    return url_of(kind).replace(kind, scheme, 1)
 
 
 @pytest.fixture(params=KINDS)

@@ -10,7 +10,7 @@ from streamy_backends.sql import from_url
 from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
 
 from ..promises.outages import KilledServer
-from .conftest import KINDS, SERVERS, OwnServer
+from .conftest import KINDS, OTHER_DRIVERS, SERVERS, OwnServer, by_driver
 from .servers import Server
 
 
@@ -29,6 +29,14 @@ class TestSqlBroker(BrokerContract):
         if request.param == "mysql":
             return on(url_of("mariadb").replace("mariadb://", "mysql://"), prefix)
         return on(url_of(request.param), prefix)
+
+
+class TestOtherDrivers(BrokerContract):
+    @pytest.fixture(params=OTHER_DRIVERS)
+    def make_broker(
+        self, request: pytest.FixtureRequest, url_of: Callable[[str], str], prefix: str
+    ) -> MakeBroker:
+        return on(by_driver(request.param, url_of), prefix)
 
 
 class TestSqlFaults(FaultContract):

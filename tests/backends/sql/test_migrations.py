@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, inspect
 from sqlalchemy.orm import Session
 
-from streamy_backends.sql.tables import add_tables
+from streamy_backends.sql import add_tables, include_object
 from streamy_core import ConfigError
 from streamy_core.testing.reading import data_of, events, read_all
 
@@ -141,3 +142,75 @@ def test_the_models_themselves_make_tables_that_serve(
 def test_a_prefix_that_needs_quoting_is_refused() -> None:
     with pytest.raises(ConfigError, match="'table_prefix' has to be text of letters"):
         add_tables(MetaData(), prefix="a-b")
+
+
+PLAIN_ENV: Final = """\
+from alembic import context
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine
+
+metadata = MetaData()
+Table({prefix!r} + "orders", metadata, Column("number", Integer, primary_key=True))
+engine = create_engine({url!r})
+
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+engine.dispose()
+"""
+"""An app's that knows nothing of Streamy."""
+
+
+@pytest.fixture
+def plain_alembic(alembic: Config, tmp_path: Path, own_url: str, prefix: str) -> Config:
+    env = PLAIN_ENV.format(prefix=prefix, url=with_driver(own_url))
+    (tmp_path / "migrations" / "env.py").write_text(env)
+    return alembic
+
+
+def written(alembic: Config) -> str:
+    """What the newest migration does."""
+    command.revision(alembic, "next", autogenerate=True)
+    (folder,) = Path(alembic.get_main_option("script_location") or "").glob("versions")
+    newest = max(folder.glob("*.py"), key=lambda file: file.stat().st_mtime_ns)
+    command.upgrade(alembic, "head")
+    return newest.read_text()
+
+
+def test_migrations_of_an_app_that_says_nothing_of_the_tables_leave_them_alone(
+    plain_alembic: Config, new_broker: NewBroker, own_url: str, prefix: str
+) -> None:
+    broker = new_broker(own_url)
+    broker.append("news", events("kept"))
+    first = written(plain_alembic)
+    assert f"create_table('{prefix}orders'" in first
+    assert "drop_table" not in first.partition("def downgrade")[0]
+    assert "op." not in written(plain_alembic)
+    command.check(plain_alembic)
+    assert data_of(read_all(broker, "news")) == ["kept"]
+
+
+def test_migrations_drop_a_table_of_the_apps_that_is_named_like_ours(
+    plain_alembic: Config, new_broker: NewBroker, new_engine: NewEngine, own_url: str, prefix: str
+) -> None:
+    new_broker(own_url)
+    others = MetaData()
+    for name in ("orders_streams", "orders_keys"):
+        Table(name, others, Column("epoch", Integer))
+    others.create_all(new_engine(own_url))
+    up = written(plain_alembic).partition("def downgrade")[0]
+    assert sorted(re.findall(r"drop_table\('(\w+)'", up)) == ["orders_keys", "orders_streams"]
+
+
+def test_include_object_keeps_our_tables_out_of_alembics_sight_and_no_others(
+    new_engine: NewEngine, new_broker: NewBroker, own_url: str, models: MetaData, prefix: str
+) -> None:
+    new_broker(own_url)
+    found = MetaData()
+    found.reflect(new_engine(own_url))
+    seen = {name: include_object(table, name, "table", True, None) for name, table in found.tables.items()}
+    assert set(seen.values()) == {False}
+    assert include_object(models.tables[f"{prefix}orders"], f"{prefix}orders", "table", True, None)
+    kept = found.tables[f"{prefix}streams"]
+    assert include_object(kept, kept.name, "table", True, models.tables[kept.name])
+    assert include_object(kept.c.head, "head", "column", True, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
@@ -14,8 +14,15 @@ from streamy_core import Event, StreamManager
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import data_of, read_all
 
-from .conftest import with_driver
+from .conftest import KINDS, OTHER_DRIVERS, by_driver, with_driver
 from .shop import WAYS, Shop, Way, names, next_of, texts
+
+
+@pytest.fixture(params=[*KINDS, *OTHER_DRIVERS])
+def url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
+    """Of each kind of database, and by each driver, in turn."""
+    found = request.param
+    return by_driver(found, url_of) if found in OTHER_DRIVERS else url_of(found)
 
 
 @pytest.fixture(params=WAYS)

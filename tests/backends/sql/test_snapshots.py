@@ -1,0 +1,101 @@
+"""MariaDB that refuses to change what has changed since a snapshot, as by default from 11.6.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from streamy_core import StreamManager
+
+from ...support.process import stopped_in_the_end
+from ..conftest import NewManager
+from .conftest import NewEngine, server_in
+from .servers import Server
+from .shop import Shop, texts
+
+PUBLISHERS = 4
+EACH = 25
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with stopped_in_the_end() as started:
+        made = server_in("mariadb", tmp_path_factory.mktemp("snapshots"), "--innodb-snapshot-isolation=ON")
+        started["mariadb"] = made.start()
+        yield made
+
+
+@pytest.fixture(params=["mariadb", "mysql"])
+def url(request: pytest.FixtureRequest, server: Server) -> str:
+    return server.url.replace("mariadb", request.param, 1)
+
+
+def test_sessions_that_read_before_they_publish_to_one_stream_all_succeed(
+    url: str, new_manager: NewManager, new_engine: NewEngine
+) -> None:
+    sse, engine = new_manager(url), new_engine(url, pool_size=PUBLISHERS)
+    sse.send_event("news", "first")
+
+    def publish(publisher: int) -> None:
+        for number in range(EACH):
+            with Session(engine) as session:
+                session.execute(text("SELECT COUNT(*) FROM information_schema.innodb_trx"))
+                sse.send_event("news", f"{publisher} {number}", session=session)
+                session.commit()
+
+    with ThreadPoolExecutor(PUBLISHERS) as pool:
+        for done in [pool.submit(publish, publisher) for publisher in range(PUBLISHERS)]:
+            done.result()
+    assert len(texts(sse)) == 1 + PUBLISHERS * EACH
+
+
+def read_first(session: Session, shop: Shop) -> None:
+    assert shop.look(session) == []
+
+
+def test_a_session_publishes_after_another_has_since_its_snapshot(
+    url: str, new_manager: NewManager, new_engine: NewEngine, prefix: str
+) -> None:
+    sse, engine = new_manager(url), new_engine(url)
+    shop = Shop(engine, prefix)
+    sse.send_event("news", "a")
+    with Session(engine) as session:
+        read_first(session, shop)
+        sse.send_event("news", "b")
+        sse.send_event("news", "c", session=session, idempotency_key="k")
+        sse.send_event("news", "d", session=session)
+        session.commit()
+    assert texts(sse) == ["a", "b", "c", "d"]
+
+
+def test_the_apps_own_rows_are_guarded_as_before(
+    url: str, new_manager: NewManager, new_engine: NewEngine, prefix: str
+) -> None:
+    sse: StreamManager = new_manager(url)
+    engine = new_engine(url)
+    shop = Shop(engine, prefix)
+    with Session(engine) as session:
+        shop.order(session, 1)
+        session.commit()
+    change = text(f"UPDATE {prefix}orders SET number = number + 1")
+    with ExitStack() as stack:
+        session, other = stack.enter_context(Session(engine)), stack.enter_context(Session(engine))
+        assert shop.look(session) == [1]
+        other.execute(change)
+        other.commit()
+        sse.send_event("news", "never", session=session)
+        with pytest.raises(OperationalError, match="1020"):
+            session.execute(change)
+    sse.end_stream("over")
+    with Session(engine) as session:
+        assert shop.look(session) == [2]
+        with pytest.raises(Exception, match="ended"):
+            sse.send_event("over", "never", session=session)
+        assert session.execute(text("SELECT @@innodb_snapshot_isolation")).scalar_one() == 1
+    assert texts(sse) == []
