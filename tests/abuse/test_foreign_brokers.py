@@ -12,6 +12,7 @@ from streamy_core import END, GAP, Entry, Event, StreamManager
 from streamy_core.broker import OLDEST, DamagedEvent, Page
 from streamy_core.events import CONTROL
 from streamy_core.observers import GapCause, Observer
+from streamy_core.testing.reading import eventually
 from streamy_core.wire import encode_id
 
 from .reading import BAD, OTHERS, assert_others_come, connect, errors_of, publish_to_others, said, taken
@@ -217,10 +218,10 @@ def test_a_page_that_is_none_stops_its_own_stream_only(
         sse.send_event(BAD, "while it is broken")
         publish_to_others(sse)
         assert_others_come(others)
+        eventually(lambda: sse.health.damaged, "it is counted")
+        assert not sse.health.failures
         with connect(sse, [BAD, *OTHERS[:2]], after=after):
             pass
-        assert sse.health.damaged
-        assert not sse.health.failures
         broker.change = lambda page: page
         sse.send_event(BAD, "mended")
         while said(bad, 1) != ["mended"]:
