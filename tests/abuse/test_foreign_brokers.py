@@ -200,7 +200,7 @@ PAGES: Final[dict[str, Callable[[Page], Any]]] = {
     "cursor is None": lambda page: page._replace(cursor=None),
     "cursor has a line break": lambda page: page._replace(cursor="a\ndata: forged\n\n"),
     "cursor is a text that says something else": lambda page: page._replace(cursor=Text(page.cursor)),
-    "entries are None": lambda page: page._replace(entries=None),
+    "entries are None": lambda page: page._replace(entries=None, gap=False),
     "an end without an id": lambda page: page._replace(ended=True, cursor=""),
     "a gap to the oldest": lambda page: page._replace(entries=(), gap=True, cursor=""),
     "a gap to nowhere": lambda page: page._replace(entries=(), gap=True, cursor="\n"),
