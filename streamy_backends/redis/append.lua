@@ -54,32 +54,32 @@ end
 
 local sequence = head
 
--- Removes what others have put beyond the head, or in the place of the log, so that nothing can be added.
+-- Makes the log anew without what others have put beyond the head, or in its place: nothing could be added.
 local function clear()
-  if redis.call('TYPE', log).ok ~= 'stream' then
-    redis.call('DEL', log)
+  local own = redis.pcall('XRANGE', log, '-', string.format('%d', sequence))
+  redis.call('DEL', log)
+  for _, entry in ipairs(own) do
+    local meta, data = entry[2][2], entry[2][4]
+    if #entry[2] ~= 4 then
+      meta, data = '', ''
+    end
+    redis.call('XADD', log, entry[1], 'm', meta, 'd', data)
+  end
+  if #own == 0 then
     before, before_nonce, oldest = sequence, head_nonce, now
-    return
   end
-  while true do
-    local foreign = redis.call('XREVRANGE', log, '+', string.format('%d', sequence + 1), 'COUNT', 100)
-    for _, entry in ipairs(foreign) do
-      redis.call('XDEL', log, entry[1])
-    end
-    if #foreign == 0 then
-      break
-    end
-  end
-  local top = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-  redis.call('XSETID', log, top and top[1] or string.format('%d-0', math.max(sequence, 1)))
 end
 
+local beyond = redis.pcall('XRANGE', log, string.format('%d', head + 1), '+', 'COUNT', 1)
+if beyond.err or beyond[1] then
+  clear()
+end
 for i = 3, #ARGV, 2 do
   head = head + 1
   local id = string.format('%d-%d', head, now)
   local added = redis.pcall('XADD', log, id, 'm', ARGV[i], 'd', ARGV[i + 1])
   if added.err then
-    if string.find(added.err, 'WRONGTYPE') or string.find(added.err, 'smaller') then
+    if string.find(added.err, 'smaller') then -- than one that is gone
       clear()
     end
     redis.call('XADD', log, id, 'm', ARGV[i], 'd', ARGV[i + 1])

@@ -33,7 +33,7 @@ from streamy_core.broker import (
 
 from .address import Address
 from .checks import fault_of, refusal
-from .entries import encode, text_of
+from .entries import encode, text_of, text_or_none
 from .keys import Keys
 from .options import Options
 from .pages import Header, damage_of, origin
@@ -266,7 +266,8 @@ class RedisBroker(Broker):
 
     def _streams_of(self, node: Node) -> Iterable[StreamInfo]:
         pattern = self._keys.all_states
-        states = sorted({text_of(key) for key in node.scan_iter(match=pattern, count=_STREAMS_AT_ONCE)})
+        keys = set(node.scan_iter(match=pattern, count=_STREAMS_AT_ONCE))
+        states = sorted([text for key in keys if (text := text_or_none(key)) is not None])
         names = [self._keys.stream_of(state) for state in states]
         for first in range(0, len(names), _STREAMS_AT_ONCE):
             some = names[first : first + _STREAMS_AT_ONCE]

@@ -43,6 +43,14 @@ def text_of(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode()
 
 
+def text_or_none(value: str | bytes) -> str | None:
+    """The text, or None if it is none."""
+    try:
+        return text_of(value)
+    except UnicodeDecodeError:
+        return None
+
+
 def _nonce_of(meta: str | bytes) -> str:
     """As the scripts take it: see common.lua."""
     text = meta if isinstance(meta, str) else meta.decode("latin-1")

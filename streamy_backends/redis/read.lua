@@ -38,19 +38,28 @@ local function sequence_of(entry)
   return tonumber(string.match(entry[1], '^%d+'))
 end
 
+-- So many entries at least, if there are as many.
 local function range(first, count)
-  local found = redis.pcall('XRANGE', log, string.format('%d', first), string.format('%d', head), 'COUNT', count)
-  if found.err then -- a key of another kind
-    return {}
-  end
-  if #found > 1 and sequence_of(found[#found]) - sequence_of(found[1]) < #found - 1 then
-    for i = #found, 2, -1 do -- of those with one number, the first is ours
-      if sequence_of(found[i]) == sequence_of(found[i - 1]) then
-        table.remove(found, i)
+  local asked = count
+  while true do
+    local found =
+      redis.pcall('XRANGE', log, string.format('%d', first), string.format('%d', head), 'COUNT', asked)
+    if found.err then -- a key of another kind
+      return {}
+    end
+    local is_all = #found < asked
+    if #found > 1 and sequence_of(found[#found]) - sequence_of(found[1]) < #found - 1 then
+      for i = #found, 2, -1 do -- of those with one number, the first is ours
+        if sequence_of(found[i]) == sequence_of(found[i - 1]) then
+          table.remove(found, i)
+        end
       end
     end
+    if is_all or #found >= count then
+      return found
+    end
+    asked = 2 * asked
   end
-  return found
 end
 
 -- Meta and data; what others have written may be anything.
