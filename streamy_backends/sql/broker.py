@@ -36,7 +36,7 @@ from .database import Conflict, Database, MissingTable
 from .dialect import Batch, Stored
 from .logs import Logs
 from .options import Options
-from .pages import ANY_BYTES, NO_ENTRY, State
+from .pages import ANY_BYTES, DAMAGED, NO_ENTRY, State, epoch_of
 from .retention import Retention, now_ms
 from .tables import VERSION, Tables, add_tables
 from .watch import SqlWatch
@@ -290,6 +290,8 @@ class SqlBroker(Broker):
         for name, text in cursors.items():
             if name not in found:
                 pages[name] = Page((), origin, gap=text not in (origin, OLDEST))
+            elif found[name] is DAMAGED:
+                pages[name] = DAMAGED._replace(cursor=origin, gap=text not in (origin, OLDEST))
             elif page := found[name]:
                 pages[name] = page
             else:
@@ -343,7 +345,7 @@ class SqlBroker(Broker):
 
 def _ids(batch: Batch, stored: Stored) -> list[str]:
     first = stored.before + 1
-    return [make_id(stored.epoch, first + n, batch.nonce) for n in range(len(batch.events))]
+    return [make_id(epoch_of(stored.epoch), first + n, batch.nonce) for n in range(len(batch.events))]
 
 
 def _hashed(stream_id: str, key: str) -> str:

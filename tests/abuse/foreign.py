@@ -96,8 +96,11 @@ class ForeignSql(Foreign):
         """The stream's name as the tables have it."""
         return stream_id.encode() if self.kind == "mariadb" else stream_id
 
-    def append(self, stream_id: str, **columns: Any) -> str:
-        """A row of these columns, which the stream's row counts. Returns its id."""
+    def append(self, stream_id: str, *, then: str = "", **columns: Any) -> str:
+        """A row of these columns, which the stream's row counts. Returns its id.
+
+        then: is done before it counts.
+        """
         name = self.named(stream_id)
         ((head,),) = self.do("SELECT head FROM {streams} WHERE stream_id = ?", name)
         row = {"nonce": "abc", "stored_at": 2**41, "name": None, "retry": None, "data": "evil", **columns}
@@ -107,5 +110,7 @@ class ForeignSql(Foreign):
             head + 1,
             *row.values(),
         )
+        if then:
+            self.do(then)
         self.do("UPDATE {streams} SET head = head + 1 WHERE stream_id = ?", name)
         return self.broker.tail([stream_id])[stream_id]
