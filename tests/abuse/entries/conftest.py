@@ -11,11 +11,11 @@ import pytest
 
 from streamy_core import StreamManager
 
-from ..backends.redis.conftest import program
-from ..backends.redis.servers import Cluster
-from ..backends.redis.servers import Server as RedisServer
-from ..backends.sql.conftest import server_in
-from ..support.process import stopped_in_the_end
+from ...backends.redis.conftest import program
+from ...backends.redis.servers import Cluster
+from ...backends.redis.servers import Server as RedisServer
+from ...backends.sql.conftest import server_in
+from ...support.process import stopped_in_the_end
 from .foreign import ForeignRedis, ForeignSql
 
 _names = itertools.count()

@@ -14,8 +14,8 @@ from streamy_backends.sql import from_url as sql_from_url
 from streamy_core import StreamManager
 from streamy_core.broker import Broker
 
-from ..backends.redis.servers import Cluster
-from ..backends.sql.keeping import Tables
+from ...backends.redis.servers import Cluster
+from ...backends.sql.keeping import Tables
 
 
 class Foreign(ExitStack):
