@@ -63,8 +63,13 @@ class Event:
     retry: int | None = None
 
     def __post_init__(self) -> None:
+        # What is only like a str may say of itself what it likes: from here on it is one.
+        if type(self.data) is not str:
+            object.__setattr__(self, "data", _exact("data", self.data))
         _check_text("data", self.data)
         if self.name is not None:
+            if type(self.name) is not str:
+                object.__setattr__(self, "name", _exact("name", self.name))
             _check_name(self.name)
         if self.retry is not None:
             check_retry(self.retry)
@@ -73,6 +78,19 @@ class Event:
     def size(self) -> int:
         """Bytes of data, in UTF-8."""
         return len(self.data) if self.data.isascii() else len(self.data.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedEvent(Event):
+    """Stands in a page for an event that is stored and can't be read. Its readers are told of a gap.
+
+    A broker never raises for such an entry, since the others of its page are sound.
+
+    reason: why it can't be read, in a few words.
+    """
+
+    data: str = ""
+    reason: str = ""
 
 
 class Entry(NamedTuple):
@@ -92,6 +110,7 @@ class Page(NamedTuple):
     gap:     the given cursor could not be placed. Such a page comes alone, with no entries, no end
              and no more; its `cursor` is the one before the oldest entry that is left.
     more:    the page stops before the end of the log: there is more to read after `cursor`.
+    damage:  why what is stored of the stream as a whole can't be read, if it can't.
     """
 
     entries: tuple[Entry, ...]
@@ -99,6 +118,7 @@ class Page(NamedTuple):
     ended: bool = False
     gap: bool = False
     more: bool = False
+    damage: str | None = None
 
 
 def bounded(entries: Iterable[Entry], limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
@@ -133,9 +153,13 @@ def _shown(value: object) -> str:
     return type(value).__name__ if isinstance(value, int) and abs(value) > MAX_RETRY_MS else repr(value)
 
 
-def _check_text(field: str, text: object) -> None:
+def _exact(field: str, text: object) -> str:
     if not isinstance(text, str):
         raise InvalidEvent(f"an event's {field} is a str, not {type(text).__name__}{_cure(text)}")
+    return str.__str__(text)
+
+
+def _check_text(field: str, text: str) -> None:
     if "\0" in text:
         raise InvalidEvent(f"an event's {field} can't hold NUL (found at position {text.index(chr(0))})")
     if not text.isascii():
@@ -148,9 +172,8 @@ def _check_text(field: str, text: object) -> None:
             ) from None
 
 
-def _check_name(name: object) -> None:
+def _check_name(name: str) -> None:
     _check_text("name", name)
-    assert isinstance(name, str)
     if not 1 <= len(name) <= MAX_EVENT_NAME:
         raise InvalidEvent(f"an event's name has 1 to {MAX_EVENT_NAME} characters, not {len(name)}")
     if "\n" in name or "\r" in name:

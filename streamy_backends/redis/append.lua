@@ -1,27 +1,29 @@
 -- Appends events to a stream, all or none, and rings its bell.
 -- KEYS  state, log, idempotency key
--- ARGV  settings ("history history_age stream_age key_age PUBLISH", times in ms); the epoch of a new stream, or
---       ''; then meta and data of each event
+-- ARGV  settings ("history history_age stream_age key_age PUBLISH secret", times in ms, the secret that of a new
+--       stream); the epoch of a new stream, or ''; then meta and data of each event
 -- Gives "stored epoch sequence nonce count": the sequence before the first, and how many; or "known" and that of
 -- the first time, for a key that was used before. Or "ended"; or "unknown" if there is no stream and no epoch was
 -- given. Only "stored" has stored anything.
--- The state is "epoch head head_nonce before before_nonce oldest end": the newest sequence and its nonce, the
--- sequence before the oldest entry left and its nonce, the time of that oldest, and the end's nonce or '-'.
+-- The state is "epoch head head_nonce before before_nonce oldest end secret": the newest sequence and its nonce, the
+-- sequence before the oldest entry left and its nonce, the time of that oldest, the end's nonce or '-', and what
+-- the bells are signed with. A state that is none of ours counts as none.
 -- An entry's id is its sequence and its time; its meta is "nonce\nretry\nname".
 local state, log, key = KEYS[1], KEYS[2], KEYS[3]
-local history, history_age, stream_age, key_age, publish =
-  string.match(ARGV[1], '(%d+) (%d+) (%d+) (%d+) (%u+)')
+local history, history_age, stream_age, key_age, publish, secret =
+  string.match(ARGV[1], '(%d+) (%d+) (%d+) (%d+) (%u+) (%w+)')
 
 local found = redis.call('MGET', state, key)
-if found[2] then
+if found[2] and string.match(found[2], '^[%w_-]+ %d+ [%w_-]+ %d+$') then
   redis.call('PEXPIRE', key, key_age) -- a write, so that WAIT has something to wait for
   return 'known ' .. found[2]
 end
 
 local epoch, head, head_nonce, before, before_nonce, oldest, ended = ARGV[2], 0, '000', 0, '000', 0, '-'
-if found[1] then
-  epoch, head, head_nonce, before, before_nonce, oldest, ended =
-    string.match(found[1], '(%S+) (%d+) (%S+) (%d+) (%S+) (%d+) (%S+)')
+local is_known = is_state(found[1])
+if is_known then
+  epoch, head, head_nonce, before, before_nonce, oldest, ended, secret =
+    string.match(found[1], '(%S+) (%d+) (%S+) (%d+) (%S+) (%d+) (%S+) (%S+)')
   head, before, oldest = tonumber(head), tonumber(before), tonumber(oldest)
 elseif epoch == '' then
   return 'unknown'
@@ -30,12 +32,15 @@ if ended ~= '-' then
   return 'ended'
 end
 -- The first write has to be one that is refused when memory is full: what follows one that isn't, is not refused.
-if not found[1] then
-  redis.call('SET', state, epoch .. ' 0 000 0 000 0 -', 'PX', stream_age)
-  local lost = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-  if lost then -- of a history whose state is lost: whoever was in it, or before it, is to be told
-    head = tonumber(string.match(lost[1], '^%d+'))
+if not is_known then
+  redis.call('SET', state, epoch .. ' 0 000 0 000 0 - ' .. secret, 'PX', stream_age)
+  local lost = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  if lost[1] then -- of a history whose state is lost: whoever was in it, or before it, is to be told
+    head = tonumber(string.match(lost[1][1], '^%d+'))
+    head = head < 2 ^ 52 and head or 0
     before = head
+  end
+  if lost[1] or lost.err then
     redis.call('DEL', log)
   end
 end
@@ -48,12 +53,40 @@ if is_new then
 end
 
 local sequence = head
+
+-- Makes the log anew without what others have put beyond the head, or in its place: nothing could be added.
+local function clear()
+  local own = redis.pcall('XRANGE', log, '-', string.format('%d', sequence))
+  redis.call('DEL', log)
+  for _, entry in ipairs(own) do
+    local meta, data = entry[2][2], entry[2][4]
+    if #entry[2] ~= 4 then
+      meta, data = '', ''
+    end
+    redis.call('XADD', log, entry[1], 'm', meta, 'd', data)
+  end
+  if #own == 0 then
+    before, before_nonce, oldest = sequence, head_nonce, now
+  end
+end
+
+local beyond = redis.pcall('XRANGE', log, string.format('%d', head + 1), '+', 'COUNT', 1)
+if beyond.err or beyond[1] then
+  clear()
+end
 for i = 3, #ARGV, 2 do
   head = head + 1
-  redis.call('XADD', log, string.format('%d-%d', head, now), 'm', ARGV[i], 'd', ARGV[i + 1])
+  local id = string.format('%d-%d', head, now)
+  local added = redis.pcall('XADD', log, id, 'm', ARGV[i], 'd', ARGV[i + 1])
+  if added.err then
+    if string.find(added.err, 'smaller') then -- than one that is gone
+      clear()
+    end
+    redis.call('XADD', log, id, 'm', ARGV[i], 'd', ARGV[i + 1])
+  end
 end
 local nonce_before = head_nonce
-head_nonce = string.match(ARGV[3], '^[^\n]+')
+head_nonce = nonce_of(ARGV[#ARGV - 1])
 redis.call('PEXPIRE', log, history_age)
 
 -- What is beyond the count goes in batches; what is too old goes at once, a thousand at most each time.
@@ -80,15 +113,23 @@ end
 if first > before + 1 then
   before = first - 1
   local last_dropped = redis.call('XRANGE', log, string.format('%d', before), string.format('%d', before))[1]
-  before_nonce = last_dropped and string.match(last_dropped[2][2], '^[^\n]+') or '000'
+  before_nonce = last_dropped and nonce_of(last_dropped[2][2]) or '000'
   redis.call('XTRIM', log, 'MINID', string.format('%d', first))
 end
 
 local stored = string.format('%s %d %s %d', epoch, sequence, head_nonce, head - sequence)
-redis.call('SET', state, string.format('%s %d %s %d %s %d -',
-  epoch, head, head_nonce, before, before_nonce, oldest), 'PX', stream_age)
+redis.call('SET', state, string.format('%s %d %s %d %s %d - %s',
+  epoch, head, head_nonce, before, before_nonce, oldest, secret), 'PX', stream_age)
 redis.call('SET', key, stored, 'PX', key_age)
--- The bell brings the entries along: 'epoch sequence nonce', what they come after, and then theirs. NUL is in none.
-local message = epoch .. ' ' .. sequence .. ' ' .. nonce_before .. '\0' .. table.concat(ARGV, '\0', 3)
-redis.call(publish, string.gsub(state, 'state$', 'bell'), #message <= 8192 and message or '')
+-- The bell brings the entries along: a signature, 'epoch sequence nonce count', what they come after and how many
+-- they are, and then theirs. NUL is in none of ours. It is signed, twice so that nothing can be added to it, since
+-- others may publish here who may not read the log.
+local message = string.format('%s %d %s %d\0', epoch, sequence, nonce_before, head - sequence)
+  .. table.concat(ARGV, '\0', 3)
+if #message <= 8192 then
+  message = redis.sha1hex(secret .. redis.sha1hex(secret .. state .. '\0' .. message)) .. ' ' .. message
+else
+  message = ''
+end
+redis.call(publish, string.gsub(state, 'state$', 'bell'), message)
 return 'stored ' .. stored

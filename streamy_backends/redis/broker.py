@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,6 @@ from redis.exceptions import RedisError
 
 from streamy_core.broker import (
     OLDEST,
-    BaseWatch,
     Broker,
     BrokerUnavailable,
     Closed,
@@ -33,10 +33,10 @@ from streamy_core.broker import (
 
 from .address import Address
 from .checks import fault_of, refusal
-from .entries import encode, text_of
+from .entries import encode, text_of, text_or_none
 from .keys import Keys
 from .options import Options
-from .pages import Header, origin
+from .pages import Header, damage_of, origin
 from .pool import Pool
 from .scripts import NOTHING_WRITTEN, Call, Runner, Script, passing_faults
 from .servers import Node, Servers, open_servers
@@ -59,7 +59,7 @@ class RedisBroker(Broker):
     _servers: Servers
     _pool: Pool
     _runner: Runner
-    _watches: set[BaseWatch]
+    _watches: set[RedisWatch]
     _lock: threading.Lock
     _checked: bool
 
@@ -72,6 +72,7 @@ class RedisBroker(Broker):
         self._end = Script("end")
         ages = (options.history_age, options.stream_age, options.key_age)
         self._settings = f"{options.history} {' '.join([str(round(age * 1_000)) for age in ages])} "
+        self._secret = secrets.token_hex(8)  # that bells of new streams are signed with
         self._away = False
         self._closed = False
         self._guard = ForkGuard(self._start)
@@ -123,10 +124,13 @@ class RedisBroker(Broker):
         for (name, cursor), reply in zip(cursors.items(), replies, strict=True):
             if header := Header.of(reply):
                 pages[name] = header.page(name, cursor, reply)
+                for watch in tuple(self._watches):
+                    watch.learn(name, header.secret)
             else:
                 epoch = epoch or self._epoch()
                 start = origin(epoch, reply)
-                pages[name] = Page((), start, gap=cursor not in (start, OLDEST))
+                lost = cursor not in (start, OLDEST)
+                pages[name] = Page((), start, gap=lost, damage=damage_of(reply))
         return pages
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
@@ -135,7 +139,7 @@ class RedisBroker(Broker):
         # Asked along with the others, since a stream that isn't there yet needs it.
         asked: list[Any] = list(runner.read([*calls, self._ask_epoch()])) if calls else [None]
         *replies, known = asked
-        epoch = "" if known is None else text_of(known)
+        epoch = "" if known is None else _epoch_of(known)
         tails: dict[str, str] = {}
         for name, reply in zip(stream_ids, replies, strict=True):
             if header := Header.of(reply):
@@ -228,7 +232,7 @@ class RedisBroker(Broker):
     def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> list[str]:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
-        settings = self._settings + ("SPUBLISH" if self._servers.sharded else "PUBLISH")
+        settings = f"{self._settings}{'SPUBLISH' if self._servers.sharded else 'PUBLISH'} {self._secret}"
         reply = runner.write(script.call(keys, settings, "", *args))
         if reply in NOTHING_WRITTEN:
             reply = runner.write(script.call(keys, settings, self._epoch(), *args))
@@ -256,11 +260,15 @@ class RedisBroker(Broker):
             (epoch,) = self._runner.execute(key, [command])
             if epoch is None:
                 _, epoch = self._runner.execute(key, [("SET", key, new_epoch(), "NX"), command])
-            return text_of(epoch)
+            if not (found := _epoch_of(epoch)):  # somebody else has written it
+                found = new_epoch()
+                self._runner.execute(key, [("SET", key, found)])
+            return found
 
     def _streams_of(self, node: Node) -> Iterable[StreamInfo]:
         pattern = self._keys.all_states
-        states = sorted({text_of(key) for key in node.scan_iter(match=pattern, count=_STREAMS_AT_ONCE)})
+        keys = set(node.scan_iter(match=pattern, count=_STREAMS_AT_ONCE))
+        states = sorted([text for key in keys if (text := text_or_none(key)) is not None])
         names = [self._keys.stream_of(state) for state in states]
         for first in range(0, len(names), _STREAMS_AT_ONCE):
             some = names[first : first + _STREAMS_AT_ONCE]
@@ -268,3 +276,9 @@ class RedisBroker(Broker):
             for name, reply in zip(some, replies, strict=True):
                 if header := Header.of(reply):
                     yield header.info(name)
+
+
+def _epoch_of(value: bytes) -> str:
+    """The epoch that is kept there; '' if it is none."""
+    text = value.decode("latin-1")
+    return text if re.fullmatch(r"[A-Za-z0-9]{1,16}", text) else ""

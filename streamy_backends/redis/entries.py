@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
-from streamy_core.events import Entry, Event
+from streamy_core.events import DamagedEvent, Entry, Event
 from streamy_core.ids import make_id
+
+NO_NONCE: Final = "000"
+"""What stands in an id for the nonce of an entry that has none."""
+
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,16}", re.ASCII)
 
 
 def encode(event: Event, nonce: str) -> tuple[str, str]:
@@ -19,8 +26,14 @@ def decode(stream_id: str, epoch: str, sequence: int, texts: Sequence[str | byte
     entries: list[Entry] = []
     for index in range(0, len(texts), 2):
         sequence += 1
-        nonce, retry, name = text_of(texts[index]).split("\n")
-        event = Event(text_of(texts[index + 1]), name or None, int(retry) if retry else None)
+        meta = texts[index]
+        try:
+            nonce, retry, name = text_of(meta).split("\n")
+            if not _NONCE.fullmatch(nonce):
+                raise ValueError("its nonce is none")
+            event = Event(text_of(texts[index + 1]), name or None, int(retry) if retry else None)
+        except ValueError as error:  # somebody else has written it
+            nonce, event = _nonce_of(meta), DamagedEvent(reason=f"Streamy hasn't written it: {error}")
         entries.append(Entry(make_id(epoch, sequence, nonce), stream_id, event))
     return tuple(entries)
 
@@ -28,3 +41,18 @@ def decode(stream_id: str, epoch: str, sequence: int, texts: Sequence[str | byte
 def text_of(value: str | bytes) -> str:
     """The text: a client that is shared with others may decode by itself."""
     return value if isinstance(value, str) else value.decode()
+
+
+def text_or_none(value: str | bytes) -> str | None:
+    """The text, or None if it is none."""
+    try:
+        return text_of(value)
+    except UnicodeDecodeError:
+        return None
+
+
+def _nonce_of(meta: str | bytes) -> str:
+    """As the scripts take it: see common.lua."""
+    text = meta if isinstance(meta, str) else meta.decode("latin-1")
+    first = text.partition("\n")[0]
+    return first if _NONCE.fullmatch(first) else NO_NONCE

@@ -105,6 +105,7 @@ class Pool:
 
 def _reply(connection: Any) -> Any:
     try:
-        return connection.read_response()
+        # As bytes, always: a client that decodes by itself would raise for what somebody else has written.
+        return connection.read_response(disable_decoding=True)
     except ResponseError as error:
         return error

@@ -2,18 +2,20 @@
 -- KEYS  state, log
 -- ARGV  the cursor's epoch ('' for the oldest), sequence (-1 if it has none) and nonce; the most entries; the
 --       most bytes of data, or '' for any number
--- Gives {"unknown sequence"} if there is no stream: its first entry comes after that sequence. Else
--- {"kind epoch head head_nonce before before_nonce end sequence"}, then meta and data of each entry. The kind is
--- "page", "gap", or "over" if the cursor is the end's own; the page begins after the sequence; the end is its
--- nonce or '-'.
+-- Gives {"unknown sequence"} if there is no stream: its first entry comes after that sequence; with " damaged" if
+-- there is a state that is none of ours. Else {"kind epoch head head_nonce before before_nonce end sequence secret"},
+-- then meta and data of each entry. The kind is "page", "gap", or "over" if the cursor is the end's own; the page
+-- begins after the sequence; the end is its nonce or '-'. What others have written has an empty meta, if it isn't
+-- two texts; what they have put beyond the head isn't there.
 local state, log = KEYS[1], KEYS[2]
-local found = redis.call('GET', state)
-if not found then
-  local lost = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1] -- append will go on after it
-  return {'unknown ' .. (lost and string.match(lost[1], '^%d+') or '0')}
+local found = redis.pcall('GET', state)
+if not is_state(found) then
+  local lost = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)[1] -- append will go on after it
+  local sequence = lost and string.match(lost[1], '^%d+') or '0'
+  return {'unknown ' .. (tonumber(sequence) < 2 ^ 52 and sequence or '0') .. (found and ' damaged' or '')}
 end
-local epoch, head, head_nonce, before, before_nonce, ended =
-  string.match(found, '(%S+) (%d+) (%S+) (%d+) (%S+) %d+ (%S+)')
+local epoch, head, head_nonce, before, before_nonce, ended, secret =
+  string.match(found, '(%S+) (%d+) (%S+) (%d+) (%S+) %d+ (%S+) (%S+)')
 head, before = tonumber(head), tonumber(before)
 local from_oldest = ARGV[1] == ''
 local sequence, nonce = tonumber(ARGV[2]), ARGV[3]
@@ -32,12 +34,41 @@ elseif ARGV[1] == epoch then
   end
 end
 
-local function range(first, count)
-  return redis.call('XRANGE', log, string.format('%d', first), '+', 'COUNT', count)
-end
-
 local function sequence_of(entry)
   return tonumber(string.match(entry[1], '^%d+'))
+end
+
+-- So many entries at least, if there are as many.
+local function range(first, count)
+  local asked = count
+  while true do
+    local found =
+      redis.pcall('XRANGE', log, string.format('%d', first), string.format('%d', head), 'COUNT', asked)
+    if found.err then -- a key of another kind
+      return {}
+    end
+    local is_all = #found < asked
+    if #found > 1 and sequence_of(found[#found]) - sequence_of(found[1]) < #found - 1 then
+      for i = #found, 2, -1 do -- of those with one number, the first is ours
+        if sequence_of(found[i]) == sequence_of(found[i - 1]) then
+          table.remove(found, i)
+        end
+      end
+    end
+    if is_all or #found >= count then
+      return found
+    end
+    asked = 2 * asked
+  end
+end
+
+-- Meta and data; what others have written may be anything.
+local function texts_of(entry)
+  local fields = entry[2]
+  if #fields ~= 4 or fields[1] ~= 'm' or fields[3] ~= 'd' then
+    return '', ''
+  end
+  return fields[2], fields[4]
 end
 
 -- How many of these entries follow one another without a hole, if the first is to have this sequence.
@@ -75,7 +106,7 @@ if sequence < head and (kind == 'page' or kind == 'maybe') then
       kind = 'gap'
     end
   elseif kind == 'maybe' then
-    kind = string.match(entries[1][2][2], '^[^\n]+') == nonce and 'page' or 'gap'
+    kind = nonce_of(texts_of(entries[1])) == nonce and 'page' or 'gap'
   end
   whole = count_whole(entries, sequence + 1 - skipped)
   if kind == 'page' and sequence < head and whole == skipped then -- what comes next was deleted
@@ -92,14 +123,14 @@ local reply, count, size = {''}, 0, 0
 local fits = kind == 'page' and #entries > 0
 while fits do
   for i = skipped + 1, whole do
-    local fields = entries[i][2]
-    size = size + #fields[4]
+    local meta, data = texts_of(entries[i])
+    size = size + #data
     if count == limit or count > 0 and size > max_bytes then
       fits = false
       break
     end
     count = count + 1
-    reply[2 * count], reply[2 * count + 1] = fields[2], fields[4]
+    reply[2 * count], reply[2 * count + 1] = meta, data
   end
   fits = fits and count < limit and whole == #entries and sequence + count < head
   if fits then
@@ -110,6 +141,6 @@ while fits do
     fits = #entries > 0
   end
 end
-reply[1] = string.format('%s %s %d %s %d %s %s %d',
-  kind, epoch, head, head_nonce, before, before_nonce, ended, sequence)
+reply[1] = string.format('%s %s %d %s %d %s %s %d %s',
+  kind, epoch, head, head_nonce, before, before_nonce, ended, sequence, secret)
 return reply

@@ -22,7 +22,9 @@ class Script:
     """A script's text, and the name that servers know it by."""
 
     def __init__(self, name: str) -> None:
-        self.text: Final = files(__name__.rpartition(".")[0]).joinpath(f"{name}.lua").read_text("utf-8")
+        folder = files(__name__.rpartition(".")[0])
+        parts = [folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", name)]
+        self.text: Final = "".join(parts)
         self.sha: Final = hashlib.sha1(self.text.encode()).hexdigest()
 
     def call(self, keys: tuple[str, ...], *args: str | int) -> Call:

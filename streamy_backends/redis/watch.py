@@ -6,6 +6,8 @@ waits makes a new watch and reads everything again.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import selectors
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -49,6 +51,7 @@ class RedisWatch(BaseWatch):
         self._rediscover = rediscover
         self._streams: dict[bytes, str] = {}  # by channel
         self._brought: dict[str, list[bytes] | None] = {}  # None: not all of it
+        self._secrets: dict[str, bytes] = {}  # what the bells of a stream are signed with
         self._selector = selectors.DefaultSelector()
         self._waker = Waker(self._selector)
         self._subscribers: dict[Node, Subscriber] = {}
@@ -73,15 +76,26 @@ class RedisWatch(BaseWatch):
         with self._lock, self._faults():
             super().discard(stream_id)
             self._brought.pop(stream_id, None)
+            self._secrets.pop(stream_id, None)
             if not self._closed and self._streams.pop(channel.encode(), None) is not None:
                 self._subscriber_for(channel).unsubscribe(channel)
+
+    def learn(self, stream_id: str, secret: str) -> None:
+        """What the bells of a stream are signed with, as whoever reads its log knows. Any thread."""
+        with self._lock:
+            if stream_id in self._names:
+                self._secrets[stream_id] = secret.encode()
 
     def brought(self, stream_id: str, cursor: str) -> Page | None:
         """See BringsEntries."""
         with self._lock:
             messages = self._brought.pop(stream_id, None)
+            secret = self._secrets.get(stream_id)
+        if not messages or secret is None:
+            return None
+        state = self._keys.state(stream_id).encode()
         try:
-            return _page(stream_id, cursor, messages) if messages else None
+            return _page(stream_id, cursor, [_signed(message, secret, state) for message in messages])
         except (ValueError, IndexError):  # somebody else's words
             return None
 
@@ -163,7 +177,9 @@ def _page(stream_id: str, cursor: str, messages: Iterable[bytes]) -> Page | None
     meets = False
     for message in messages:
         start, *texts = message.split(b"\0")
-        epoch, before, nonce = text_of(start).split(" ")
+        epoch, before, nonce, count = text_of(start).split(" ")
+        if len(texts) != 2 * int(count):
+            return None  # somebody else's entries, which aren't as ours
         found = decode(stream_id, epoch, int(before), texts)
         if make_id(epoch, int(before), nonce) == cursor:
             entries += found
@@ -173,3 +189,16 @@ def _page(stream_id: str, cursor: str, messages: Iterable[bytes]) -> Page | None
         elif meets:
             return None
     return Page(tuple(entries), cursor) if meets else None
+
+
+def _signed(message: bytes, secret: bytes, state: bytes) -> bytes:
+    """What a message says, without its signature: see append.lua. Raises ValueError if that is another's.
+
+    Whoever may publish on a channel needn't be one who may write, or read, the log.
+    """
+    signature, _, said = message.partition(b" ")
+    inner = hashlib.sha1(b"%b%b\0%b" % (secret, state, said)).hexdigest()
+    expected = hashlib.sha1(secret + inner.encode()).hexdigest()
+    if not hmac.compare_digest(signature, expected.encode()):
+        raise ValueError("this is no bell of ours")
+    return said

@@ -37,7 +37,7 @@ from .faults import Conflict, MissingTable, Stale, WriteRefused, once_more
 from .logs import Logs
 from .migrations import register_with_old_alembic
 from .options import Options
-from .pages import ANY_BYTES, NO_ENTRY, State
+from .pages import ANY_BYTES, DAMAGED, NO_ENTRY, State, epoch_of
 from .retention import Retention, now_ms
 from .role import Role
 from .sessions import Place, borrow, elsewhere
@@ -321,6 +321,8 @@ class SqlBroker(Broker):
         for name, text in cursors.items():
             if name not in found:
                 pages[name] = Page((), origin, gap=text not in (origin, OLDEST))
+            elif found[name] is DAMAGED:
+                pages[name] = DAMAGED._replace(cursor=origin, gap=text not in (origin, OLDEST))
             elif page := found[name]:
                 pages[name] = page
             else:
@@ -366,7 +368,7 @@ class SqlBroker(Broker):
 
 def _ids(batch: Batch, stored: Stored) -> list[str]:
     first = stored.before + 1
-    return [make_id(stored.epoch, first + n, batch.nonce) for n in range(len(batch.events))]
+    return [make_id(epoch_of(stored.epoch), first + n, batch.nonce) for n in range(len(batch.events))]
 
 
 def _hashed(stream_id: str, key: str) -> str:

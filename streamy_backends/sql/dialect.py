@@ -126,6 +126,11 @@ class Dialect(ABC):
         """The stream's name that was read."""
         return str(value)
 
+    def rows(self, db: DBAPICursor, sql: str, parameters: Any = ()) -> list[Any]:
+        """All rows of a question, whatever is in them."""
+        db.execute(sql, parameters)
+        return list(db.fetchall())
+
     @abstractmethod
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         """The parameter `:names`."""

@@ -10,7 +10,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from streamy_core.broker import Page, StreamInfo, make_id
 
 from .dialect import Dialect
-from .pages import NO_ENTRY, NOWHERE, Range, State, page_after, parts_of
+from .pages import DAMAGED, NOWHERE, Range, State, epoch_of, nonce_of, page_after, parts_of
 
 _HEADS: Final = """
     SELECT s.stream_id, s.epoch, s.head, s.end_nonce FROM {streams} s WHERE s.stream_id {among}"""
@@ -56,9 +56,9 @@ class Logs:
 
     def heads(self, db: DBAPICursor, names: Collection[str]) -> dict[str, State]:
         """The state of each of these streams that is there."""
-        db.execute(self._heads, self._dialect.among_these(names))
+        rows = self._dialect.rows(db, self._heads, self._dialect.among_these(names))
         name_of = self._dialect.name_of
-        return {name_of(name): State(*state) for name, *state in db.fetchall()}
+        return {name_of(name): State(*state) for name, *state in rows}
 
     def pages(
         self, db: DBAPICursor, cursors: Mapping[str, str], limit: int, max_bytes: int
@@ -70,24 +70,26 @@ class Logs:
         parts = {name: parts_of(cursor) for name, cursor in cursors.items()}
         ranges = {name: Range(at.sequence if at else NOWHERE, limit) for name, at in parts.items()}
         return {
-            name: page_after(name, parts[name], state, rows, limit, max_bytes)
+            name: page_after(name, parts[name], state, rows, limit, max_bytes) if state.is_sound else DAMAGED
             for name, state, rows in self._dialect.read(db, ranges, max_bytes)
         }
 
     def newest(self, db: DBAPICursor, names: Collection[str]) -> dict[str, str]:
         """The newest entry's id, of those streams that are there."""
-        db.execute(self._newest, self._dialect.among_these(names))
+        rows = self._dialect.rows(db, self._newest, self._dialect.among_these(names))
         return {
-            self._dialect.name_of(name): make_id(epoch, head, nonce or NO_ENTRY)
-            for name, epoch, head, nonce in db.fetchall()
+            self._dialect.name_of(name): make_id(epoch_of(epoch), head, nonce_of(nonce))
+            for name, epoch, head, nonce in rows
+            if State(epoch, head, None).is_sound
         }
 
     def before_oldest(self, db: DBAPICursor, names: Collection[str]) -> dict[str, str]:
         """The cursor before the oldest entry, of those streams that are there."""
-        db.execute(self._oldest, self._dialect.among_these(names))
+        rows = self._dialect.rows(db, self._oldest, self._dialect.among_these(names))
         return {
-            self._dialect.name_of(name): make_id(epoch, *_before(head, sequence, nonce))
-            for name, epoch, head, sequence, nonce in db.fetchall()
+            self._dialect.name_of(name): make_id(epoch_of(epoch), *_before(head, sequence, nonce))
+            for name, epoch, head, sequence, nonce in rows
+            if State(epoch, head, None).is_sound
         }
 
     def remembered(self, db: DBAPICursor, stream_id: str, key: str, *, latest: bool) -> list[str] | None:
@@ -100,7 +102,7 @@ class Logs:
             {"key": key, "stream_id": self._dialect.stream_id(stream_id)},
         )
         for epoch, before, count, nonce in db.fetchall():
-            return [make_id(epoch, before + n, nonce) for n in range(1, count + 1)]
+            return [make_id(epoch_of(epoch), before + n, nonce_of(nonce)) for n in range(1, count + 1)]
         return None
 
     def end(self, db: DBAPICursor, stream_id: str, epoch: str, nonce: str) -> None:
@@ -111,12 +113,13 @@ class Logs:
 
     def all(self, db: DBAPICursor) -> Iterator[StreamInfo]:
         """Every stream, by name."""
-        db.execute(self._all)
-        for stream_id, epoch, head, end_nonce, nonce, lowest in db.fetchall():
+        for stream_id, epoch, head, end_nonce, nonce, lowest in self._dialect.rows(db, self._all):
+            if not State(epoch, head, None).is_sound:
+                continue
             before, _ = _before(head, lowest, "")
             name = self._dialect.name_of(stream_id)
             yield StreamInfo(
-                name, head - before, make_id(epoch, head, nonce or NO_ENTRY), end_nonce is not None
+                name, head - before, make_id(epoch_of(epoch), head, nonce_of(nonce)), end_nonce is not None
             )
 
     def meta(self, db: DBAPICursor) -> tuple[int, str] | None:
@@ -136,4 +139,4 @@ def _before(head: int, lowest: int | None, nonce: str) -> tuple[int, str]:
 
     A stream's lowest row is that cursor: its first append has made one, and trimming leaves one.
     """
-    return (head, NO_ENTRY) if lowest is None else (lowest, nonce)
+    return (head if type(lowest) is not int or lowest < 0 else lowest, nonce_of(nonce))

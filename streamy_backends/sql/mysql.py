@@ -86,10 +86,10 @@ class Mysql(ServerDialect):
         self._several = self.render(self.several)
 
     def stream_id(self, name: str) -> bytes:
-        return name.encode()
+        return name.encode(errors="surrogateescape")
 
     def name_of(self, value: bytes) -> str:
-        return value.decode()
+        return value.decode(errors="surrogateescape")  # somebody else may have written it
 
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": [name.encode() for name in names]}

@@ -127,17 +127,18 @@ class Retention:
     def _floors(self, after: str) -> list[tuple[str, int]]:
         """The next streams by name, each with the sequence number below which all may go."""
         dialect, options = self._database.dialect, self._options
-        wanted = {
+        wanted: dict[str, Any] = {
             "after": dialect.stream_id(after),
             "oldest": self._clock() - round(options.history_age * 1_000),
             "batch": _STREAMS_AT_ONCE,
         }
+        kind: type[Any] = type(wanted["after"])
         with self._database.autocommit("find old entries") as db:
-            db.execute(self._youngest, wanted)
-            rows = db.fetchall()
+            rows = dialect.rows(db, self._youngest, wanted)
         return [
             (dialect.name_of(name), max(head - options.history, head if young is None else young - 1))
             for name, head, young in rows
+            if type(head) is int and _is_asked_for(name, kind)
         ]
 
     def _trim_below(self, stream_id: str, floor: int) -> None:
@@ -167,3 +168,11 @@ class Retention:
 def now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def _is_asked_for(name: Any, kind: type) -> bool:
+    """Whether what a table has as a stream's name can be asked for: somebody else may have written it."""
+    try:
+        return isinstance(name, kind) and (not isinstance(name, str) or bool(name.encode()))
+    except UnicodeEncodeError:
+        return False

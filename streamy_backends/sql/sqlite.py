@@ -23,6 +23,10 @@ from .sessions import Place
 from .tables import Tables
 
 
+def _decode(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
+
+
 class Sqlite(Dialect):
     """See https://sqlite.org/wal.html, and https://sqlite.org/pragma.html for what is set."""
 
@@ -65,9 +69,39 @@ class Sqlite(Dialect):
         self, db: DBAPICursor, ranges: Mapping[str, Range], max_bytes: int
     ) -> Iterable[tuple[str, State, Iterable[Row]]]:
         for name, (after, limit) in ranges.items():
-            db.execute(self._one, {"stream_id": name, "after": after, "limit": limit})
-            if first := db.fetchone():
-                yield name, State(*first[:3]), _rows(first, db)
+            parameters = {"stream_id": name, "after": after, "limit": limit}
+            db.execute(self._one, parameters)
+            rows = self._fetched(db, self._one, parameters)
+            if first := next(rows, None):
+                # (A number of SQLite's needn't be a whole one.)
+                found = (Row(*row[3:]) for row in chain((first,), rows) if type(row[3]) is int)
+                yield name, State(*first[:3]), found
+
+    def rows(self, db: DBAPICursor, sql: str, parameters: Any = ()) -> list[Any]:
+        db.execute(sql, parameters)
+        return list(self._fetched(db, sql, parameters))
+
+    def _fetched(self, db: DBAPICursor, sql: str, parameters: Any) -> Iterator[Any]:
+        """The rows of a question that has been asked; in text that is no UTF-8, surrogates stand for it."""
+        taken = 0
+        try:
+            for row in iter(db.fetchone, None):
+                taken += 1
+                yield row
+        except sqlite3.OperationalError as error:
+            if "UTF-8" not in str(error):
+                raise
+        else:
+            return
+        connection: Any = db.connection
+        usual = connection.text_factory
+        connection.text_factory = _decode
+        try:
+            db.execute(sql, parameters)
+            rows = db.fetchall()
+        finally:
+            connection.text_factory = usual
+        yield from rows[taken:]
 
     def bell(self, connect: Connect) -> Bell:
         return DataVersion(connect, self._schema)
@@ -103,10 +137,3 @@ class Sqlite(Dialect):
         """The database's file."""
         db.execute("PRAGMA database_list")
         return next((path for _, schema, path in db.fetchall() if schema == self._schema), "")
-
-
-def _rows(first: Sequence[Any], db: DBAPICursor) -> Iterator[Row]:
-    """The entries of the rows that are found, each taken when it is asked for."""
-    for row in chain((first,), iter(db.fetchone, None)):
-        if row[3] is not None:
-            yield Row(*row[3:])

@@ -9,7 +9,7 @@ from ..errors import (
     StreamEnded,
     UnknownBackend,
 )
-from ..events import MAX_STREAM_ID, Entry, Event, Page, bounded
+from ..events import MAX_STREAM_ID, DamagedEvent, Entry, Event, Page, bounded
 from ..hookspecs import BrokerFactory, hookimpl
 from ..ids import OLDEST, make_id, new_epoch, new_nonce, sequence_of
 from ..urls import options_of, redact, scheme_of
@@ -34,6 +34,7 @@ __all__ = [
     "BrokerUnavailable",
     "Closed",
     "ConfigError",
+    "DamagedEvent",
     "Duplicate",
     "Entry",
     "Event",

@@ -21,7 +21,8 @@ class BringsEntries(Protocol):
         """What the bells that `wait` has named brought for this stream, once; for the waiting thread.
 
         A page as `Broker.read` gives for this cursor, but it may end before the log does. None if
-        the bells don't tell all, without a hole, that lies after the cursor: then it is to be read.
+        the bells don't tell all, without a hole, that lies after the cursor: then it is to be read. None,
+        too, if anybody but a publisher may have rung them: others mustn't be able to bring what is in no log.
         """
 
 

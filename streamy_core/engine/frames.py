@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
-from ..events import END, GAP, Entry, Event, Page
+from ..events import END, GAP, Entry, Event
 from ..ids import ID, epoch_of
 from ..observers import GapCause
 from ..wire import encode_body, encode_id
@@ -14,11 +14,15 @@ _SHOWN: Final = 128
 
 
 class Gap(NamedTuple):
-    """What a gap's frame tells: what lay after `cursor` is left out, up to `goes_on`."""
+    """What a gap's frame tells: what lay after `cursor` is left out, up to `goes_on`.
+
+    placed: whether `cursor` is one of the stream's: then whoever comes back to it is given the same again.
+    """
 
     cursor: str
     goes_on: str
     cause: GapCause
+    placed: bool = True
 
 
 class Frame(NamedTuple):
@@ -42,34 +46,30 @@ class Frame(NamedTuple):
         default_name: the `event:` line for an event without a name, or nothing.
         """
         name = default_name if self.entry.event.name is None else b""
-        return encode_id(cursor) + name + self.body
+        # The entry's own id has been looked at when the frame was made.
+        line = b"id: %b\n" % cursor.encode() if cursor is self.entry.id else encode_id(cursor)
+        return line + name + self.body
 
 
-def frames_of(stream_id: str, cursor: str, page: Page) -> list[Frame]:
-    """The frames of a page that was read after `cursor`; a gap and the end become frames, too."""
-    if page.gap:
-        return [gap_frame(stream_id, cursor, page.cursor, _cause_of(cursor, page.cursor))]
-    frames = [_frame(entry) for entry in page.entries]
-    if page.ended and page.cursor != (frames[-1].entry.id if frames else cursor):
-        end = Event(json.dumps({"stream": stream_id}), END)
-        frames.append(_frame(Entry(page.cursor, stream_id, end)))
-    return frames
-
-
-def gap_frame(stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> Frame:
-    """The frame that says that what lies after `cursor` is left out up to `goes_on`."""
-    # A cursor that came from a client may be anything; as JSON it is harmless, and it is cut.
-    told = {"stream": stream_id, "from": cursor[:_SHOWN], "to": goes_on}
-    event = Event(json.dumps(told), GAP)
-    frame = _frame(Entry(goes_on, stream_id, event))
-    return frame._replace(gap=Gap(cursor[:_SHOWN], goes_on, cause))
-
-
-def _frame(entry: Entry) -> Frame:
+def frame_of(entry: Entry) -> Frame:
+    """The frame of an entry that is sound."""
     return Frame(entry, encode_body(entry.event))
 
 
-def _cause_of(cursor: str, goes_on: str) -> GapCause:
+def end_frame(stream_id: str, cursor: str) -> Frame:
+    """The frame that says that the stream has ended for good. cursor: the end's own id."""
+    return frame_of(Entry(cursor, stream_id, Event(json.dumps({"stream": stream_id}), END)))
+
+
+def gap_frame(stream_id: str, cursor: str, goes_on: str, cause: GapCause, *, placed: bool = True) -> Frame:
+    """The frame that says that what lies after `cursor` is left out up to `goes_on`."""
+    # A cursor that came from a client may be anything; as JSON it is harmless, and it is cut.
+    told = {"stream": stream_id, "from": cursor[:_SHOWN], "to": goes_on}
+    frame = frame_of(Entry(goes_on, stream_id, Event(json.dumps(told), GAP)))
+    return frame._replace(gap=Gap(cursor[:_SHOWN], goes_on, cause, placed))
+
+
+def cause_of(cursor: str, goes_on: str) -> GapCause:
     """Why a cursor could not be placed, as far as the two ids tell: those of other brokers may not."""
     epoch = epoch_of(goes_on)
     if not ID.fullmatch(cursor) or epoch is None or epoch_of(cursor) is None:

@@ -24,7 +24,7 @@ from ..events import CONTROL, Page
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
-from .frames import Frame, frames_of
+from .frames import Frame
 from .log import Log, Part
 from .window import Chunk, Window, WindowLimits
 
@@ -47,6 +47,7 @@ class Health:
     last_failure: the newest of these, or None.
     failing:      whether the last try failed: events may be late.
     missed_bells: streams found grown by the regular look at all of them though no bell had named them.
+    damaged:      entries that could not be read, each of which was skipped by a gap.
     """
 
     streams: int = 0
@@ -55,6 +56,7 @@ class Health:
     last_failure: str | None = None
     failing: bool = False
     missed_bells: int = 0
+    damaged: int = 0
 
 
 class Start(NamedTuple):
@@ -180,7 +182,8 @@ class Hub:
     def health(self) -> Health:
         """How the hub is doing."""
         with self._lock:
-            return replace(self._health, streams=len(self._feeds.keys() - {CONTROL}))
+            streams = len(self._feeds.keys() - {CONTROL})
+            return replace(self._health, streams=streams, damaged=self.log.damaged)
 
     def stop(self) -> None:
         """Read no more, and wake all readers, so that they leave. Stopping twice does nothing."""
@@ -320,7 +323,7 @@ class Hub:
         brought: dict[str, Part] = {}
         for name, head in heads.items():
             if (page := self._brought(name, head)) is not None:
-                brought[name] = frames_of(name, head, page), page
+                brought[name] = self.log.check(name, head, page)
         missing = {name: head for name, head in heads.items() if name not in brought}
         return {**brought, **self.log.read(missing, _BYTES_PER_READ)} if missing else brought
 

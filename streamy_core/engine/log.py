@@ -1,4 +1,7 @@
-"""The one door to a broker for whoever reads: what it holds, as frames, and what hears its bells."""
+"""The one door to a broker for whoever reads: what it holds, as frames, and what hears its bells.
+
+What comes in is looked at here, once: see `checks`.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from typing import Final
 
 from ..broker import Broker, ForkGuard, Watch
 from ..events import Page
-from ..observers import Observer
-from .frames import Frame, frames_of
+from ..ids import UNPLACEABLE
+from ..observers import GapCause, Observer
+from .checks import check_page, usable_cursor
+from .frames import Frame
 
 PAGE: Final = 100
 """The most entries that are read of one stream at once; others get their turn in between."""
 
 _ENDS: Final = 1_000
+_DAMAGES: Final = 1_000
 
 
 Part = tuple[list[Frame], Page]
@@ -25,7 +31,7 @@ Part = tuple[list[Frame], Page]
 class Log:
     """Reads one broker. Any thread.
 
-    observer: told of failures, of gaps; and of each stream's end, once.
+    observer: told of failures, of gaps; and, once, of each stream's end, and of each entry that is damaged.
     """
 
     def __init__(self, broker: Broker, observer: Observer) -> None:
@@ -35,20 +41,37 @@ class Log:
 
     def _start(self) -> None:
         self._ends: deque[tuple[str, str]] = deque(maxlen=_ENDS)  # the newest that were told
+        self._damages: deque[tuple[str, str | None, str]] = deque(maxlen=_DAMAGES)  # likewise
+        self._damaged = 0
         self._lock = threading.Lock()
+
+    @property
+    def damaged(self) -> int:
+        """How many entries could not be read, in this process."""
+        self._guard.check()
+        return self._damaged
 
     def read(self, cursors: Mapping[str, str], max_bytes: int) -> dict[str, Part]:
         """One page of each stream after its cursor, in one round trip. Raises BrokerUnavailable."""
         if not cursors:
             return {}
         pages = self._broker.read(cursors, PAGE, max_bytes)
-        return {
-            name: (frames_of(name, cursor, page := pages[name]), page) for name, cursor in cursors.items()
-        }
+        return {name: self.check(name, cursor, pages.get(name)) for name, cursor in cursors.items()}
+
+    def check(self, stream_id: str, cursor: str, page: Page | None) -> Part:
+        """What is sound of a page that was read after `cursor`; what is damaged is told of."""
+
+        def report(entry_id: str | None, reason: str, gap: Frame | None) -> None:
+            self._report(stream_id, entry_id, reason, gap)
+
+        return check_page(stream_id, cursor, page, report)
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         """The cursor "from now on" of each stream, in one round trip. Raises BrokerUnavailable."""
-        return self._broker.tail(stream_ids) if stream_ids else {}
+        if not stream_ids:
+            return {}
+        tails = self._broker.tail(stream_ids)
+        return {name: self._check_tail(name, tails.get(name)) for name in stream_ids}
 
     def watch(self) -> Watch:
         """A new watch of the broker's. Raises BrokerUnavailable, Closed."""
@@ -61,7 +84,8 @@ class Log:
     def tell(self, frame: Frame) -> None:
         """Have the observer told, if this is a gap or an end: readers are about to be."""
         if frame.gap is not None:
-            self._observer.gap(frame.entry.stream_id, *frame.gap)
+            if frame.gap.cause is not GapCause.DAMAGED:  # which was told when it was found
+                self._observer.gap(frame.entry.stream_id, *frame.gap[:3])
         elif frame.ends:
             end = (frame.entry.stream_id, frame.entry.id)
             self._guard.check()
@@ -70,3 +94,21 @@ class Log:
                     return
                 self._ends.append(end)
             self._observer.stream_ended(frame.entry.stream_id)
+
+    def _check_tail(self, stream_id: str, cursor: str | None) -> str:
+        if (usable := usable_cursor(cursor)) is None:
+            self._report(stream_id, None, f"the broker gave no cursor: {cursor!r:.200}", None)
+            return UNPLACEABLE
+        return usable
+
+    def _report(self, stream_id: str, entry_id: str | None, reason: str, gap: Frame | None) -> None:
+        what = (stream_id, entry_id, reason)
+        self._guard.check()
+        with self._lock:
+            if what in self._damages:
+                return
+            self._damages.append(what)
+            self._damaged += 1
+        self._observer.damaged(*what)
+        if gap is not None and gap.gap is not None:
+            self._observer.gap(stream_id, *gap.gap[:3])

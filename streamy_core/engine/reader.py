@@ -152,7 +152,7 @@ class Reader:
                 unknown.append(name)
         self.backlog = self._read(unknown)
         for frame in self.backlog:
-            if frame.gap is not None:
+            if frame.gap is not None and not frame.gap.placed:
                 # What a client gave as its cursor may be anything at all: it must not be passed on. Until
                 # it has been told of the gap, it comes back to one.
                 self.position[frame.entry.stream_id] = UNPLACEABLE

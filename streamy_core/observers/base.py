@@ -50,6 +50,8 @@ class GapCause(StrEnum):
     """The cursor is none of the backend's, or says nothing of where it came from."""
     SKIPPED = "skipped"
     """The slow-client policy left entries out."""
+    DAMAGED = "damaged"
+    """What the backend has stored there can't be read."""
 
 
 class ClientInfo(Protocol):
@@ -103,7 +105,14 @@ class Observer:
     def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
         """Readers were told that what lay after `cursor` is left out, up to `goes_on`.
 
-        Once for each client that came back to it, once where clients of this process met it together.
+        Once for each client that came back to it, once where clients of this process met it together; what
+        is damaged is told of once.
+        """
+
+    def damaged(self, stream_id: str, entry_id: str | None, reason: str) -> None:
+        """An entry can't be read, and its readers are told of a gap in its place. Once in each process.
+
+        entry_id: None if it is what the backend keeps of the stream as a whole.
         """
 
     def slow(self, client: ClientInfo, lag: Lag) -> None:

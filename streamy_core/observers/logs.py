@@ -33,6 +33,10 @@ class Logs(Observer):
     def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
         _hub.info("stream %r: a gap after %r, readers go on after %r: %s", stream_id, cursor, goes_on, cause)
 
+    def damaged(self, stream_id: str, entry_id: str | None, reason: str) -> None:
+        what = "what is stored of it" if entry_id is None else f"its entry {entry_id!r}"
+        _hub.error("stream %r: %s can't be read, and is skipped: %s", stream_id, what, reason)
+
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         _delivery.info("a client of %s is slow: %s", ", ".join(map(repr, client.streams)), lag)
 

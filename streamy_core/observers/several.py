@@ -56,6 +56,9 @@ class Observers(Observer):
     def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
         self._tell("gap", stream_id, cursor, goes_on, cause)
 
+    def damaged(self, stream_id: str, entry_id: str | None, reason: str) -> None:
+        self._tell("damaged", stream_id, entry_id, reason)
+
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         self._tell("slow", client, lag)
 

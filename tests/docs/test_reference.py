@@ -14,11 +14,11 @@ from blinker import NamedSignal
 from click.testing import CliRunner
 
 from streamy_core import END, GAP, Entry, Event, StreamManager, StreamyError
-from streamy_core.broker import Page
 from streamy_core.cli import flask_commands, main
 from streamy_core.config import known_keys
-from streamy_core.engine.frames import Frame, frames_of
+from streamy_core.engine.frames import Frame, end_frame, gap_frame
 from streamy_core.ids import join_cursors, make_id
+from streamy_core.observers import GapCause
 from streamy_core.wire import KEEP_ALIVE, encode_body, encode_id, encode_last, encode_opening
 
 
@@ -98,10 +98,10 @@ def test_the_frames_are_what_is_sent(docs: Path) -> None:
 
 def test_the_frame_of_a_gap_and_of_the_end_are_what_is_sent(docs: Path) -> None:
     last = make_id("k3Jx0", 9, "d-1")
-    (lost,) = frames_of("news", ID, Page((), last, gap=True))
+    lost = gap_frame("news", ID, last, GapCause.TRIMMED)
     assert frame(docs, "gap") == lost.encode(last, b"")
     end = make_id("k3Jx0", 10, "Nn0")
-    (ended,) = frames_of("news", last, Page((), end, ended=True))
+    ended = end_frame("news", end)
     assert frame(docs, "end") == ended.encode(end, b"")
     assert (lost.entry.event.name, ended.entry.event.name) == (GAP, END)
     assert json.loads(ended.entry.event.data) == {"stream": "news"}

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamy_core.engine.frames import Frame, frames_of
+from streamy_core.engine.checks import check_page
+from streamy_core.engine.frames import Frame, gap_frame
 from streamy_core.engine.window import Window, WindowLimits
 from streamy_core.events import END, GAP, Entry, Event, Page
+from streamy_core.observers import GapCause
 from streamy_core.testing.event_stream import Dispatched, parse
 from streamy_core.wire import encode_name
 
@@ -18,6 +20,15 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 START = "e.0.aaa"
 MUCH = 10**9
+
+
+def frames_of(stream_id: str, cursor: str, page: Page) -> list[Frame]:
+    """The frames of a page in which all is sound."""
+
+    def report(*damage: object) -> None:
+        raise AssertionError(damage)
+
+    return check_page(stream_id, cursor, page, report)[0]
 
 
 def frame(entry_id: str, data: str = "x", name: str | None = None) -> Frame:
@@ -151,7 +162,8 @@ def test_a_frame_larger_than_the_window_is_not_kept_and_its_readers_go_to_the_lo
 
 def test_an_id_that_comes_again_after_a_gap_stands_for_its_later_place() -> None:
     window = Window(START, WindowLimits(entries=4))
-    window.append([frame("1"), frame("2"), frame("1", name=GAP), frame("2b")])
+    gap = gap_frame("news", "lost", "1", GapCause.TRIMMED)
+    window.append([frame("1"), frame("2"), gap, frame("2b")])
     assert ids(window.after("1", MUCH)) == ["2b"]
     window.append([frame("3"), frame("4")])
     assert ids(window.after("1", MUCH)) == ["2b", "3", "4"]

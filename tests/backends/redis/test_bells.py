@@ -36,6 +36,7 @@ def watch(broker: Broker, start: str) -> Iterator[RedisWatch]:
     watch.add("news")
     wait_for_bell(watch, "news")
     assert watch.brought("news", start) is None, "what came before it was heard is to be read"
+    read(broker, "news", start)  # which says what its bells are signed with
     yield watch
     watch.close()
 

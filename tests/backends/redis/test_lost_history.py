@@ -46,12 +46,12 @@ class Stored:
     def begin_tomorrow(self) -> None:
         """As if all had been written a day from now: what is left when the clock is set back."""
         entries = self.client.xrange(self.log)
-        *state, oldest, end = self.client.get(self.state).decode().split(" ")
+        *state, oldest, end, secret = self.client.get(self.state).decode().split(" ")
         self.client.delete(self.log)
         for entry_id, fields in entries:
             sequence, at = entry_id.decode().split("-")
             self.client.xadd(self.log, fields, id=f"{sequence}-{int(at) + DAY}")
-        self.client.set(self.state, " ".join([*state, str(int(oldest) + DAY), end]), keepttl=True)
+        self.client.set(self.state, " ".join([*state, str(int(oldest) + DAY), end, secret]), keepttl=True)
 
     def evict(self) -> None:
         """Fill the server until it has thrown both out. Then there is room: they would be next again."""
