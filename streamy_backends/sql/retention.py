@@ -132,7 +132,8 @@ class Retention:
             "oldest": self._clock() - round(options.history_age * 1_000),
             "batch": _STREAMS_AT_ONCE,
         }
-        kind: type[Any] = type(wanted["after"])
+        asked: object = wanted["after"]
+        kind = type(asked)
         with self._database.autocommit("find old entries") as db:
             rows = dialect.rows(db, self._youngest, wanted)
         return [

@@ -58,7 +58,8 @@ def tree(error: type[BaseException], depth: int = 0) -> str:
     others = [base.__name__ for base in error.__bases__ if not issubclass(base, StreamyError)]
     also = f" (also a {', '.join(others)})" if depth and others else ""
     line = f"{'    ' * depth}{error.__name__}{also}\n"
-    return line + "".join(tree(child, depth + 1) for child in sorted(error.__subclasses__(), key=line_of))
+    children = [child for child in error.__subclasses__() if child.__module__ == error.__module__]
+    return line + "".join(tree(child, depth + 1) for child in sorted(children, key=line_of))
 
 
 def line_of(error: type) -> int:
