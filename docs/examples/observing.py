@@ -59,11 +59,11 @@ def stream() -> Response:
     return sse.get_stream("news")
 
 
-@app.post("/send")
-def send() -> str:
-    return sse.send_event("news", request.form["text"]) + "\n"
-
-
 @app.get("/metrics")
 def metrics() -> Response:
     return Response(counts.text(), content_type="text/plain; version=0.0.4")
+
+
+@app.post("/send")
+def send() -> str:
+    return sse.send_event("news", request.form["text"]) + "\n"

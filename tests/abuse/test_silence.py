@@ -21,11 +21,8 @@ from ..support.web_server import Pair
 pytestmark = pytest.mark.slow
 
 CLIENTS: Final = 60
-SILENCE: Final = 8.0
-"""Seconds."""
-QUICK: Final = 0.2
-STOPS: Final = 2.0
-LEVEL: Final = 5.0
+SILENCE, QUICK, STOPS, LEVEL = 8.0, 0.2, 2.0, 5.0
+"""Seconds: of silence; for a view that asks nobody; to stop; to be level again."""
 
 
 class Backend(NamedTuple):

@@ -15,11 +15,10 @@ from .rude import KINDS, Rudeness, rude_clients
 
 pytestmark = pytest.mark.slow
 
-RUDE: Final = 64
-HONEST: Final = 10
-EVENTS: Final = 10
+RUDE, HONEST = 64, 10
+"""Clients."""
+EVENTS, REQUESTS = 10, 50
 LATE: Final = 1.0
-REQUESTS: Final = 50
 
 QUICK: Final = 0.1
 """Seconds that a view may take at any rate, on a machine that runs other tests."""

@@ -64,3 +64,11 @@ def connect(sse: StreamManager, names: str | list[str], *, after: str | None = N
         return sse.get_stream(names, after=after)
 
     return EventClient(app).open("/events")
+
+
+def assert_one_gap_among(client: EventStream, sse: StreamManager) -> None:
+    """End the stream; fail unless the client gets "before", "a" and "b", one gap, and the end."""
+    sse.end_stream(BAD)
+    events = client.read_to_end()
+    assert [event.data for event in events if event.type == "message"] == ["before", "a", "b"]
+    assert [event.type for event in events if event.type != "message"] == [GAP, "streamy.end"]

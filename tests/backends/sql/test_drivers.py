@@ -101,14 +101,20 @@ def test_a_raw_connection_publishes_a_key_once(sse: StreamManager, connect: Conn
     assert texts(sse) == ["a"]
 
 
-def test_a_raw_connection_that_commits_each_statement_is_refused_and_nothing_is_stored(
-    sse: StreamManager, connect: Connect, driver: str
-) -> None:
+def in_autocommit(connect: Connect, driver: str) -> Any:
+    """A connection that commits each statement by itself."""
     connection = connect(isolation_level=None) if driver == "sqlite3" else connect()
     if driver.startswith("psycopg"):
         connection.autocommit = True
     elif driver != "sqlite3":
         connection.autocommit(True)
+    return connection
+
+
+def test_a_raw_connection_that_commits_each_statement_is_refused_and_nothing_is_stored(
+    sse: StreamManager, connect: Connect, driver: str
+) -> None:
+    connection = in_autocommit(connect, driver)
     for _ in range(2):
         with pytest.raises(ConfigError, match="autocommit"):
             sse.send_event("news", "never", session=connection)
@@ -118,11 +124,7 @@ def test_a_raw_connection_that_commits_each_statement_is_refused_and_nothing_is_
 def test_a_transaction_that_is_begun_by_hand_in_autocommit_is_one(
     sse: StreamManager, connect: Connect, driver: str
 ) -> None:
-    connection = connect(isolation_level=None) if driver == "sqlite3" else connect()
-    if driver.startswith("psycopg"):
-        connection.autocommit = True
-    elif driver != "sqlite3":
-        connection.autocommit(True)
+    connection = in_autocommit(connect, driver)
     with closing(connection.cursor()) as db:
         db.execute("BEGIN")
         sse.send_event("news", "never", session=connection)

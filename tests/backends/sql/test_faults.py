@@ -32,10 +32,14 @@ PREPARED: Final = (
     "COMMIT",
 )
 
-ON_POSTGRESQL: Final = {
+ON_BOTH: Final = {
     "no such table": Case(Meaning.MISSING_TABLE, ("SELECT * FROM {t}_gone",)),
-    "no such schema": Case(Meaning.MISSING_TABLE, ("CREATE TABLE {t}_gone.x (n INT)",)),
     "a key twice": Case(Meaning.CONFLICT, ("INSERT INTO {t} VALUES (1, 'b')",)),
+}
+
+ON_POSTGRESQL: Final = {
+    **ON_BOTH,
+    "no such schema": Case(Meaning.MISSING_TABLE, ("CREATE TABLE {t}_gone.x (n INT)",)),
     "a transaction that may not write": Case(
         Meaning.REFUSAL, ("SET TRANSACTION READ ONLY", "INSERT INTO {t} VALUES (2, 'b')")
     ),
@@ -64,8 +68,7 @@ ON_POSTGRESQL: Final = {
 }
 
 ON_MYSQL: Final = {
-    "no such table": Case(Meaning.MISSING_TABLE, ("SELECT * FROM {t}_gone",)),
-    "a key twice": Case(Meaning.CONFLICT, ("INSERT INTO {t} VALUES (1, 'b')",)),
+    **ON_BOTH,
     "a transaction that may not write": Case(
         Meaning.REFUSAL, ("START TRANSACTION READ ONLY", "INSERT INTO {t} VALUES (2, 'b')")
     ),

@@ -144,20 +144,9 @@ def test_a_prefix_that_needs_quoting_is_refused() -> None:
         add_tables(MetaData(), prefix="a-b")
 
 
-PLAIN_ENV: Final = """\
-from alembic import context
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine
-
-metadata = MetaData()
-Table({prefix!r} + "orders", metadata, Column("number", Integer, primary_key=True))
-engine = create_engine({url!r})
-
-with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=metadata)
-    with context.begin_transaction():
-        context.run_migrations()
-engine.dispose()
-"""
+PLAIN_ENV: Final = ENV.replace("from streamy_backends.sql.tables import add_tables\n\n", "").replace(
+    "add_tables(metadata, prefix={prefix!r})\n", ""
+)
 """An app's that knows nothing of Streamy."""
 
 
