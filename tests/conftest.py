@@ -16,6 +16,20 @@ from .support.process import ServerProcess  # noqa: E402
 __all__ = ["browser"]
 
 
+_SERVERS = {
+    "own_server", "running", "server", "servers", "shared_servers", "small_server", "started",
+    "tls_server", "worker", "workers",
+}  # fmt: skip
+"""Fixtures that start servers."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that starts a server is slow, wherever it stands. SQLite's have none."""
+    for item in items:
+        if _SERVERS.intersection(getattr(item, "fixturenames", ())) and "sqlite" not in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def stream(request: pytest.FixtureRequest) -> str:
     """The name of a stream that no other test uses, and that this one always uses."""
