@@ -21,8 +21,8 @@ from ..support.web_server import Pair
 pytestmark = pytest.mark.slow
 
 CLIENTS: Final = 60
-SILENCE, QUICK, STOPS, LEVEL = 8.0, 0.2, 2.0, 5.0
-"""Seconds: of silence; for a view that asks nobody; to stop; to be level again."""
+SILENCE, QUICK, SLOWEST, STOPS, LEVEL = 8.0, 0.2, 2.0, 3.0, 5.0
+"""Seconds: of silence; for nine of ten views that ask nobody, and for any; to stop; to be level again."""
 
 
 class Backend(NamedTuple):
@@ -84,7 +84,9 @@ def test_views_that_ask_no_backend_go_on_while_clients_come_back(
                     crowd.turn()
                     coming.turn()
             took.sort()
-            assert took[int(len(took) * 0.99)] < QUICK, took[-10:]
+            # A silence is known after half a second, and looked for anew when the driver has given up.
+            assert took[int(len(took) * 0.9)] < QUICK, took[-10:]
+            assert took[-1] < SLOWEST, took[-10:]
             to_end.close()
             crowd.run_until(
                 lambda: all(source.last_id for source in coming.sources) or coming.turn(), "others"
