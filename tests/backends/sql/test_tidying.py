@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
+from streamy_core.broker import Broker
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all
 
 from ...support import ROOT
@@ -143,20 +144,28 @@ def test_a_key_outlives_the_entries_it_stands_for(tables: Tables, time: Time) ->
 
 
 @pytest.fixture
-def url_without_delete(shared: Callable[[str], Server], new_broker: NewBroker, prefix: str) -> str:
-    """Of a PostgreSQL user that may write to the tables and remove nothing."""
+def new_broker_without_delete(
+    shared: Callable[[str], Server], new_broker: NewBroker, prefix: str
+) -> NewBroker:
+    """Makes brokers whose PostgreSQL user may remove nothing from the tables any more."""
     server = shared("postgresql")
     new_broker(server.url)
     server.execute(f"CREATE USER {prefix}writer PASSWORD 'secret'")
     for table in ("streams", "entries", "keys", "meta"):
-        server.execute(f"GRANT SELECT, INSERT, UPDATE ON {prefix}{table} TO {prefix}writer")
-    return server.url.replace("//streamy:", f"//{prefix}writer:")
+        server.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {prefix}{table} TO {prefix}writer")
+
+    def make(**options: Any) -> Broker:
+        made = new_broker(server.url.replace("//streamy:", f"//{prefix}writer:"), **options)
+        server.execute(f"REVOKE DELETE ON {prefix}entries, {prefix}keys FROM {prefix}writer")
+        return made
+
+    return make
 
 
 def test_publishing_goes_on_when_trimming_fails(
-    url_without_delete: str, new_broker: NewBroker, caplog: pytest.LogCaptureFixture
+    new_broker_without_delete: NewBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = new_broker(url_without_delete, history=4, **NEVER_BY_ITSELF)
+    broker = new_broker_without_delete(history=4, **NEVER_BY_ITSELF)
     with caplog.at_level(logging.WARNING, "streamy"):
         for n in range(20):
             assert broker.append("news", events(str(n)))
@@ -167,13 +176,12 @@ def test_publishing_goes_on_when_trimming_fails(
 
 
 def test_tidying_up_that_fails_is_tried_again(
-    url_without_delete: str,
-    new_broker: NewBroker,
+    new_broker_without_delete: NewBroker,
     shared: Callable[[str], Server],
     prefix: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    broker = new_broker(url_without_delete, history_age=0.1, tidy_every=0.05)
+    broker = new_broker_without_delete(history_age=0.1, tidy_every=0.05)
     broker.append("news", events("a", "b"))
     eventually(lambda: "old entries could not be removed" in caplog.text, "a warning")
     assert kept(broker) == ["a", "b"]
