@@ -231,9 +231,10 @@ def test_an_event_takes_as_many_statements_however_many_clients_there_are(
         send(sse, subscriptions, "first")
         settle(counted)
         sent = counted.during(lambda: [send(sse, subscriptions, str(n)) for n in range(10)])
+        sent = [text for text in sent if "read_only" not in text]  # asked every other second
         assert len([text for text in sent if "INSERT" in text]) == 10
         # An append, a look and a read each; and another look where a bell rings for the same event.
-        assert len(sent) <= 10 * (3 + 2 * (counted.kind == "postgresql")) + 2  # commands are read, too
+        assert len(sent) <= 10 * (3 + 2 * (counted.kind == "postgresql"))
 
 
 def send(sse: StreamManager, subscriptions: list[Any], data: str) -> None:
