@@ -23,6 +23,7 @@ from .engine import kind_of, new_engine
 from .faults import Conflict, Fault, Meaning, MissingTable, Stale, WriteRefused, meaning_of, once_more
 from .fork_barrier import ForkBarrier
 from .options import Options
+from .pool import renew_pool
 from .sessions import Borrowed, Place
 from .tables import Tables
 
@@ -88,7 +89,7 @@ class Database:
 
     def renew(self) -> None:
         """Close the connections that nobody uses now, and the bells'; others are opened when needed."""
-        self.engine.dispose()
+        renew_pool(self.engine)
         for bell in list(self._bells):
             bell.renew()
 
@@ -104,7 +105,7 @@ class Database:
                 db.close()
             except self._driver.Error as error:
                 lent.invalidate()
-                self.engine.dispose()  # which are no newer
+                renew_pool(self.engine)  # which is no newer
                 meaning = self._meaning(error, "connect")
                 raise Stale(str(meaning)) if isinstance(meaning, BrokerUnavailable) else meaning from error
             driver = lent.driver_connection
@@ -141,7 +142,7 @@ class Database:
             meaning = self._meaning(error, doing)
             if isinstance(error, self._driver.Error) and isinstance(meaning, BrokerUnavailable):
                 # Not by connecting, whose errors are SQLAlchemy's, but by setting up one out of the pool.
-                self.engine.dispose()
+                renew_pool(self.engine)
                 raise Stale(str(meaning)) from error
             raise meaning from error
 

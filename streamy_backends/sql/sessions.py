@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, TwoPhaseTransaction, update
 from streamy_core.broker import ConfigError
 
 from .drivers import check_driver, kind_of_connection, plain_cursor
+from .pool import renew_pool
 
 
 class Place(NamedTuple):
@@ -57,7 +58,7 @@ class Borrowed:
     def renew(self) -> None:
         """Have its engine, if it has one, connect anew."""
         if self.connection is not None:
-            self.connection.engine.dispose()
+            renew_pool(self.connection.engine)
 
 
 def borrow(session: Any, streams: Table, *, notifies: bool) -> Borrowed:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 from streamy_backends.sql import from_url
+from streamy_backends.sql.pool import renew_pool
 from streamy_core import ConfigError, StreamManager
 from streamy_core.broker import AppendsWithin
 from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read_all, wait_for_bell
@@ -83,6 +84,26 @@ def test_the_engine_of_flask_sqlalchemy_serves(url: str, prefix: str) -> None:
         assert db.session.execute(text("SELECT 1")).scalar() == 1
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.mark.parametrize("returned", ["before", "after"])
+def test_connections_of_a_pool_that_is_renewed_are_closed_also_those_that_are_lent(
+    new_engine: NewEngine, url: str, returned: str
+) -> None:
+    engine = new_engine(url, poolclass=QueuePool)
+    lent = engine.raw_connection()
+    driver = lent.driver_connection
+    assert driver is not None
+    if returned == "before":
+        lent.close()
+    renew_pool(engine)
+    lent.close()
+    with pytest.raises(engine.dialect.loaded_dbapi.Error):
+        driver.cursor().execute("SELECT 1")
+    with engine.connect() as connection:
+        kept = connection.connection.driver_connection
+    with engine.connect() as connection:
+        assert connection.connection.driver_connection is kept
 
 
 def test_sql_without_an_engine_says_what_is_missing() -> None:
