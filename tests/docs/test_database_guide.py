@@ -349,6 +349,8 @@ def test_a_stream_that_is_removed_by_hand_begins_anew_and_its_readers_are_told(u
         sse.send_event("news", "old")
         with sse.subscribe("news", after=OLDEST) as entries:
             assert entries.next(timeout=DEADLINE)
+            sse.send_event("news", "live")
+            assert entries.next(timeout=DEADLINE)  # so that the watch has seen the stream
             do(url, (docs / "examples" / "database_remove.sql").read_text())
             told = entries.next(timeout=DEADLINE)
             assert told
