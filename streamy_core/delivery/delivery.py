@@ -6,7 +6,7 @@ import random
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
@@ -23,9 +23,6 @@ from .session import Session
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-VISIT: Final = 5.0
-"""Seconds for a client that may not stay to be given what it missed."""
 
 Chosen = Callable[[Session], bool]
 """Whether a client is one of those that are meant. Must not block."""

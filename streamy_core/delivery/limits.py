@@ -8,7 +8,7 @@ from typing import Final
 
 UNLIMITED: Final = 2**31
 
-_VISITORS: Final = 64
+VISITORS: Final = 64
 
 
 class Limits:
@@ -49,10 +49,13 @@ class Limits:
                 if not self._keys[key]:
                     del self._keys[key]
 
-    def acquire_visit(self) -> bool:
-        """Count a client that may not stay, but is to be given what it missed; False: not even that."""
+    def acquire_visit(self, most: int = VISITORS) -> bool:
+        """Count a client that may not stay, but is to be given what it missed; False: not even that.
+
+        most: how many of them there may be at once.
+        """
         with self._lock:
-            if self._visitors >= _VISITORS:
+            if self._visitors >= most:
                 return False
             self._visitors += 1
             return True

@@ -22,6 +22,9 @@ from ..strategies.trying import Attempts
 THREADS: Final = 2
 """How many slices are read at once: one that has to wait for its backend leaves room for another."""
 
+_SLOW: Final = 0.5
+"""Seconds without an answer to any thread after which the backend is slow."""
+
 _IDLE: Final = 3.0
 """Seconds without work after which a thread ends."""
 
@@ -45,18 +48,30 @@ class Replayer:
         self._turns: dict[Hashable, deque[_Job]] = {}  # the first key is next
         self._later: list[tuple[float, int, _Job]] = []  # a heap of those to be tried again, by when
         self._order = itertools.count()
+        self._running: dict[_Job, float] = {}  # by when each was begun, the oldest first
         self._threads = 0
         self._idle = 0
         self._closed = False
 
-    def run(self, action: Callable[[], bytes], done: Done, key: Hashable = None) -> None:
+    @property
+    def slow(self) -> bool:
+        """Whether all threads wait for the backend, and have for a while. Any thread."""
+        with self._changed:
+            running = self._running
+            return len(running) == THREADS and time.monotonic() - next(reversed(running.values())) > _SLOW
+
+    def run(
+        self, action: Callable[[], bytes], done: Done, wanted: Callable[[], bool], key: Hashable = None
+    ) -> None:
         """Have `action` read the log, again and again until it can, and call `done` with its bytes.
 
-        Both are called on a thread of the replayer's.
+        All are called on a thread of the replayer's.
 
-        key: whose turn it is; None: nobody's but its own.
+        wanted: whether somebody still waits for it; if not, it is dropped when its turn comes.
+        key:    whose turn it is; None: nobody's but its own.
         """
-        job = _Job(action, done, object() if key is None else key, Attempts(self._retry, endless=True))
+        key = object() if key is None else key
+        job = _Job(action, done, wanted, key, Attempts(self._retry, endless=True))
         with self._changed:
             if self._closed:
                 return
@@ -83,8 +98,10 @@ class Replayer:
         """False when there is nothing more to do. Holds on to no job, and so no client, while it waits."""
         if (job := self._wait_for_job()) is None:
             return False
+        if not job.wanted():
+            return True
         try:
-            data = job.action()
+            data = self._read(job)
         except BrokerUnavailable as error:
             self._try_later(job, error)
             return True
@@ -95,6 +112,15 @@ class Replayer:
             data = b""
         job.done(data)
         return True
+
+    def _read(self, job: _Job) -> bytes:
+        with self._changed:
+            self._running[job] = time.monotonic()
+        try:
+            return job.action()
+        finally:
+            with self._changed:
+                del self._running[job]
 
     def _wait_for_job(self) -> _Job | None:
         with self._changed:
@@ -134,10 +160,18 @@ class Replayer:
 
 
 class _Job:
-    __slots__ = ("action", "attempts", "done", "key")
+    __slots__ = ("action", "attempts", "done", "key", "wanted")
 
-    def __init__(self, action: Callable[[], bytes], done: Done, key: Hashable, attempts: Attempts) -> None:
+    def __init__(
+        self,
+        action: Callable[[], bytes],
+        done: Done,
+        wanted: Callable[[], bool],
+        key: Hashable,
+        attempts: Attempts,
+    ) -> None:
         self.action = action
         self.done = done
+        self.wanted = wanted
         self.key = key
         self.attempts = attempts

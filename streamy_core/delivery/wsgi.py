@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from socket import socket
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple, Self
 
 from ..engine.byte_reader import ByteReader
 from ..errors import Closed
@@ -16,16 +16,36 @@ from ..strategies.keepalive import due_after_write
 from ..strategies.slow_clients import Lag, Verdict, verdict_on
 from ..wire import KEEP_ALIVE
 from . import sockets
-from .delivery import VISIT, Chosen, Connection, Exchange, Terms
-from .limits import UNLIMITED
+from .delivery import Chosen, Connection, Exchange, Terms
+from .limits import UNLIMITED, VISITORS
 from .session import Session
 from .wsgi_monitor import WsgiMonitor
 
 _SLOW: Final = 1.0
 """Seconds for the server to be rid of what it was given: so long, and the client may be slow."""
 
+_VISIT: Final = 1.0
+"""Seconds in which a client that may not stay is given what it missed."""
+
 _LEAVING: Final = 1.0
 """Seconds for which a client may take nothing once the process is about to stop."""
+
+
+class Slots(NamedTuple):
+    """How many bodies may stay at once and hold a thread each; and how many more may visit."""
+
+    stays: int
+    visits: int
+
+    @classmethod
+    def of(cls, capacity: int | None, stays: int | None) -> Self:
+        """Those of a server that serves so many requests at once, at least a quarter of which stay free.
+
+        stays: as many as the settings say; None: half.
+        """
+        if capacity is None:
+            return cls(UNLIMITED if stays is None else stays, VISITORS)
+        return cls(capacity // 2 if stays is None else stays, max(1, capacity // 4))
 
 
 class WsgiDelivery:
@@ -47,17 +67,12 @@ class WsgiDelivery:
         return self.body(session, reader, Connection.of(exchange.server, exchange.environ))
 
     def body(self, session: Session, reader: ByteReader, connection: Connection) -> WsgiBody:
-        """The body for a client. It takes up nothing before it is read.
-
-        Half of the requests that its server serves at once are left free of streams.
-        """
-        slots = self.terms.settings.wsgi_slots
-        if slots is None:
-            slots = UNLIMITED if connection.capacity is None else connection.capacity // 2
+        """The body for a client. It takes up nothing before it is read."""
+        slots = Slots.of(connection.capacity, self.terms.settings.wsgi_slots)
         return WsgiBody(session, reader, self, slots, connection)
 
     def acquire(self, body: WsgiBody, slots: int) -> bool:
-        """Whether a body may stay and hold its thread. If not, it gives what was missed, and no more."""
+        """Whether a body may stay and hold its thread. If not, it may visit, or gives nothing."""
         counted = self.terms.limits.acquire(body.session.key)
         with self._lock:
             self._bodies.add(body)
@@ -71,13 +86,15 @@ class WsgiDelivery:
             self.terms.limits.release(body.session.key)
         return stays
 
-    def release(self, body: WsgiBody, reason: DisconnectReason, *, stayed: bool) -> None:
+    def release(self, body: WsgiBody, reason: DisconnectReason, *, stayed: bool, visited: bool) -> None:
         """A body that had begun is through."""
         with self._lock:
             self._bodies.discard(body)
             self._staying -= stayed
         if stayed:
             self.terms.limits.release(body.session.key)
+        if visited:
+            self.terms.limits.release_visit()
         self.terms.observer.disconnected(body.session, self.name, reason)
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
@@ -103,12 +120,17 @@ class WsgiBody(Iterator[bytes]):
     An object and not a generator: `close` works before the first `next`, too, and ends one that is
     under way in another thread. One thread at a time calls `next`.
 
-    Without a slot it gives what was missed, as far as the kernel takes that without waiting for the client:
-    so whoever doesn't read costs no thread.
+    Without a slot it gives what was missed, as far as the log is read in time, and the kernel takes that
+    without waiting for the client: so neither a silent backend nor who doesn't read costs a thread.
     """
 
     def __init__(
-        self, session: Session, reader: ByteReader, delivery: WsgiDelivery, slots: int, connection: Connection
+        self,
+        session: Session,
+        reader: ByteReader,
+        delivery: WsgiDelivery,
+        slots: Slots,
+        connection: Connection,
     ) -> None:
         self.session = session
         self.reader = reader
@@ -119,7 +141,7 @@ class WsgiBody(Iterator[bytes]):
         self._clock = delivery.clock
         self._wake: threading.Event | None = None
         self._lock = threading.Lock()
-        self._stays = False
+        self._stays = self._visits = False
         self._over = False
         self._disconnected: DisconnectReason | None = None
         self._expires_at: float | None = None
@@ -215,12 +237,13 @@ class WsgiBody(Iterator[bytes]):
     def _begin(self) -> threading.Event:
         self._wake = wake = threading.Event()
         wake.set()
-        self._stays = self._delivery.acquire(self, self._slots)
+        self._stays = self._delivery.acquire(self, self._slots.stays)
         if self._terms.journal.concerns(self.session):
             self._disconnected = DisconnectReason.DISCONNECTED
         now = self._clock()
         if not self._stays:
-            self._expires_at = now + VISIT
+            self._visits = self._terms.limits.acquire_visit(self._slots.visits)
+            self._expires_at = now + _VISIT if self._visits else now
             if self.socket is not None:
                 sockets.make_room(self.socket)
             return wake
@@ -237,7 +260,7 @@ class WsgiBody(Iterator[bytes]):
             self._over = True
         if self._wake is not None:  # else the reader may be another delivery's by now
             self.reader.detach()
-            self._delivery.release(self, reason, stayed=self._stays)
+            self._delivery.release(self, reason, stayed=self._stays, visited=self._visits)
             if self.socket is not None:
                 sockets.stop_reading(self.socket)
 
@@ -318,7 +341,10 @@ class WsgiBody(Iterator[bytes]):
 
     def _replay(self, wake: threading.Event) -> None:
         """Have the replayer read the log: a backend may be silent, and this thread is wanted elsewhere."""
-        reader = self.reader
+        reader, replayer = self.reader, self._terms.replayer
+        if replayer.slow and not self._stays:
+            self._disconnected = DisconnectReason.BUSY
+            return
         action = reader.catch_up if self._stays else reader.catch_up_with_all
         if self._skips:
             action = reader.skip_to_newest
@@ -330,7 +356,7 @@ class WsgiBody(Iterator[bytes]):
             self._replaying = False
             wake.set()
 
-        self._terms.replayer.run(action, done, self.session.key)
+        replayer.run(action, done, lambda: not self._over, self.session.key)
 
     def _timeout(self) -> float | None:
         """Seconds until something is due even if nobody wakes it."""

@@ -28,6 +28,10 @@ def replayer(failures: list[float | None]) -> Iterator[Replayer]:
     replayer.close()
 
 
+def wanted() -> bool:
+    return True
+
+
 @pytest.fixture
 def held(replayer: Replayer) -> Iterator[threading.Event]:
     """All threads of the replayer are busy until this is set."""
@@ -39,7 +43,7 @@ def held(replayer: Replayer) -> Iterator[threading.Event]:
         return b""
 
     for _ in range(THREADS):
-        replayer.run(wait, lambda data: None)
+        replayer.run(wait, lambda data: None, wanted)
     for _ in range(THREADS):
         begun.get(timeout=DEADLINE)
     yield held
@@ -48,7 +52,7 @@ def held(replayer: Replayer) -> Iterator[threading.Event]:
 
 def test_what_is_read_is_given_to_who_waits_for_it(replayer: Replayer) -> None:
     found = SimpleQueue[bytes]()
-    replayer.run(lambda: b"data", found.put)
+    replayer.run(lambda: b"data", found.put, wanted)
     assert found.get(timeout=DEADLINE) == b"data"
 
 
@@ -63,9 +67,9 @@ def test_many_clients_of_one_key_have_one_clients_share(replayer: Replayer, held
         return read
 
     for _ in range(100):
-        replayer.run(reading("greedy"), lambda data: None, "greedy")
+        replayer.run(reading("greedy"), lambda data: None, wanted, "greedy")
     for who in ("one", "another"):
-        replayer.run(reading(who), lambda data: None, who)
+        replayer.run(reading(who), lambda data: None, wanted, who)
     held.set()
     eventually(lambda: len(order) == 102, "everybody's turn")
     assert {"one", "another"} <= set(order[: 3 + THREADS])
@@ -84,12 +88,46 @@ def test_one_whose_backend_is_away_is_tried_again_and_others_have_their_turn(
         return b"back"
 
     for _ in range(3 * THREADS):
-        replayer.run(read, found.put)
-    replayer.run(lambda: b"other", found.put)
+        replayer.run(read, found.put, wanted)
+    replayer.run(lambda: b"other", found.put, wanted)
     assert found.get(timeout=DEADLINE) == b"other"
     eventually(lambda: len(failures) > 3 * THREADS, "several attempts")
     away.clear()
     assert [found.get(timeout=DEADLINE) for _ in range(3 * THREADS)] == [b"back"] * 3 * THREADS
+
+
+def test_what_nobody_waits_for_any_more_is_not_read(replayer: Replayer, held: threading.Event) -> None:
+    found, read = SimpleQueue[bytes](), list[int]()
+    replayer.run(lambda: read.append(1) or b"", found.put, lambda: False)
+    replayer.run(lambda: b"data", found.put, wanted)
+    held.set()
+    assert found.get(timeout=DEADLINE) == b"data"
+    assert (read, found.empty()) == ([], True)
+
+
+def test_who_leaves_while_the_backend_is_away_is_not_tried_again(
+    replayer: Replayer, failures: list[float | None]
+) -> None:
+    waiting = threading.Event()
+    waiting.set()
+
+    def read() -> bytes:
+        raise BrokerUnavailable("away")
+
+    replayer.run(read, lambda data: None, waiting.is_set)
+    eventually(lambda: len(failures) > 3, "several attempts")
+    waiting.clear()
+    eventually(lambda: not replayer._later, "nothing more to be tried")
+    assert not replayer._running
+
+
+def test_a_backend_is_slow_once_all_threads_have_waited_for_it(
+    replayer: Replayer, held: threading.Event
+) -> None:
+    assert not replayer.slow
+    eventually(lambda: replayer.slow, "that it is known")
+    held.set()
+    eventually(lambda: not replayer.slow, "the end of it")
 
 
 @pytest.mark.parametrize("error", [Closed("closed"), ZeroDivisionError()], ids=["closed", "a defect"])
@@ -98,12 +136,12 @@ def test_what_can_not_be_read_at_all_is_given_as_nothing(replayer: Replayer, err
         raise error
 
     found = SimpleQueue[bytes]()
-    replayer.run(read, found.put)
+    replayer.run(read, found.put, wanted)
     assert found.get(timeout=DEADLINE) == b""
 
 
 def test_nothing_is_read_any_more_once_it_is_closed(replayer: Replayer) -> None:
     read: list[int] = []
     replayer.close()
-    replayer.run(lambda: read.append(1) or b"", lambda data: None)
+    replayer.run(lambda: read.append(1) or b"", lambda data: None, wanted)
     assert read == []

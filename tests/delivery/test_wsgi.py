@@ -51,12 +51,13 @@ def body_of(
     after: str | None = None,
     interval: float | None = None,
     key: str | None = None,
+    capacity: int | None = None,
 ) -> WsgiBody:
     binding = sse.binding
     streams = list(names or ("news",))
     session = binding.session(streams, key, FixedInterval(interval) if interval else Never())
     reader = binding.open_reader(streams, after, "message")
-    return binding.delivery.body(session, reader, Connection(server_of(None)))
+    return binding.delivery.body(session, reader, Connection(server_of(None), capacity=capacity))
 
 
 def data_of(chunk: bytes) -> list[str]:
@@ -224,6 +225,33 @@ def test_past_the_slots_a_client_gets_what_it_missed_and_is_told_to_come_back(
     after = body_of(sse)
     next(after)
     assert len(sse.binding.delivery) == 1, "the slot that was freed is used again"
+
+
+def test_past_the_slots_a_client_that_is_not_served_in_time_is_told_to_come_back(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    sse = make_sse(wsgi_slots=0)
+    cursor = sse.cursor("news")
+    broker.append("news", events("missed"))
+    body = body_of(sse, after=cursor)
+    broker.away.set()
+    with ThreadPoolExecutor(1) as pool:
+        chunks = pool.submit(list, body).result(timeout=3.0)
+    assert re.fullmatch(rb"retry: \d+\n\n", chunks[-1])
+
+
+def test_past_the_slots_only_a_quarter_of_the_threads_is_given_to_those_who_missed_something(
+    make_sse: Callable[..., StreamManager], broker: FaultyBroker
+) -> None:
+    sse = make_sse(wsgi_slots=0)
+    cursor = sse.cursor("news")
+    broker.append("news", events("missed"))
+    first, second, third = (body_of(sse, after=cursor, capacity=4) for _ in range(3))
+    assert data_of(next(first)) == ["missed"]
+    (chunk,) = second
+    assert data_of(chunk) == []
+    first.close()
+    assert data_of(next(third)) == ["missed"]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from ...observers import DisconnectReason
-from ..delivery import VISIT
 from ..session import Expiry, Session
 from .takeover import LAST_CHUNK, encode_chunk
 
 if TYPE_CHECKING:
     from .groups import Group
+
+_VISIT: Final = 5.0
+"""Seconds in which a client that may not stay is given what it missed."""
 
 _DISCARDED: Final = 65_536
 _MOST_UNREAD: Final = 1024 * 1024
@@ -46,7 +48,7 @@ class Client:
     @property
     def expiry(self) -> Expiry | None:
         """When it is told to come back; None: never."""
-        return self.session.expiry if self.stays else Expiry(VISIT, DisconnectReason.BUSY)
+        return self.session.expiry if self.stays else Expiry(_VISIT, DisconnectReason.BUSY)
 
     def framed(self, data: bytes) -> bytes:
         """The data as it goes out to this client."""

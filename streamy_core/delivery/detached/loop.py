@@ -381,7 +381,8 @@ class Loop:
         """Have the replayer read the log for the group."""
         group.busy = group.replaying = True
         done = partial(self._call_replayed, group)
-        self._replayer.run(action, done, next(iter(group.members)).session.key)
+        key = next(iter(group.members)).session.key
+        self._replayer.run(action, done, lambda: bool(group.members), key)
 
     def _call_replayed(self, group: Group, data: bytes) -> None:
         """Any thread."""
