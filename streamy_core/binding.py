@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,6 +23,7 @@ from .engine.engine import Engine
 from .engine.hub import Health
 from .engine.opener import Opener
 from .engine.streams import wanted_of
+from .errors import BrokerUnavailable
 from .observers import Observers
 from .observers.logs import Logs
 from .observers.signals import Signals
@@ -34,6 +37,9 @@ HOW_TO_SHARE: Final = (
 )
 
 _AGE_SPREAD: Final = 0.2
+
+_LOGGED_EVERY: Final = 1.0
+"""Seconds between two lines about clients that are told to come back later: it may be thousands."""
 
 
 class Binding:
@@ -58,6 +64,9 @@ class Binding:
         self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer)
         self._opener = Opener()
         self._warned = False
+        self._lock = threading.Lock()
+        self._postponed = 0
+        self._logged_at = -math.inf
         self.warn_if_split(_several_workers(os.environ))
 
     @property
@@ -117,6 +126,21 @@ class Binding:
                 "streams in the memory of one process, so clients of the other workers see nothing. "
                 f"Run one worker process with threads, or {HOW_TO_SHARE}."
             )
+
+    def postponed(self, names: list[str], error: BrokerUnavailable) -> None:
+        """A client of these streams is told to come back later; one line a second says of how many."""
+        now = time.monotonic()
+        with self._lock:
+            self._postponed += 1
+            if now - self._logged_at < _LOGGED_EVERY:
+                return
+            count, self._postponed, self._logged_at = self._postponed, 0, now
+        logger.warning(
+            "clients that are told to come back later: %d since it was last said, one of %s: %s",
+            count,
+            names,
+            error,
+        )
 
     def close(self) -> None:
         """Disconnect all clients and close the broker, unless that was given. Closing twice does nothing."""

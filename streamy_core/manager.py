@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -42,8 +41,6 @@ class _Default(int):
 
 
 _DEFAULT_INTERVAL: Final = _Default(30)
-
-logger: Final = logging.getLogger("streamy.manager")
 
 
 class StreamManager(Closeable):
@@ -149,7 +146,7 @@ class StreamManager(Closeable):
             capacity = None if environ is None else server_of(environ).capacity(environ)
             reader = binding.open_reader(names, _cursor_of_request() or after, event_name, capacity)
         except BrokerUnavailable as error:
-            logger.warning("a client of %s is told to come back later: %s", names, error)
+            binding.postponed(names, error)
             return EventStreamResponse((encode_retry(retry_ms(binding.settings)),), headers)
         if reader.finished:
             return EventStreamResponse(None, headers)

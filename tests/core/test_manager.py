@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -234,6 +235,21 @@ def test_a_client_is_sent_away_for_now_while_the_broker_is_away(
         assert response.status_code == 200
         # No blank line: it would make a reader that has had no id yet forget its place.
         assert re.fullmatch(rb"retry: (\d+)\n", response.data)
+
+
+def test_a_thousand_clients_that_are_sent_away_for_now_are_a_few_lines_in_the_log(
+    make_manager: Callable[..., StreamManager], caplog: pytest.LogCaptureFixture
+) -> None:
+    with FaultyBroker(MemoryBroker()) as broker:
+        app = make_app()
+        with_stream(app, make_manager(app, broker=broker))
+        broker.go_away()
+        client, began = app.test_client(), time.monotonic()
+        for _ in range(1_000):
+            client.get("/stream").close()
+        lines = [r.getMessage() for r in caplog.records if "come back later" in r.getMessage()]
+        assert "later: 1 since" in lines[0]
+        assert len(lines) <= 1 + time.monotonic() - began
 
 
 def test_keep_alive_interval_has_to_be_above_zero(make_manager: Callable[..., StreamManager]) -> None:
