@@ -102,7 +102,9 @@ class Settings:
         secret=True,
         doc="The backend's options by name; they win over those in the URL's query.",
     )
-    max_event_bytes: int = option(2**20, whole(1), doc="The most data in one event, in bytes of UTF-8.")
+    max_event_bytes: int = option(
+        2**20, whole(1), doc="The most data in one event, in bytes as they are sent: a line break is seven."
+    )
     max_retries: int = option(3, whole(), doc="How often publishing is tried again before it fails.")
     retry_policy: RetryPolicy | None = option(
         None,

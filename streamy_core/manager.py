@@ -171,7 +171,7 @@ class StreamManager(Closeable):
 
         data:  text goes as it is, anything else as the app's JSON.
         retry: how long browsers are to wait before they reconnect, from now on, in milliseconds.
-        idempotency_key: repeating a call with the same key stores nothing more.
+        idempotency_key: repeating a call with the same key stores nothing more. At most 255 characters.
         session: a SQLAlchemy Session or Connection, for a broker that keeps streams in its database:
                the event is part of its transaction. Clients get it once that commits, and never
                if it rolls back. Others that publish to the stream wait until then.

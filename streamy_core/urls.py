@@ -11,6 +11,10 @@ from .errors import ConfigError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|sig", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&][^=&#]*=)[^&]*(?:&[^=&]*(?=&|$))*")
+"""One of a query, with what follows it and is none: an & that should have been encoded."""
+_TORN = re.compile(r"[?#]")
+_HEAD = re.compile(r"[^:/?#@]*:*//")
 _HIDDEN = "***"
 
 
@@ -25,26 +29,34 @@ def scheme_of(url: str) -> str:
 def options_of(url: str) -> dict[str, str]:
     """What the URL's query says: `memory://?history=50` -> `{"history": "50"}`. Raises ConfigError."""
     try:
-        query = urlsplit(url).query
+        parts = urlsplit(url)
     except ValueError:  # its text may hold the whole login
         raise ConfigError(f"{redact(url)!r} is no URL: percent-encode what is special in it") from None
-    return dict(parse_qsl(query, keep_blank_values=True))
+    if "@" in parts.query + parts.fragment:  # a ? or # in a password ends the login, and errors would show it
+        raise ConfigError(f"{redact(url)!r} can't be read: percent-encode what is special in it, @ as %40")
+    return dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
 def redact(url: str) -> str:
-    """The URL without its password and without the value of any secret-looking query parameter."""
-    # Not by urlsplit, and rather too much than too little: from the first colon to the last @.
-    # What isn't a proper URL, with a password that should have been encoded, must not leak either.
-    head = re.match(r"[^:/?#@]*:*//", url)
-    start, end = head.end() if head else 0, url.rfind("@")
-    if (colon := url.find(":", start, max(end, 0))) >= 0:
-        url = f"{url[:colon]}:{_HIDDEN}{url[end:]}"
-    return re.sub(r"([?&])([^=&#]*)=([^&]*)", _hide_parameter, url)
+    """The URL without its password and without the value of any secret-looking query parameter.
+
+    What isn't a proper URL, with a password that should have been percent-encoded, must not leak
+    either: so this isn't done by `urlsplit`, and rather hides too much.
+    """
+    head = _HEAD.match(url)
+    start, at = head.end() if head else 0, url.rfind("@")
+    if at > start:
+        colon = url.find(":", start, at)
+        shown = start if colon < 0 else colon + 1
+        if torn := _TORN.search(url, start, at):  # where the login ends, nobody knows
+            return f"{url[: min(shown, torn.start())]}{_HIDDEN}"
+        if colon >= 0:
+            url = f"{url[:shown]}{_HIDDEN}{url[at:]}"
+    return _PARAMETER.sub(_hide_parameter, url)
 
 
 def _hide_parameter(found: re.Match[str]) -> str:
-    value = _HIDDEN if _SECRET_NAME.search(found[2]) else found[3]
-    return f"{found[1]}{found[2]}={value}"
+    return f"{found[1]}{_HIDDEN}" if _SECRET_NAME.search(found[1]) else found[0]
 
 
 def redact_options(options: Mapping[str, Any]) -> dict[str, Any]:

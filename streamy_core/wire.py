@@ -36,6 +36,13 @@ def encode_body(event: Event) -> bytes:
     return f"{retry}{name}data: {data}\n\n".encode()
 
 
+def data_size(event: Event) -> int:
+    """How many bytes the event's data is in a frame, where each line but the first has `data: ` before it."""
+    data = event.data
+    breaks = data.count("\n") + data.count("\r")
+    return event.size + (6 * breaks - 7 * data.count("\r\n") if breaks else 0)
+
+
 def encode_name(name: str) -> bytes:
     """The `event:` line that a connection puts before the body of an unnamed event.
 

@@ -61,10 +61,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_a_torn_login(url: str) -> None:
-    """A `/`, `?` or `#` in a password ends it for who reads the URL, who may show the rest."""
-    query = options_of(url)  # which refuses what is no URL at all
-    parts = urlsplit(url)
-    if any("@" in text for text in (parts.path, parts.fragment, *query)):
+    """A `/` in a password ends it for who reads the URL, who may show the rest."""
+    options_of(url)  # which refuses what is no URL at all, and an @ anywhere else
+    if "@" in urlsplit(url).path:
         raise ConfigError(f"{redact(url)!r} can't be read: percent-encode what is special in its login")
 
 

@@ -28,6 +28,7 @@ from ..manager import StreamManager
 from .background import CHAT, FILE, LINE, SYSTEM, Background
 from .connections import Connections, hang_up
 from .follow import Tail
+from .guard import guard
 from .system import Sampler
 
 EXTENSION: Final = "streamy-demo"
@@ -39,7 +40,7 @@ OUTAGE: Final = 4.0
 RECONNECT_DELAY: Final = 0.5
 MOST_TEXT: Final = 500
 
-_LOCAL: Final = ("127.0.0.1", "localhost", "::1")
+_MOST_SENT: Final = 65_536
 _PAGE: Final = 500
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -86,17 +87,20 @@ class Demo:
         self.sse.close()
 
 
-def create_app(follow: Path | None = None, broker: str = "memory://") -> Flask:
+def create_app(follow: Path | None = None, broker: str = "memory://", host: str = "127.0.0.1") -> Flask:
     """The demo's app. It publishes from now on, until `app.extensions[EXTENSION].close()`.
 
     follow: a file whose lines the page shows as they are written.
     broker: the URL of the broker.
+    host:   the name or address under which it is served.
 
     Raises StreamyError if psutil is missing, the file can't be followed or the broker can't be used.
     """
     app = Flask(__name__, template_folder=".")
     app.config["STREAMY_BROKER_URL"] = broker
     app.config["STREAMY_RECONNECT_DELAY"] = RECONNECT_DELAY
+    app.config["MAX_CONTENT_LENGTH"] = _MOST_SENT
+    guard(app, host)
     sse = StreamManager(app)
     try:
         demo = app.extensions[EXTENSION] = Demo(sse, follow)
@@ -122,8 +126,8 @@ def run(
 
     Prints one line, with the page's address. Must be called in the main thread.
 
-    host:   the address to listen on. On one of this machine only, requests under another host
-            name are refused, so that no web site can read the followed file by a name of its own.
+    host:   the address to listen on, or a name of it. Requests under another name are refused, so
+            that no web site can read the followed file by a name of its own.
     port:   0 takes any that is free.
     follow: a file whose lines the page shows as they are written.
     open_browser: whether to open the page in the user's browser.
@@ -134,10 +138,8 @@ def run(
     """
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(host, port))
-        app = create_app(follow, broker)
+        app = create_app(follow, broker, host)
         stack.callback(app.extensions[EXTENSION].close)
-        if host in _LOCAL:
-            app.config["TRUSTED_HOSTS"] = [name if ":" not in name else f"[{name}]" for name in _LOCAL]
         port = listener.getsockname()[1]
         server = make_server(
             host, port, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
@@ -232,7 +234,10 @@ def _add_actions(app: Flask, demo: Demo) -> None:
 
 
 def _json_object() -> dict[str, Any]:
-    given: Any = request.get_json()
+    try:
+        given: Any = request.get_json()
+    except RecursionError:
+        raise InvalidEvent("a message isn't nested") from None
     found: dict[str, Any] = given
     if not isinstance(given, dict):
         raise InvalidEvent("a message is an object with a name and a text")

@@ -25,6 +25,10 @@ from ..events import CONTROL, RESERVED_PREFIX, Event
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
+from ..wire import data_size
+
+MAX_KEY: Final = 255
+"""Characters of an idempotency key, which each backend keeps for a while."""
 
 logger: Final = logging.getLogger("streamy.publisher")
 
@@ -86,9 +90,10 @@ class Publisher:
             raise InvalidEvent(
                 f"event names that start with {RESERVED_PREFIX!r} are reserved: {event.name!r}"
             )
-        if event.size > self._max_bytes:
+        if (size := data_size(event)) > self._max_bytes:
+            breaks = "" if size == event.size else ", with seven for each line break"
             raise InvalidEvent(
-                f"the event has {event.size:,} bytes of data, more than the {self._max_bytes:,} that "
+                f"the event has {size:,} bytes of data{breaks}, more than the {self._max_bytes:,} that "
                 "STREAMY_MAX_EVENT_BYTES allows: send a link to it, or raise the limit"
             )
         return event
@@ -101,9 +106,11 @@ class Publisher:
         session: whose transaction they are to be part of; then there is one attempt, since after a
                  fault a transaction can only be rolled back, by the caller.
 
-        Raises StreamEnded; PublishFailed after the last attempt; Closed; with a session ConfigError,
-        if the broker can't, and TypeError.
+        Raises InvalidEvent for the key; StreamEnded; PublishFailed after the last attempt; Closed; with a
+        session ConfigError, if the broker can't, and TypeError.
         """
+        if idempotency_key is not None:
+            _check_key(idempotency_key)
         began = time.monotonic()
         count = len(events)
         try:
@@ -185,6 +192,15 @@ class Publisher:
             logger.info("stream %r: ended", stream_id)
         except StreamyError as error:
             logger.error("stream %r: could not be ended either: %s", stream_id, error)
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise InvalidEvent(f"an idempotency key is a str, not {type(key).__name__}")
+    if len(key) > MAX_KEY:
+        raise InvalidEvent(
+            f"an idempotency key has at most {MAX_KEY} characters, not {len(key):,}: use a hash of it"
+        )
 
 
 def check_json(text: str) -> None:

@@ -37,11 +37,17 @@ LOGINS = [
     ":{}@host",
     "redis://host?sentinel=redis://user:{}@other",
     "redis://user:{}@host?sentinel=redis://user:{}@other",
+    "redis://user:?{}@host",
+    "redis://user:x?x={}@host",
+    "redis://?x={}@host",
+    "redis://user:?password=@{}@host",
 ]
 
 # The same in a query.
 PARAMETERS = [
     "redis://host?password={}",
+    "redis://host:6379/0?password={}",
+    "redis://user:pw@host:6379/0?password={}",
     "redis://host/0?a=1&password={}&b=2",
     "redis://user@host?PASSWORD={}",
     "nats://host?api_key={}",
@@ -97,6 +103,8 @@ def test_a_password_that_somebody_forgot_to_encode_never_survives(password: str)
 @example(HEAD + "#" + TAIL)
 @example(HEAD + "=" + TAIL)
 @example(HEAD + "?" + TAIL)
+@example(HEAD + "@" + TAIL)
+@example(HEAD + "&" + TAIL)
 def test_a_secret_parameter_that_somebody_forgot_to_encode_never_survives(password: str) -> None:
     for shape in PARAMETERS:
         assert_hidden(redact(shape.replace("{}", password)))
