@@ -41,3 +41,10 @@ def bench(session: nox.Session) -> None:
     """What a delivery costs. Takes minutes, and wants two cores to itself."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.bench.fanout", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """A million inputs that nobody would write. Takes an hour."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/fuzz", *session.posargs, env={"STREAMY_FUZZ": "1000000"})

@@ -14,7 +14,7 @@ _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|sig", re.I
 _PARAMETER = re.compile(r"([?&][^=&#]*=)[^&]*(?:&[^=&]*(?=&|$))*")
 """One of a query, with what follows it and is none: an & that should have been encoded."""
 _TORN = re.compile(r"[?#]")
-_HEAD = re.compile(r"[^:/?#@]*:*//")
+_HEAD = re.compile(r"(?:[^:/?#@]*:+)?//")
 _HIDDEN = "***"
 
 
@@ -46,12 +46,10 @@ def redact(url: str) -> str:
     head = _HEAD.match(url)
     start, at = head.end() if head else 0, url.rfind("@")
     if at > start:
-        colon = url.find(":", start, at)
-        shown = start if colon < 0 else colon + 1
-        if torn := _TORN.search(url, start, at):  # where the login ends, nobody knows
-            return f"{url[: min(shown, torn.start())]}{_HIDDEN}"
-        if colon >= 0:
-            url = f"{url[:shown]}{_HIDDEN}{url[at:]}"
+        if _TORN.search(url, start, at):  # where the login ends, nobody knows
+            return f"{url[:start]}{_HIDDEN}"
+        if (colon := url.find(":", start, at)) >= 0:
+            url = f"{url[:colon]}:{_HIDDEN}{url[at:]}"
     return _PARAMETER.sub(_hide_parameter, url)
 
 

@@ -16,17 +16,21 @@ from .support.process import ServerProcess  # noqa: E402
 __all__ = ["browser"]
 
 
-_SERVERS = {
-    "own_server", "running", "server", "servers", "shared_servers", "small_server", "started",
-    "tls_server", "worker", "workers",
+_PROCESSES = {
+    "begin", "cluster", "counted_servers", "crash", "failover", "followed", "full", "outage", "own_server",
+    "small_server", "started", "tls_server", "worker", "workers",
 }  # fmt: skip
-"""Fixtures that start servers."""
+"""Fixtures that start processes."""
+
+_SERVERS = {"running", "server", "servers", "shared_servers"}
+"""Those that start servers, where the database is one: SQLite isn't."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that starts a server is slow, wherever it stands. SQLite's have none."""
+    """A test that starts a process is slow, wherever it stands."""
     for item in items:
-        if _SERVERS.intersection(getattr(item, "fixturenames", ())) and "sqlite" not in item.name:
+        used = set(getattr(item, "fixturenames", ()))
+        if used & _PROCESSES or (used & _SERVERS and "sqlite" not in item.name):
             item.add_marker(pytest.mark.slow)
 
 

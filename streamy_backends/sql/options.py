@@ -154,7 +154,7 @@ def _database(url: str, options: Options) -> URL:
         raise ConfigError(
             "sqlite: names a file that processes share, like sqlite:///streams.db; for memory there is memory://"
         )
-    if not scheme.startswith("sqlite") and "@" in (database.database or ""):
+    if not scheme.startswith("sqlite") and "@" in f"{database.host}{database.database}":
         raise ConfigError(f"{redact(url)!r} can't be read: percent-encode what is special in its login")
     if not scheme.startswith("sqlite") and not database.database:
         raise ConfigError(f"{redact(url)!r} names no database: {scheme}://host/database")

@@ -17,7 +17,7 @@ MOST: Final = 4
 """The most requests that wait for the backend at once, where it takes its time."""
 
 _SLOW: Final = 0.5
-"""Seconds after which a backend is slow: while so many wait, others are told to come back."""
+"""Seconds after which a backend is slow: others are told to come back then, until it answers sooner."""
 _PATIENT: Final = 1.0
 _HURRIED: Final = 0.5
 """Seconds that one request waits; the second on a server that has only one or two threads."""
@@ -38,6 +38,7 @@ class Opener:
     _line: deque[tuple[Future[Any], Callable[[], Any]]]
     _running: dict[Future[Any], float]
     _threads: int
+    _slow: bool
     _closed: bool
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Opener:
         self._line = deque()
         self._running = {}
         self._threads = 0
+        self._slow = False  # it was when it answered last, or was given up
         self._closed = False
 
     def run(self, action: Callable[[], T], capacity: int | None) -> T:
@@ -64,7 +66,7 @@ class Opener:
         with self._changed:
             if self._closed:
                 raise Closed("this manager has been closed")
-            if len(self._running) >= most and time.monotonic() - min(self._running.values()) > _SLOW:
+            if self._is_slow(most):
                 raise BrokerUnavailable("the backend is slow, and others are waiting for it")
             self._line.append((future, action))
             if len(self._running) + len(self._line) > self._threads < most:
@@ -74,6 +76,12 @@ class Opener:
             self._changed.notify()
         patience = _HURRIED if capacity is not None and capacity <= 2 else _PATIENT
         return _result(future, patience)
+
+    def _is_slow(self, most: int) -> bool:
+        """Whether a request would wait in vain. One is let through now and then, to see."""
+        if self._slow:
+            return bool(self._running or self._line)
+        return len(self._running) >= most and time.monotonic() - min(self._running.values()) > _SLOW
 
     def close(self) -> None:
         """End the threads, as soon as they have done what they are doing. Closing twice does nothing."""
@@ -100,7 +108,7 @@ class Opener:
             self._running[future] = time.monotonic()
         outcome = _outcome_of(action, future)
         with self._changed:
-            del self._running[future]
+            self._slow = time.monotonic() - self._running.pop(future) > _SLOW
         outcome()
         return True
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from streamy_core import StreamManager
 from streamy_core.errors import StreamyError
 
+pytestmark = pytest.mark.slow
+
 PART = "hunTer2"
 """What each part of a password is, between characters that are special in URLs."""
 

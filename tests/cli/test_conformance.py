@@ -10,6 +10,8 @@ import pytest
 
 from .command import STREAMY
 
+pytestmark = pytest.mark.slow
+
 FORGETFUL = '''
 from streamy_backends.memory import MemoryBroker
 from streamy_core.broker import hookimpl

@@ -45,6 +45,7 @@ def replay(hub: Hub, names: Collection[str]) -> int:
             delivered += len(reader.catch_up())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("streams", "entries", "clients"), [(1, 1_000, 20), (10, 20, 5)], ids=["one stream", "ten streams"]
 )

@@ -213,6 +213,7 @@ class OddPolicy:
         return self._delay  # type: ignore[return-value]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [-1.0, float("nan"), "soon", ZeroDivisionError("a bug")], ids=repr)
 def test_an_odd_retry_policy_does_not_make_the_process_deaf(
     broker: FaultyBroker, make_hub: Callable[..., Hub], delay: object

@@ -43,6 +43,7 @@ def test_what_the_backend_raises_is_raised(opener: Opener) -> None:
         opener.run(fail, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("capacity", "patience"), [(None, 1.0), (8, 1.0), (1, 0.5)])
 def test_a_request_gives_up_on_a_silent_backend(
     opener: Opener, silence: threading.Event, capacity: int | None, patience: float
@@ -53,6 +54,7 @@ def test_a_request_gives_up_on_a_silent_backend(
     assert patience * 0.9 < time.monotonic() - began < patience + 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("capacity", "most"), [(None, MOST), (16, MOST), (8, 2), (4, 1), (1, 1)])
 def test_while_some_wait_for_a_silent_backend_all_others_are_refused_at_once(
     opener: Opener, silence: threading.Event, capacity: int | None, most: int
@@ -74,6 +76,26 @@ def test_while_some_wait_for_a_silent_backend_all_others_are_refused_at_once(
         assert time.monotonic() - began < 0.1
         assert len(begun) == most
         assert all(isinstance(one.exception(DEADLINE), BrokerUnavailable) for one in first)
+
+
+@pytest.mark.slow
+def test_one_request_at_a_time_looks_whether_a_backend_that_was_given_up_is_back(
+    opener: Opener, silence: threading.Event
+) -> None:
+    def time_out() -> None:
+        silence.wait(0.6)
+        raise BrokerUnavailable("timed out")
+
+    with pytest.raises(BrokerUnavailable, match="timed out"):
+        opener.run(time_out, 16)
+    begun = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(opener.run, lambda: begun.set() or silence.wait(DEADLINE), 16)
+        assert begun.wait(DEADLINE)
+        for _ in range(50):
+            with pytest.raises(BrokerUnavailable, match="slow"):
+                opener.run(lambda: 1, 16)
+        assert isinstance(looking.exception(DEADLINE), BrokerUnavailable)
 
 
 def test_a_backend_that_speaks_again_is_asked_again(opener: Opener, silence: threading.Event) -> None:

@@ -19,6 +19,8 @@ from ..conftest import NewBroker
 from .conftest import program
 from .servers import Cluster, Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["valkey", "redis"])
 def cluster(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Cluster]:

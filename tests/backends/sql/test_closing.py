@@ -19,6 +19,8 @@ from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, 
 
 from ..conftest import NewBroker
 
+pytestmark = pytest.mark.slow
+
 
 def descriptors() -> int:
     """How many are open, but for those that other tests have left to the garbage collector."""

@@ -17,6 +17,8 @@ from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, 
 from ..conftest import NewBroker, NewManager
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT: Final = 1.0
 """Of the brokers that are kept waiting, in seconds."""
 SLACK: Final = 1.0

@@ -24,6 +24,8 @@ from .conftest import SERVERS, NewEngine, server_in
 from .load import EVENTS, PUBLISHERS, STREAMS, engine_of, publisher_of, texts
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 ENGINES: Final = {
     "sqlite": False,
     "sqlite, begun as a writer": True,

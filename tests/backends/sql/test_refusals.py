@@ -23,6 +23,8 @@ from ..conftest import NewBroker
 from .conftest import NewEngine, with_driver
 from .servers import Server, without_roots_rights
 
+pytestmark = pytest.mark.slow
+
 SECRET: Final = "p@ss:/?#[]%&=+ $"
 """Every character that means something in a URL."""
 

@@ -106,6 +106,7 @@ with open_broker(sys.argv[1]) as broker:
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_on_an_empty_database_make_them_together(
     new_broker: NewBroker, url: str, prefix: str
 ) -> None:
@@ -153,6 +154,7 @@ def run(tmp_path: Path, url: str, prefix: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_an_app_that_makes_no_tables_works_after_init_db(
     run: Run, new_broker: NewBroker, url: str, engine: Engine, prefix: str
 ) -> None:

@@ -270,6 +270,7 @@ def test_clients_of_other_streams_names_and_framings_are_other_groups(
     assert house.delivered == [1] * 4
 
 
+@pytest.mark.slow
 def test_a_client_that_never_reads_is_closed(make_house: Callable[..., House], broker: FaultyBroker) -> None:
     house = make_house(Disconnect(seconds=0.5))
     house.visit(buffers=4096, key="deaf")
@@ -474,7 +475,7 @@ def test_who_joins_while_a_group_catches_up_gets_nothing_that_it_had(
     caught_up, go_on = threading.Event(), threading.Event()
     run = house.replayer.run
 
-    def run_and_hold(action: Callable[[], bytes], done: Callable[[bytes], None], key: object) -> None:
+    def run_and_hold(action: Callable[[], bytes], *rest: Any) -> None:
         def act() -> bytes:
             data = action()
             if b"data: 5" in data and not caught_up.is_set():
@@ -482,7 +483,7 @@ def test_who_joins_while_a_group_catches_up_gets_nothing_that_it_had(
                 assert go_on.wait(DEADLINE)
             return data
 
-        run(act, done, key)
+        run(act, *rest)
 
     monkeypatch.setattr(house.replayer, "run", run_and_hold)
     early = house.visit()
@@ -567,6 +568,7 @@ def test_an_odd_keep_alive_scheduler_harms_nobody(
     assert odd.data(1) == plain.data(1) == ["a"]
 
 
+@pytest.mark.slow
 def test_a_policy_is_asked_once_a_second_however_often_clients_fall_behind(
     make_house: Callable[..., House], broker: FaultyBroker
 ) -> None:
