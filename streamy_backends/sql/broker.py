@@ -123,8 +123,10 @@ class SqlBroker(Broker):
         stream_id, events = batch.stream_id, batch.events
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._tables_there(), self._database.transaction("append") as db:
+            with self._database.transaction("append") as db:
                 stored = self._database.dialect.append(db, batch, alone=True)
+        except MissingTable as error:
+            raise self._without_tables(error) from error
         except Conflict as error:
             refusal, stored = ConfigError(_contradiction(stream_id, error)), None
         if stored is not None:
@@ -289,8 +291,11 @@ class SqlBroker(Broker):
         try:
             yield
         except MissingTable as error:
-            self._epoch = None  # the next try makes them, if it may
-            raise BrokerUnavailable(str(error)) from error
+            raise self._without_tables(error) from error
+
+    def _without_tables(self, error: MissingTable) -> BrokerUnavailable:
+        self._epoch = None  # the next try makes them, if it may
+        return BrokerUnavailable(str(error))
 
     def _batch(self, stream_id: str, events: Sequence[Event], key: str | None) -> Batch:
         hashed = "" if key is None else _hashed(stream_id, key)

@@ -149,20 +149,21 @@ class Database:
     @contextmanager
     def _bracketed(self, connection: Connection, begin: str | None) -> Generator[DBAPICursor]:
         """A DB-API cursor within a transaction that `begin` begins; None: of no transaction."""
-        with _cursor(connection) as db:
-            if begin is None:
-                yield db
-                return
+        db = connection.connection.cursor()
+        if begin is not None:
             db.execute(begin)
-            try:
-                yield db
+        try:
+            yield db
+            if begin is not None:
                 db.execute("COMMIT")
-            except BaseException:
+        except BaseException:
+            if begin is not None:
                 try:
                     db.execute("ROLLBACK")
                 except Exception:  # noqa: BLE001 - what went wrong first is what matters
                     connection.invalidate()
-                raise
+            raise
+        db.close()
 
     @contextmanager
     def faults(self, doing: str) -> Generator[None]:

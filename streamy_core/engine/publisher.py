@@ -30,6 +30,9 @@ from ..wire import data_size
 MAX_KEY: Final = 255
 """Characters of an idempotency key, which each backend keeps for a while."""
 
+_MOST_PER_CHARACTER: Final = 7
+"""Bytes that a character may be when it is sent: so many for a line break, four for others."""
+
 logger: Final = logging.getLogger("streamy.publisher")
 
 T = TypeVar("T")
@@ -90,6 +93,8 @@ class Publisher:
             raise InvalidEvent(
                 f"event names that start with {RESERVED_PREFIX!r} are reserved: {event.name!r}"
             )
+        if len(event.data) * _MOST_PER_CHARACTER <= self._max_bytes:
+            return event
         if (size := data_size(event)) > self._max_bytes:
             breaks = "" if size == event.size else ", with seven for each line break"
             raise InvalidEvent(
