@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Final
 
 from ..errors import BrokerUnavailable, Closed
@@ -159,19 +160,10 @@ class Replayer:
                 self._changed.notify()
 
 
+@dataclass(slots=True, eq=False)
 class _Job:
-    __slots__ = ("action", "attempts", "done", "key", "wanted")
-
-    def __init__(
-        self,
-        action: Callable[[], bytes],
-        done: Done,
-        wanted: Callable[[], bool],
-        key: Hashable,
-        attempts: Attempts,
-    ) -> None:
-        self.action = action
-        self.done = done
-        self.wanted = wanted
-        self.key = key
-        self.attempts = attempts
+    action: Callable[[], bytes]
+    done: Done
+    wanted: Callable[[], bool]
+    key: Hashable
+    attempts: Attempts

@@ -210,6 +210,13 @@ def test_a_client_that_was_sent_away_while_it_took_its_time_is_not_slow_besides(
     assert (served.lags, served.reasons) == ([], ["disconnected"])
 
 
+def before_what_is_missed(sse: StreamManager) -> str:
+    """The cursor of who has missed one event."""
+    cursor = sse.cursor("news")
+    sse.send_event("news", "missed")
+    return cursor
+
+
 def test_past_the_slots_a_client_gets_what_it_missed_and_is_told_to_come_back(
     make_sse: Callable[..., StreamManager], broker: FaultyBroker
 ) -> None:
@@ -231,8 +238,7 @@ def test_past_the_slots_a_client_that_is_not_served_in_time_is_told_to_come_back
     make_sse: Callable[..., StreamManager], broker: FaultyBroker
 ) -> None:
     sse = make_sse(wsgi_slots=0)
-    cursor = sse.cursor("news")
-    broker.append("news", events("missed"))
+    cursor = before_what_is_missed(sse)
     body = body_of(sse, after=cursor)
     broker.away.set()
     with ThreadPoolExecutor(1) as pool:
@@ -244,8 +250,7 @@ def test_past_the_slots_only_a_quarter_of_the_threads_is_given_to_those_who_miss
     make_sse: Callable[..., StreamManager], broker: FaultyBroker
 ) -> None:
     sse = make_sse(wsgi_slots=0)
-    cursor = sse.cursor("news")
-    broker.append("news", events("missed"))
+    cursor = before_what_is_missed(sse)
     first, second, third = (body_of(sse, after=cursor, capacity=4) for _ in range(3))
     assert data_of(next(first)) == ["missed"]
     (chunk,) = second
