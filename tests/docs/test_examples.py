@@ -110,6 +110,16 @@ def test_a_sixth_connection_of_a_member_is_told_to_come_back(
     assert [len(seen.events(1)) for seen in stay] == [1] * 5
 
 
+def test_an_address_has_six_connections_and_another_has_its_own(load: Load, connect: Connect) -> None:
+    app = load("per_address").app
+    stay = [connect(app, "/stream", headers={"X-Forwarded-For": "192.0.2.1"}) for _ in range(6)]
+    seventh = connect(app, "/stream", headers={"X-Forwarded-For": "192.0.2.1"})
+    assert (seventh.status, seventh.read_to_end()) == (200, [])
+    stay.append(connect(app, "/stream", headers={"X-Forwarded-For": "192.0.2.2"}))
+    app.extensions["streamy"]["default"].sender.send_event("news", "for those who stay")
+    assert [len(seen.events(1)) for seen in stay] == [1] * 7
+
+
 def test_the_inbox_takes_events_from_those_who_may(
     load: Load, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
