@@ -8,7 +8,7 @@ from streamy_core import StreamManager
 app = Flask(__name__)
 app.config["STREAMY_MAX_CONNECTIONS_PER_KEY"] = 6
 # One proxy of yours is in front. Leave this out where there is none: anybody may send such a header.
-app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)  # type: ignore[method-assign]
+app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)
 sse = StreamManager(app)
 
 
