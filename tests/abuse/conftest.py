@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from streamy_core.testing.reading import DEADLINE
 
 from ..support.app_server import SLOTS, AppServer
 from ..support.web_server import Pair
@@ -48,11 +51,18 @@ def worker(request: pytest.FixtureRequest, new_worker: NewWorker) -> AppServer:
     return new_worker(request.param, reconnect_delay=0.2)
 
 
-def seconds_of_a_view(server: AppServer, count: int) -> list[float]:
+def seconds_of_a_view(address: tuple[str, int], count: int) -> list[float]:
     """How long each of so many requests took for a view that has nothing to do with streams; sorted."""
     took = []
     for _ in range(count):
         began = time.monotonic()
-        assert server.ask("/hello") == b"hello"
+        with closing(HTTPConnection(*address, timeout=DEADLINE)) as connection:
+            connection.request("GET", "/hello", headers={"Connection": "close"})
+            assert connection.getresponse().read() == b"hello"
         took.append(time.monotonic() - began)
     return sorted(took)
+
+
+def fill(server: AppServer, stream: str) -> None:
+    """As much history as a stream keeps, more than any socket takes at once."""
+    server.batch(stream, ["x" * 4_500] * 900)

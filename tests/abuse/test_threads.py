@@ -10,7 +10,7 @@ import pytest
 
 from ..support.app_server import AppServer
 from ..support.crowd import Crowd, Record
-from .conftest import WORKERS, NewWorker, seconds_of_a_view
+from .conftest import WORKERS, NewWorker, fill, seconds_of_a_view
 from .rude import KINDS, Rudeness, rude_clients
 
 pytestmark = pytest.mark.slow
@@ -24,17 +24,12 @@ QUICK: Final = 0.1
 """Seconds that a view may take at any rate, on a machine that runs other tests."""
 
 
-def fill(server: AppServer, stream: str) -> None:
-    """As much history as a stream keeps, more than any socket takes at once."""
-    server.batch(stream, ["x" * 4_500] * 900)
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_rude_clients_keep_no_view_waiting(worker: AppServer, kind: Rudeness) -> None:
     fill(worker, "news")
-    quiet = seconds_of_a_view(worker, REQUESTS)[-1]
+    quiet = seconds_of_a_view(worker.address, REQUESTS)[-1]
     with rude_clients(worker.address, worker.path("news"), kind, RUDE):
-        found = seconds_of_a_view(worker, REQUESTS)
+        found = seconds_of_a_view(worker.address, REQUESTS)
     assert found[-2] < max(4 * quiet, QUICK), f"quiet at most {quiet:.3f} s; with rude clients {found[-5:]}"
 
 
@@ -66,7 +61,7 @@ def test_rude_clients_cost_honest_ones_no_event(worker: AppServer, kind: Rudenes
 def test_clients_beyond_the_limits_keep_no_view_waiting(new_worker: NewWorker, pair: object) -> None:
     worker = new_worker(pair, max_connections=2)
     fill(worker, "news")
-    quiet = seconds_of_a_view(worker, REQUESTS)[-1]
+    quiet = seconds_of_a_view(worker.address, REQUESTS)[-1]
     with rude_clients(worker.address, worker.path("news"), KINDS[0], RUDE):
-        found = seconds_of_a_view(worker, REQUESTS)
+        found = seconds_of_a_view(worker.address, REQUESTS)
     assert found[-2] < max(4 * quiet, QUICK), f"quiet at most {quiet:.3f} s; with rude clients {found[-5:]}"
