@@ -47,4 +47,4 @@ def bench(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """A million inputs that nobody would write. Takes an hour."""
     session.install("-e", ".[dev]")
-    session.run("pytest", "tests/fuzz", *session.posargs, env={"STREAMY_FUZZ": "1000000"})
+    session.run("pytest", "tests/fuzz", *session.posargs, env={"TEST_FUZZ": "1000000"})

@@ -1,6 +1,6 @@
 """Whoever asks for all that is kept delays no live event, and costs next to no memory.
 
-`STREAMY_REPLAY=200000` asks for more than a run in CI, and then for what a quiet machine has to keep.
+`TEST_REPLAY=200000` asks for more than a run in CI, and then for what a quiet machine has to keep.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .rude import FORGED, ask
 
 pytestmark = pytest.mark.slow
 
-FULL: Final = "STREAMY_REPLAY" in os.environ
-ENTRIES: Final = int(os.environ.get("STREAMY_REPLAY", "20000"))
+FULL: Final = "TEST_REPLAY" in os.environ
+ENTRIES: Final = int(os.environ.get("TEST_REPLAY", "20000"))
 CLIENTS, LIVE, RATE = 20, 5, 50
 SIZE, BATCH = 100, 1_000
 GROWS_BY: Final = 64 * 2**20

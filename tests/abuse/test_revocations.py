@@ -24,8 +24,8 @@ from ..support.web_server import Pair
 pytestmark = pytest.mark.slow
 
 AT_ONCE: Final = 40
-ROUNDS: Final = int(os.environ.get("STREAMY_REVOCATIONS", "200")) // AT_ONCE
-"""STREAMY_REVOCATIONS=2000 asks for more of them than a run in CI."""
+ROUNDS: Final = int(os.environ.get("TEST_REVOCATIONS", "200")) // AT_ONCE
+"""TEST_REVOCATIONS=2000 asks for more of them than a run in CI."""
 WINDOW: Final = 0.2
 """Seconds within which a client asks, its view takes its time, and its right is taken away."""
 BELL: Final = 1.0

@@ -1,7 +1,7 @@
 """A backend that is silent, and doesn't refuse: other views go on, and a worker stops in time.
 
 It is stopped, connections and all, or a network in between swallows what is sent.
-`STREAMY_SILENCE=20 STREAMY_SILENCE_CLIENTS=300` asks for more.
+`TEST_SILENCE=20 TEST_SILENCE_CLIENTS=300` asks for more.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ..support.web_server import Pair
 
 pytestmark = pytest.mark.slow
 
-CLIENTS: Final = int(os.environ.get("STREAMY_SILENCE_CLIENTS", "60"))
-SILENCE: Final = float(os.environ.get("STREAMY_SILENCE", "6"))
+CLIENTS: Final = int(os.environ.get("TEST_SILENCE_CLIENTS", "60"))
+SILENCE: Final = float(os.environ.get("TEST_SILENCE", "6"))
 QUICK, SLOWEST, STOPS, LEVEL = 0.2, 2.0, 2.0, 5.0
 """Seconds: for all but one in a hundred views that ask nobody, and for any; to stop; to be level again."""
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 SPEEDS: Final = (8, 40)
 """KiB a second."""
-STAYS: Final = float(os.environ.get("STREAMY_SLOW_READERS", "20"))
-"""Seconds; STREAMY_SLOW_READERS=120 asks for more than a run in CI."""
+STAYS: Final = float(os.environ.get("TEST_SLOW_READERS", "20"))
+"""Seconds; TEST_SLOW_READERS=120 asks for more than a run in CI."""
 PATIENCE: Final = 5.0
 """Of the policy, in seconds."""
 LATE: Final = 4.0

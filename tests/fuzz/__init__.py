@@ -1,1 +1,1 @@
-"""What nobody would write, in great numbers: `nox -s fuzz` for a million, `STREAMY_FUZZ` for another."""
+"""What nobody would write, in great numbers: `nox -s fuzz` for a million, `TEST_FUZZ` for another."""

@@ -30,7 +30,7 @@ from .inputs import Sent, anything, cursors, headers, pages, requests, rows, tex
 
 pytestmark = pytest.mark.slow
 
-COUNT: Final = int(os.environ.get("STREAMY_FUZZ", "20000"))
+COUNT: Final = int(os.environ.get("TEST_FUZZ", "20000"))
 PUBLISHED: Final = frozenset(f"published {n}" for n in range(5))
 OWN: Final = (GAP, END)
 
