@@ -39,9 +39,10 @@ class Slots(NamedTuple):
 
     @classmethod
     def of(cls, capacity: int | None, stays: int | None) -> Self:
-        """Those of a server that serves so many requests at once, at least a quarter of which stay free.
+        """Those of a server that serves so many requests at once; None: any number.
 
-        stays: as many as the settings say; None: half.
+        stays: as many as the settings say; None: half. A quarter is then left free of streams, where
+               there are four threads or more.
         """
         if capacity is None:
             return cls(UNLIMITED if stays is None else stays, VISITORS)
