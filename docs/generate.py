@@ -31,7 +31,16 @@ BLOCK: Final = re.compile(
     r"(?:(?!<!-- (?:file|doc|api): ).)*?^<!-- end -->$",
     re.DOTALL | re.MULTILINE,
 )
-LANGUAGES: Final = {".py": "python", ".html": "html", ".toml": "toml", ".sql": "sql"}
+LANGUAGES: Final = {
+    ".py": "python",
+    ".html": "html",
+    ".toml": "toml",
+    ".sql": "sql",
+    ".conf": "nginx",
+    ".ts": "typescript",
+    ".mjs": "javascript",
+    ".js": "javascript",
+}
 
 
 def generate(page: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from streamy_core.broker import (
     OLDEST,
+    UNPLACEABLE,
     BaseWatch,
     Broker,
     BrokerFactory,
@@ -85,6 +87,7 @@ class MemoryBroker(Broker):
     _epoch: str
     _watches: tuple[BaseWatch, ...]
     _mutex: threading.Lock
+    _never_seen: _Tombstone  # stands for all streams that nothing is known of
 
     def __init__(self, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits or Limits()
@@ -128,8 +131,28 @@ class MemoryBroker(Broker):
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         with self._lock():
+            known = {name: self._logs.get(name) or self._tombstones.get(name) for name in stream_ids}
+            return {name: (log or self._never_seen).last for name, log in known.items()}
+
+    def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
+        """See ReadsBack."""
+        with self._lock():
+            now = self._clock()
+            return {name: self._back(name, cursor, entries, now) for name, cursor in cursors.items()}
+
+    def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
+        """See ReadsBack."""
+        with self._lock():
+            now = self._clock()
             logs = {name: self._logs.get(name) for name in stream_ids}
-            return {name: log.last if log else self._remembered(name).last for name, log in logs.items()}
+            for log in logs.values():
+                if log is not None:
+                    self._expire(log, now)
+            began = now - seconds
+            return {
+                name: log.cursor_at(bisect_left(log.times, began)) if log else OLDEST
+                for name, log in logs.items()
+            }
 
     def end(self, stream_id: str) -> None:
         with self._lock():
@@ -172,6 +195,7 @@ class MemoryBroker(Broker):
 
     def _start(self) -> None:
         self._epoch = new_epoch()
+        self._name_the_unknown()
         self._watches = ()
         self._mutex = threading.Lock()
 
@@ -198,8 +222,11 @@ class MemoryBroker(Broker):
 
     def _remembered(self, stream_id: str) -> _Tombstone:
         """What is known of a stream that has no log. Of one never seen: that it is empty."""
-        nobody = _Tombstone(make_id(self._epoch, 0, encode_number(self._forgotten)), None)
-        return self._tombstones.get(stream_id, nobody)
+        return self._tombstones.get(stream_id) or self._never_seen
+
+    def _name_the_unknown(self) -> None:
+        """Who comes back with the id of a stream that has been forgotten since is to be told of a gap."""
+        self._never_seen = _Tombstone(make_id(self._epoch, 0, encode_number(self._forgotten)), None)
 
     def _id_after(self, log: _Log) -> str:
         return make_id(self._epoch, log.sequence + 1, log.nonce)
@@ -235,6 +262,17 @@ class MemoryBroker(Broker):
         after = entries[-1].id if entries else log.before if passed == 0 else cursor
         return Page(entries, after, more=True) if more else Page(entries, after)
 
+    def _back(self, stream_id: str, cursor: str | None, entries: int, now: float) -> str:
+        log = self._logs.get(stream_id)
+        if log is None:
+            stone = self._remembered(stream_id)
+            return OLDEST if cursor in (None, OLDEST, stone.last, stone.end) else UNPLACEABLE
+        self._expire(log, now)
+        if cursor in (OLDEST, log.before):
+            return OLDEST
+        count = len(log.entries) if cursor in (None, log.end) else log.count_up_to(cursor)
+        return UNPLACEABLE if count is None else log.cursor_at(count - entries)
+
     def _trim(self, log: _Log, now: float) -> None:
         limits = self._limits
         while len(log.entries) > limits.history or (
@@ -266,6 +304,7 @@ class MemoryBroker(Broker):
         while len(self._tombstones) > limits.tombstones:
             self._tombstones.popitem(last=False)
             self._forgotten += 1
+            self._name_the_unknown()
 
 
 class _Tombstone(NamedTuple):
@@ -330,6 +369,10 @@ class _Log:
         if not 0 < count < len(self.entries):
             return None
         return count if self.entries[count - 1].id == cursor else None
+
+    def cursor_at(self, count: int) -> str:
+        """The cursor after so many of its entries; OLDEST for none, or fewer."""
+        return self.entries[count - 1].id if count > 0 else OLDEST
 
     def entries_from(self, first: int, limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
         if first == len(self.entries) - 1:

@@ -15,39 +15,53 @@ from .errors import (
     BrokerUnavailable,
     Closed,
     ConfigError,
+    EndlessBody,
+    InvalidCursor,
     InvalidEvent,
+    InvalidKey,
     InvalidStreamId,
     PublishFailed,
     StreamEnded,
     StreamyError,
     UnknownBackend,
 )
-from .events import END, GAP, Entry, Event
+from .events import END, GAP, OPEN, Entry, Event, History
 from .ids import OLDEST
+from .starts import BEGINNING, Last, Since
 
 if TYPE_CHECKING:
+    from .log_handler import StreamHandler
     from .manager import StreamManager
     from .response import EventStreamResponse
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "BEGINNING",
     "END",
     "GAP",
     "OLDEST",
+    "OPEN",
     "BackendConflict",
     "BackendUnusable",
     "BrokerUnavailable",
     "Closed",
     "ConfigError",
+    "EndlessBody",
     "Entry",
     "Event",
     "EventStreamResponse",
     "Health",
+    "History",
+    "InvalidCursor",
     "InvalidEvent",
+    "InvalidKey",
     "InvalidStreamId",
+    "Last",
     "PublishFailed",
+    "Since",
     "StreamEnded",
+    "StreamHandler",
     "StreamManager",
     "StreamyError",
     "Subscription",
@@ -62,6 +76,10 @@ def __getattr__(name: str) -> Any:
         from .manager import StreamManager
 
         return StreamManager
+    if name == "StreamHandler":
+        from .log_handler import StreamHandler
+
+        return StreamHandler
     if name == "EventStreamResponse":
         from .response import EventStreamResponse
 

@@ -12,22 +12,25 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from .broker import Broker
 from .config import Settings
 from .delivery.service import DeliveryService
 from .delivery.session import Expiry, Session
 from .engine.byte_reader import ByteReader
+from .engine.earlier import wanted_of
 from .engine.engine import Engine
 from .engine.hub import Health
 from .engine.opener import Opener
-from .engine.streams import wanted_of
+from .engine.streams import StreamIds
+from .engine.subscription import Subscription
 from .errors import BrokerUnavailable
 from .observers import Observers
 from .observers.logs import Logs
 from .observers.signals import Signals
-from .strategies.keepalive import KeepAliveScheduler
+from .starts import Start
+from .strategies.keepalive import KeepAliveScheduler, longest_silence
 
 logger: Final = logging.getLogger("streamy.manager")
 
@@ -41,6 +44,9 @@ _AGE_SPREAD: Final = 0.2
 _LOGGED_EVERY: Final = 1.0
 """Seconds between two lines about clients that are told to come back later: it may be thousands."""
 
+_MENDED_BY_PEOPLE: Final = 60.0
+"""Seconds between two such lines, where somebody has to do something."""
+
 
 class Binding:
     """See the module. Any thread.
@@ -48,6 +54,7 @@ class Binding:
     sender: whom signals come from.
     broker: one to use instead of making one; it is not closed with the binding.
     dumps:  makes JSON text of what isn't text; the standard library's unless given.
+    app:    lives at least as long as this. Nothing that runs on a thread holds either.
     """
 
     def __init__(
@@ -56,6 +63,8 @@ class Binding:
         settings: Settings,
         broker: Broker | None = None,
         dumps: Callable[..., str] = json.dumps,
+        *,
+        app: object = None,
     ) -> None:
         self.sender = sender
         self.settings = settings
@@ -63,6 +72,8 @@ class Binding:
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer)
         self._opener = Opener()
+        self._app = app
+        self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
         self._warned = False
         self._lock = threading.Lock()
         self._postponed = 0
@@ -70,29 +81,63 @@ class Binding:
         self.warn_if_split(_several_workers(os.environ))
 
     @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self.engine.hub.closed
+
+    @property
+    def has_published(self) -> bool:
+        """Whether anything was published by this, or ended."""
+        return self.engine.publisher.used
+
+    @property
     def broker(self) -> Broker:
         """The broker in use."""
         return self.engine.broker
 
+    def subscribe(self, stream_ids: StreamIds, after: Start | None) -> Subscription:
+        """As `StreamManager.subscribe`. The app lives at least as long as the subscription."""
+        subscription = self.engine.subscribe(stream_ids, after)
+        subscription.owner = self
+        return subscription
+
     @property
     def health(self) -> Health:
         """How reading and delivering is doing in this process."""
-        return replace(self.engine.hub.health, clients=len(self.delivery))
+        outbox = self.engine.outbox
+        return replace(
+            self.engine.hub.health,
+            clients=len(self.delivery),
+            queued=outbox.queued,
+            dropped=outbox.dropped,
+        )
 
     def open_reader(
-        self, names: list[str], after: str | None, event_name: str, capacity: int | None = None
+        self,
+        names: list[str],
+        cursor: str | None,
+        start: Start | None,
+        event_name: str,
+        capacity: int | None = None,
+        keep_alive: KeepAliveScheduler | None = None,
     ) -> ByteReader:
         """A reader for a client. Blocks, but not for long; raises BrokerUnavailable.
 
+        cursor:   what the client has brought. start: for streams that it has never read.
         capacity: how many requests the server serves at once; None: any number, or nobody knows.
+        keep_alive: the client's, of which it is told.
         """
-        opening = partial(
-            ByteReader.open_for_client,
-            self.engine.hub,
-            wanted_of(names, after),
-            default_name=event_name,
-            retry=self.retry_ms,
-        )
+        hub = self.engine.hub
+
+        def opening() -> ByteReader:
+            return ByteReader.open_for_client(
+                hub,
+                wanted_of(hub.log, names, cursor, start),
+                default_name=event_name,
+                retry=self.retry_ms,
+                keep_alive=longest_silence(keep_alive),
+            )
+
         # What can't lose a reply is in this process, and has nobody wait.
         return self._opener.run(opening, capacity) if self.broker.loses_replies else opening()
 
@@ -127,15 +172,17 @@ class Binding:
                 f"Run one worker process with threads, or {HOW_TO_SHARE}."
             )
 
-    def postponed(self, names: list[str], error: BrokerUnavailable) -> None:
-        """A client of these streams is told to come back later; one line a second says of how many."""
+    def postponed(self, names: list[str], error: Exception) -> None:
+        """A client of these streams is told to come back later; a line now and then says of how many."""
+        passes = isinstance(error, BrokerUnavailable)
         now = time.monotonic()
         with self._lock:
             self._postponed += 1
-            if now - self._logged_at < _LOGGED_EVERY:
+            if now - self._logged_at < (_LOGGED_EVERY if passes else _MENDED_BY_PEOPLE):
                 return
             count, self._postponed, self._logged_at = self._postponed, 0, now
-        logger.warning(
+        logger.log(
+            logging.WARNING if passes else logging.ERROR,
             "clients that are told to come back later: %d since it was last said, one of %s: %s",
             count,
             names,
@@ -144,9 +191,16 @@ class Binding:
 
     def close(self) -> None:
         """Disconnect all clients and close the broker, unless that was given. Closing twice does nothing."""
-        self.delivery.close()
-        self._opener.close()
-        self.engine.close()
+        self.closing()()
+
+    def closing(self) -> Callable[[], None]:
+        """What closes all this, and keeps neither it nor the app alive."""
+        return partial(_close, self.delivery.close, self._opener.close, self.engine.close)
+
+
+def _close(*closings: Callable[[], None]) -> None:
+    for close in closings:
+        close()
 
 
 def _several_workers(environ: Mapping[str, str]) -> bool:

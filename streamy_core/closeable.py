@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -21,3 +25,14 @@ class Closeable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def close_soon(close: Callable[[], object]) -> None:
+    """Have a thread of its own call it: for what the garbage collector comes upon.
+
+    The collector calls in any thread, and with whatever locks that one has. When the interpreter exits
+    nothing is called: a thread would never begin to run, and starting it would wait for that.
+    """
+    if not sys.is_finalizing():
+        with suppress(RuntimeError):  # no thread is to be had: what it holds stays until the process ends
+            threading.Thread(target=close, name="streamy-closing", daemon=True).start()

@@ -7,9 +7,12 @@ import time
 from collections.abc import Collection
 from typing import Final, NamedTuple, Protocol
 
+from .errors import InvalidKey
 from .events import Event
+from .exact import exact_text, exact_whole
 
 _DISCONNECT = "disconnect"
+_HUGE: Final = 10**100
 
 
 class Addressee(Protocol):
@@ -35,6 +38,19 @@ class DisconnectCommand(NamedTuple):
     def means(self, client: Addressee) -> bool:
         """Whether this client is one of those."""
         return self.stream_id in (None, *client.streams) and self.key in (None, client.key)
+
+
+def check_key(key: object) -> str:
+    """The one spelling of a client's key: 5 and "5" are the same. Raises InvalidKey."""
+    text = exact_text(key)
+    if text is None and (number := exact_whole(key)) is not None and abs(number) < _HUGE:
+        text = str(number)
+    if text is None:
+        raise InvalidKey(
+            f"a key is text or a whole number of up to 100 digits, not {type(key).__name__}: make text of "
+            "it, in the same way for get_stream and disconnect"
+        )
+    return text
 
 
 EVERYBODY: Final = DisconnectCommand()

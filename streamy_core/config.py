@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
 from .broker import Broker
 from .errors import ConfigError
+from .exact import exact_text
 from .observers import Observer
 from .options import (
     Kind,
@@ -37,15 +39,23 @@ MAX_SECONDS: Final = (2**31 - 1) / 1000
 
 DEFAULT_URL: Final = "memory://"
 
+_OUTBOX_RETRIES: Final = 30
+"""They take a minute, and two at most: less than any backend of ours remembers idempotency keys."""
+
+
+_NUMBER: Final = re.compile(r"\s*[-+]?[\d.].*", re.DOTALL)
+"""What begins as a number does, and as no name of a scheduler can."""
+
 
 def _broker_url() -> Kind:
     def accepts(value: Any) -> str | Broker:
         if isinstance(value, Broker):
             return value
-        if not isinstance(value, str):
+        url = exact_text(value)
+        if url is None:
             raise TypeError
-        scheme_of(value)
-        return value
+        scheme_of(url)
+        return url
 
     return Kind("a URL like memory://, or a Broker", accepts)
 
@@ -55,7 +65,8 @@ def _strategy(protocol: type, group: str, expected: str) -> Kind:
     kind = instance(protocol, f"{expected}, or the name of one")
 
     def accepts(value: Any) -> Any:
-        return kind.accepts(load_named(value, group) if isinstance(value, str) else value)
+        name = exact_text(value)
+        return kind.accepts(value if name is None else load_named(name, group))
 
     return Kind(kind.expected, accepts)
 
@@ -65,7 +76,7 @@ def _keep_alive() -> Kind:
     scheduler = _strategy(KeepAliveScheduler, "streamy.keep_alive", "a KeepAliveScheduler")
 
     def accepts(value: Any) -> KeepAliveScheduler:
-        is_number = isinstance(value, int | float)
+        is_number = isinstance(value, int | float) or _NUMBER.fullmatch(exact_text(value) or "")
         found: KeepAliveScheduler = (
             FixedInterval(interval.accepts(value)) if is_number else scheduler.accepts(value)
         )
@@ -169,12 +180,38 @@ class Settings:
         tuple, _observers(), doc="Observers that are told what happens, beside signals and the log."
     )
 
+    outbox_events: int = option(
+        10_000,
+        whole(1),
+        doc="The most events of `send_soon` that wait in one process; more are lost.",
+    )
+    outbox_bytes: int = option(2**24, whole(1), doc="The same in bytes of data.")
+    outbox_retry_policy: RetryPolicy | None = option(
+        None,
+        optional(_strategy(RetryPolicy, "streamy.retry", "a RetryPolicy")),
+        doc="How `send_soon` tries again before an event is lost; None: by `STREAMY_RETRY_POLICY`, and where "
+        "that isn't set, for about a minute.",
+    )
+    outbox_flush_timeout: float = option(
+        5.0,
+        seconds(most=MAX_SECONDS),
+        doc="Seconds that `close`, and the interpreter's exit, wait until what waits is published.",
+    )
+
     @property
     def retry(self) -> RetryPolicy:
         """The retry policy that all these come to."""
         if self.retry_policy is not None:
             return self.retry_policy
         return ExponentialBackoff(retries=self.max_retries)
+
+    @property
+    def outbox_retry(self) -> RetryPolicy:
+        """The same for `send_soon`, which holds nobody, and so can wait until a backend is back."""
+        for policy in (self.outbox_retry_policy, self.retry_policy):
+            if policy is not None:
+                return policy
+        return ExponentialBackoff(retries=_OUTBOX_RETRIES)
 
     def __repr__(self) -> str:
         shown = {item.name: getattr(self, item.name) for item in fields(self)}

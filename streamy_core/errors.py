@@ -27,8 +27,30 @@ class InvalidStreamId(StreamyError, ValueError):
     """The stream's name is not 1 to 255 characters of text without control characters."""
 
 
+class InvalidCursor(StreamyError, ValueError):
+    """What was given as a cursor is no text at all. (Any text is taken: what it doesn't place is a gap.)"""
+
+
+class InvalidKey(StreamyError, ValueError):
+    """A client's key is neither text nor a whole number, so that `disconnect` might not find it again."""
+
+
 class InvalidEvent(StreamyError, ValueError):
     """The event can't be put on the wire as it is; nothing has been stored."""
+
+
+class EndlessBody(StreamyError, RuntimeError):
+    """Somebody asked for the whole body of an event stream, which has no end."""
+
+    def __init__(self, asker: str) -> None:
+        super().__init__(asker)
+        self.asker = asker
+
+    def __str__(self) -> str:
+        return (
+            f"{self.asker} asks for the whole body of an event stream, which has no end: have it leave "
+            "responses alone whose `direct_passthrough` is true"
+        )
 
 
 class StreamEnded(StreamyError, ValueError):

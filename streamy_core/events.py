@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from unicodedata import category
 
 from .errors import InvalidEvent, InvalidStreamId
+from .exact import exact_text, exact_whole
 
 MAX_STREAM_ID: Final = 255
 MAX_EVENT_NAME: Final = 255
@@ -19,6 +21,9 @@ RESERVED_PREFIX: Final = "streamy."
 CONTROL: Final = "\x1fstreamy.control"
 """The stream of Streamy's own orders to its processes; a name that no user's stream can have."""
 
+OPEN: Final = "streamy.open"
+"""The event that a connection begins with: its id is the reader's place before the first entry."""
+
 GAP: Final = "streamy.gap"
 """The event that tells a reader that entries it never got are gone."""
 
@@ -27,21 +32,22 @@ END: Final = "streamy.end"
 
 
 def check_stream_id(stream_id: object) -> str:
-    """Return `stream_id` if it can name a stream.
+    """Return `stream_id`, as a plain str, if it can name a stream.
 
-    Raises InvalidStreamId unless it is a str of 1 to 255 characters, none of them a control
+    Raises InvalidStreamId unless it is text of 1 to 255 characters, none of them a control
     character (Unicode category Cc) or a lone surrogate.
     """
-    if not isinstance(stream_id, str):
+    name = stream_id if type(stream_id) is str else exact_text(stream_id)
+    if name is None:
         raise InvalidStreamId(f"a stream id is a str, not {type(stream_id).__name__}")
-    if not 1 <= len(stream_id) <= MAX_STREAM_ID:
-        raise InvalidStreamId(f"a stream id has 1 to {MAX_STREAM_ID} characters, not {len(stream_id)}")
-    if not (stream_id.isascii() and stream_id.isprintable()):
-        for index, char in enumerate(stream_id):
+    if not 1 <= len(name) <= MAX_STREAM_ID:
+        raise InvalidStreamId(f"a stream id has 1 to {MAX_STREAM_ID} characters, not {len(name)}")
+    if not (name.isascii() and name.isprintable()):
+        for index, char in enumerate(name):
             if category(char) in ("Cc", "Cs"):
                 kind = "control character" if category(char) == "Cc" else "lone surrogate"
-                raise InvalidStreamId(f"stream id {stream_id!r} has a {kind} at position {index}")
-    return stream_id
+                raise InvalidStreamId(f"stream id {name!r} has a {kind} at position {index}")
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Event:
                 object.__setattr__(self, "name", _exact("name", self.name))
             _check_name(self.name)
         if self.retry is not None:
-            check_retry(self.retry)
+            object.__setattr__(self, "retry", check_retry(self.retry))
 
     @property
     def size(self) -> int:
@@ -121,6 +127,52 @@ class Page(NamedTuple):
     damage: str | None = None
 
 
+class History(NamedTuple):
+    """A part of a stream.
+
+    entries: oldest first.
+    cursor:  goes on right after them: for `after=`, or for the page.
+    before:  asks for those that lie before them; None if none are left.
+    """
+
+    entries: tuple[Entry, ...]
+    cursor: str
+    before: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As a view may return it: each entry has `id`, `stream`, `name` and `data`.
+
+        data: as streamy.js gives it to the page: parsed if it is JSON, and text else.
+        """
+        entries = [
+            {
+                "id": entry.id,
+                "stream": entry.stream_id,
+                "name": entry.event.name,
+                "data": _parsed(entry.event.data),
+            }
+            for entry in self.entries
+        ]
+        return {"entries": entries, "cursor": self.cursor, "before": self.before}
+
+
+def read_json(text: str) -> Any:
+    """What this JSON stands for. Raises ValueError, or RecursionError, for what is none (RFC 8259)."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    # Python writes NaN and infinities, but they are not JSON (RFC 8259 section 6), and no browser reads them.
+    raise ValueError(f"{name} is not JSON")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return read_json(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def bounded(entries: Iterable[Entry], limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
     """As many of these entries, from the first, as a page may hold; no more of them are asked for.
 
@@ -140,12 +192,16 @@ def bounded(entries: Iterable[Entry], limit: int, max_bytes: int | None) -> tupl
 
 
 def check_retry(retry: object) -> int:
-    """Return `retry` (milliseconds) if it can stand in a `retry:` field; raises InvalidEvent."""
-    if type(retry) is not int or not 0 <= retry <= MAX_RETRY_MS:
+    """Return `retry` (milliseconds), as a plain int, if it can stand in a `retry:` field.
+
+    Raises InvalidEvent.
+    """
+    whole = exact_whole(retry)
+    if whole is None or not 0 <= whole <= MAX_RETRY_MS:
         raise InvalidEvent(
             f"retry is a whole number of milliseconds from 0 to {MAX_RETRY_MS}, not {_shown(retry)}"
         )
-    return retry
+    return whole
 
 
 def _shown(value: object) -> str:
@@ -153,10 +209,11 @@ def _shown(value: object) -> str:
     return type(value).__name__ if isinstance(value, int) and abs(value) > MAX_RETRY_MS else repr(value)
 
 
-def _exact(field: str, text: object) -> str:
-    if not isinstance(text, str):
-        raise InvalidEvent(f"an event's {field} is a str, not {type(text).__name__}{_cure(text)}")
-    return str.__str__(text)
+def _exact(field: str, value: object) -> str:
+    text = exact_text(value)
+    if text is None:
+        raise InvalidEvent(f"an event's {field} is a str, not {type(value).__name__}{_cure(value)}")
+    return text
 
 
 def _check_text(field: str, text: str) -> None:

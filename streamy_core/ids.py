@@ -4,12 +4,13 @@ An id is `epoch.sequence.nonce`. The epoch tells one history of a backend from a
 sequence number counts a stream's entries without holes, and the nonce tells apart two entries
 that a failover gave the same number. Readers treat the whole as opaque.
 
-The cursor of a connection that reads several streams is a *joint* cursor: `_`, and then for each
-stream, in the order of tags, a tag (a hash of the name), how many characters the id shares with the
-one before it, how long the rest is, and the rest. With `-` or `.` in front, tags are longer: so it is
-if the shorter ones of two of its streams are the same. Leaving out what is shared keeps ten
-streams of one epoch within 128 bytes, beyond which browsers preflight a cross-origin reconnect
-(Fetch standard, CORS-safelisted request-header).
+The cursor of a connection that reads several streams is a *joint* cursor. First comes what its parts
+have in common: a mark, which says how long tags are, and the epoch, after its length. Then, in the order
+of tags, a part for each stream: a tag (a hash of the name), a number, and the cursor. The number is twice
+the cursor's length; one more says that the epoch and the dot after it are left out. So a part stands by
+itself: when a stream grows, its part changes, and all others stay. Tags are longer if the shorter ones of
+two of the streams are the same. Saying the epoch once keeps ten streams of one epoch within 128 bytes,
+beyond which browsers preflight a cross-origin reconnect (Fetch standard, CORS-safelisted request-header).
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from os.path import commonprefix
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple, Self
 
 OLDEST: Final = ""
 """The cursor before the oldest entry that a log still has. Never a gap."""
@@ -37,7 +37,8 @@ _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
 _TAGS: Final = {"_": 2, "-": 3, ".": 8}  # a joint cursor's first character, and the size of its tags
-_LONGEST: Final = max(_TAGS.values())
+_MARKS: Final = {size: mark for mark, size in _TAGS.items()}
+_LONGEST: Final = max(_MARKS)
 
 
 def new_epoch() -> str:
@@ -94,18 +95,70 @@ def decode_number(text: str) -> int | None:
     return number
 
 
+class Spelling(NamedTuple):
+    """What the parts of a joint cursor have in common.
+
+    size:  how many characters a tag has.
+    epoch: the epoch that parts leave out; nothing if no two of them share one.
+    """
+
+    size: int
+    epoch: str
+
+    @classmethod
+    def of(cls, cursors: Mapping[str, str]) -> Self:
+        """That of these streams at these cursors: the shortest tags that differ, and the commonest epoch."""
+        size = next((size for size in _TAGS.values() if _all_differ(cursors, size)), _LONGEST)
+        epochs = Counter(epoch for cursor in cursors.values() if (epoch := epoch_of(cursor)) is not None)
+        # Of two that are as common it is always the same one: one position has one spelling.
+        count, epoch = max(((count, epoch) for epoch, count in epochs.items()), default=(0, ""))
+        return cls(size, epoch if count > 1 else "")
+
+    @property
+    def front(self) -> str:
+        """What stands before the parts."""
+        return _MARKS[self.size] + _number(len(self.epoch)) + self.epoch
+
+    def part(self, stream_id: str, cursor: str) -> str:
+        """What stands for a stream that is at `cursor`."""
+        shares = bool(self.epoch) and epoch_of(cursor) == self.epoch
+        told = cursor[len(self.epoch) + 1 :] if shares else cursor
+        return tag_of(stream_id, self.size) + _number(2 * len(told) + shares) + told
+
+
+class JointCursor:
+    """One token for the cursors of several streams, kept in pieces, of which one changes at a time.
+
+    `str` of it is the token.
+    """
+
+    __slots__ = ("_cursors", "_front", "_parts", "_spelling")
+
+    def __init__(self, cursors: Mapping[str, str]) -> None:
+        self._cursors = dict(cursors)
+        self._spell()
+
+    def move(self, stream_id: str, cursor: str) -> None:
+        """From now on this stream is at `cursor`."""
+        before, self._cursors[stream_id] = self._cursors[stream_id], cursor
+        if epoch_of(before) == epoch_of(cursor):
+            self._parts[stream_id] = self._spelling.part(stream_id, cursor)
+        else:
+            self._spell()
+
+    def __str__(self) -> str:
+        return self._front + "".join(self._parts.values())
+
+    def _spell(self) -> None:
+        self._spelling = spelling = Spelling.of(self._cursors)
+        self._front = spelling.front
+        parts = {name: spelling.part(name, cursor) for name, cursor in self._cursors.items()}
+        self._parts = dict(sorted(parts.items(), key=itemgetter(1)))
+
+
 def join_cursors(cursors: Mapping[str, str]) -> str:
     """One token for the cursors of a connection: itself for one stream, a joint cursor for more."""
-    if len(cursors) == 1:
-        return next(iter(cursors.values()))
-    mark = next(mark for mark, size in _TAGS.items() if _all_differ(cursors, size) or size == _LONGEST)
-    token, before = mark, ""
-    for tag, name in sorted((tag_of(name, _TAGS[mark]), name) for name in cursors):
-        cursor = cursors[name]
-        shared = len(commonprefix((before, cursor)))  # noqa: RUF071 - by character it is
-        token += tag + _length(shared) + _length(len(cursor) - shared) + cursor[shared:]
-        before = cursor
-    return token
+    return str(JointCursor(cursors)) if len(cursors) > 1 else next(iter(cursors.values()))
 
 
 def split_cursor(token: str, stream_ids: Iterable[str]) -> dict[str, str]:
@@ -127,23 +180,22 @@ def split_cursor(token: str, stream_ids: Iterable[str]) -> dict[str, str]:
 
 def _parse_joint(token: str, size: int) -> dict[str, str] | None:
     parts: dict[str, str] = {}
-    index, before = 1, ""
     try:
+        length, index = _read_number(token, 1)
+        epoch, index = token[index : index + length] + ".", index + length
         while index < len(token):
             tag = token[index : index + size]
-            shared, index = _read_length(token, index + size)
-            rest, index = _read_length(token, index)
-            if tag in parts or shared > len(before) or index + rest > len(token):
+            number, index = _read_number(token, index + size)
+            told = token[index : index + number // 2]
+            index += number // 2
+            if tag in parts or index > len(token):
                 return None
-            before = before[:shared] + token[index : index + rest]
-            index += rest
-            parts[tag] = before
+            parts[tag] = epoch + told if number % 2 else told
     except (IndexError, KeyError):
         return None
     return parts or None
 
 
-@lru_cache(maxsize=4_096)
 def tag_of(stream_id: str, size: int = 2) -> str:
     """So many characters that stand for a stream's name in a joint cursor."""
     digest = hashlib.blake2b(stream_id.encode("utf-8", "surrogatepass"), digest_size=size)
@@ -155,11 +207,11 @@ def _all_differ(names: Iterable[str], size: int) -> bool:
     return len(set(tags)) == len(tags)
 
 
-def _length(number: int) -> str:
+def _number(number: int) -> str:
     return _DIGITS[63] * (number // 63) + _DIGITS[number % 63]
 
 
-def _read_length(token: str, index: int) -> tuple[int, int]:
+def _read_number(token: str, index: int) -> tuple[int, int]:
     number = 0
     while (value := _VALUES[token[index]]) == 63:
         number, index = number + 63, index + 1

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
-from flask import Flask, current_app, has_app_context, has_request_context, request, request_started
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    has_app_context,
+    has_request_context,
+    request,
+    request_finished,
+    request_started,
+)
 
+from .apps import Apps
 from .binding import Binding
 from .broker import Broker
+from .browser.pages import make_blueprint, template_globals
 from .closeable import Closeable
-from .config import PREFIX, Settings, load_settings
+from .commands import check_key
 from .delivery.delivery import retry_ms
 from .delivery.servers import server_of
 from .engine.hub import Health
 from .engine.streams import StreamIds, names_of
 from .engine.subscription import Subscription
 from .errors import BrokerUnavailable, ConfigError
-from .events import Event
-from .response import EventStreamResponse, StreamBody
+from .events import MAX_RETRY_MS, Event, History
+from .exact import exact_text
+from .response import STARTED, EventStreamResponse, StreamBody, note_end, note_start, response_type
+from .starts import Start, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
 from .strategies.retry import RetryPolicy
 from .wire import encode_retry
 
 EXTENSION: Final = "streamy"
-"""The key in `app.extensions`: what the app's managers hold, by their names."""
+"""The key in `app.extensions`: the app's managers, by their names."""
 
 OPENED: Final = "streamy.opened"
 """The key in a WSGI environ of what is called with the body of the stream that is opened: for tests."""
-
-
-_STARTED: Final = "streamy.started"
-"""The key in a WSGI environ of when the request began, by `time.monotonic`."""
 
 
 class _Default(int):
@@ -75,37 +84,38 @@ class StreamManager(Closeable):
     ) -> None:
         if broker is not None and not isinstance(broker, Broker | str):
             raise ConfigError(f"argument broker of StreamManager has to be a Broker or a URL, not {broker!r}")
-        self.name = name
+        if (own_name := exact_text(name)) is None:
+            raise ConfigError(f"argument name of StreamManager has to be text, not {name!r}")
+        self.name: str = own_name
         self._broker = broker if isinstance(broker, Broker) else None
         self._given = dict(settings)
         for key, value in (("broker_url", broker), ("retry_policy", retry), ("keep_alive", keep_alive)):
             if value is not None and value is not self._broker:
                 self._given[key] = value
-        self._lock = threading.Lock()
-        self._bindings: list[Binding] = []
-        self._alone: Binding | None = None
+        self._apps = Apps(self, self.name, self._broker, self._given)
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Bind to an app: check its settings, find its broker, give templates `streamy_cursor`.
+        """Bind to an app: check its settings, find its broker, give templates their globals.
+
+        These are `streamy_cursor`, `streamy_url` and `streamy_script`.
 
         Raises ConfigError, also if another manager of the same name is bound to the app.
         """
-        with self._lock:
-            if self._bound_to(app):
-                return
-            bindings: dict[str, Binding] = app.extensions.setdefault(EXTENSION, {})
-            if self.name in bindings:
-                raise ConfigError(
-                    f"the app has a StreamManager named {self.name!r} already: give this one another name="
-                )
-            binding = Binding(self, self._settings(app.config), self._broker, app.json.dumps)
-            bindings[self.name] = binding
-            self._bindings.append(binding)
-            template_globals: dict[str, Any] = app.jinja_env.globals
-            template_globals.setdefault("streamy_cursor", template_cursor)
-            request_started.connect(_note_start, app)
+        if app in self._apps:
+            return
+        managers: dict[str, StreamManager] = app.extensions.setdefault(EXTENSION, {})
+        if managers.get(self.name, self) is not self:
+            raise ConfigError(
+                f"the app has a StreamManager named {self.name!r} already: give this one another name="
+            )
+        self._apps.bind(app)
+        managers[self.name] = self
+        for name, value in template_globals(template_cursor).items():
+            app.jinja_env.globals.setdefault(name, value)
+        request_started.connect(note_start, app)
+        request_finished.connect(note_end, app)
 
     def get_stream(
         self,
@@ -114,8 +124,8 @@ class StreamManager(Closeable):
         headers: Mapping[str, str] | None = None,
         keep_alive_interval: float | None = _DEFAULT_INTERVAL,
         *,
-        after: str | None = None,
-        key: str | None = None,
+        after: Start | None = None,
+        key: str | int | None = None,
     ) -> EventStreamResponse:
         """The response that streams one stream, or several, to the client that asks.
 
@@ -124,38 +134,70 @@ class StreamManager(Closeable):
         headers:    more headers; they win over ours.
         keep_alive_interval: seconds between keep-alives; None for none. Where it isn't given, the
                     manager's scheduler decides.
-        after:      the cursor for a client that comes without one; "from now on" unless given.
-                    `OLDEST` sends it all that the streams still hold.
-        key:        whom the client belongs to (a user, an address), for `disconnect` and for
-                    `STREAMY_MAX_CONNECTIONS_PER_KEY`.
+        after:      where a client begins that comes without a cursor, and in streams that its cursor
+                    doesn't speak of: "from now on" unless given. A cursor; `OLDEST` for all that is
+                    still kept; `BEGINNING` for the same, and a gap if that isn't all; `Last(50)` for the
+                    newest; `Since(600)` for what was published within so many seconds.
+        key:        whom the client belongs to (a user's number, an address), for `disconnect` and
+                    for `STREAMY_MAX_CONNECTIONS_PER_KEY`; 5 and "5" are the same.
 
-        A client that comes back goes on after its `Last-Event-ID`, and one that connects first
-        after `?last_event_id=`, if it has that. One that has seen the end gets 204. While the
-        broker can't be reached, a client is told to come back and loses nothing.
+        A client that comes back goes on after its `Last-Event-ID` (or `?lastEventId=`, as polyfills
+        give it), and one that connects first after `?last_event_id=`, if it has that. One that has seen
+        the end gets 204. While the broker can't be reached, lacks its tables, or no descriptor is left,
+        a client is told to come back, and loses nothing: as by `try_later`.
 
-        Raises InvalidStreamId, InvalidEvent (for event_name), ValueError (for the interval).
+        Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ValueError (for
+        the interval).
         """
         names = names_of(stream_id)
+        start = None if after is None else check_start(after)
+        whose = None if key is None else check_key(key)
         binding = self.binding
-        binding.engine.publisher.check(Event("", event_name))
+        named = binding.engine.publisher.check(Event("", event_name)).name or event_name
         keep_alive = _keep_alive(binding, keep_alive_interval)
         environ = request.environ if has_request_context() else None
+        server = server_of(environ)
         if environ is not None:
-            binding.warn_if_split(environ.get("wsgi.multiprocess", False))
+            binding.warn_if_split(server.multiprocess(environ))
         try:
-            capacity = None if environ is None else server_of(environ).capacity(environ)
-            reader = binding.open_reader(names, _cursor_of_request() or after, event_name, capacity)
-        except BrokerUnavailable as error:
+            capacity = None if environ is None else server.capacity(environ)
+            reader = binding.open_reader(names, _cursor_of_request(), start, named, capacity, keep_alive)
+        except (BrokerUnavailable, ConfigError, OSError) as error:
             binding.postponed(names, error)
-            return EventStreamResponse((encode_retry(retry_ms(binding.settings)),), headers)
+            return self._respond((encode_retry(retry_ms(binding.settings)),), headers)
         if reader.finished:
-            return EventStreamResponse(None, headers)
-        requested_at = None if environ is None else environ.get(_STARTED)
-        session = binding.session(names, key, keep_alive, requested_at)
-        body = StreamBody(binding.delivery, session, reader, environ)
+            return self._respond(None, headers)
+        requested_at = None if environ is None else environ.get(STARTED)
+        session = binding.session(names, whose, keep_alive, requested_at)
+        body = StreamBody(binding.delivery, session, reader, environ, binding)
         if environ is not None and (opened := environ.get(OPENED)):
             opened(body)
-        return EventStreamResponse(body, headers)
+        return self._respond(body, headers)
+
+    def try_later(self, seconds: float | None = None) -> EventStreamResponse:
+        """The response that has a browser come back, where an error would have it give up for good.
+
+        It is a 200, a `retry:` and the close (WHATWG HTML section 9.2.3), for what passes: a database
+        that is away, a table that is still to be made.
+
+        seconds: how long it waits; about `STREAMY_RECONNECT_DELAY` unless given.
+
+        Raises ValueError for what is no such number.
+        """
+        if seconds is None:
+            return self._respond((encode_retry(retry_ms(self.binding.settings)),))
+        given: object = seconds
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not number or not 0 <= seconds * 1000 <= MAX_RETRY_MS:
+            raise ValueError(f"seconds is a number from 0 to {MAX_RETRY_MS // 1000}, not {seconds!r}")
+        return self._respond((encode_retry(round(seconds * 1000)),))
+
+    def exists(self, stream_id: str) -> bool:
+        """Whether anything was ever published to a stream, or it was ended: for a view's 404.
+
+        Raises InvalidStreamId, BrokerUnavailable.
+        """
+        return self.binding.engine.exists(stream_id)
 
     def send_event(
         self,
@@ -200,6 +242,30 @@ class StreamManager(Closeable):
             stream_id, events, idempotency_key=idempotency_key, session=session
         )
 
+    def send_soon(
+        self,
+        stream_id: str,
+        data: Any,
+        event_name: str | None = None,
+        *,
+        retry: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Publish one event without waiting for the broker: it is queued, and a thread publishes it.
+
+        Arguments as for `send_event`. The event is made now: what becomes of `data` later changes nothing.
+
+        A stream's events stay in order, each is stored once, and one stream that fails holds no other. An
+        event is lost only if the queue is full (`STREAMY_OUTBOX_EVENTS`, `STREAMY_OUTBOX_BYTES`), if trying
+        again is given up (`STREAMY_OUTBOX_RETRY_POLICY`), if the broker refuses it or if its stream has
+        ended. That is logged, counted in `health.dropped` and told by `Observer.dropped`. `close` and the
+        interpreter's exit publish what waits, for `STREAMY_OUTBOX_FLUSH_TIMEOUT` seconds at most; a process
+        that a signal kills, or that ends by `os._exit` as `multiprocessing`'s do, loses it.
+
+        Raises InvalidStreamId or InvalidEvent, and then nothing is queued; Closed.
+        """
+        self.binding.engine.send_soon(stream_id, data, event_name, retry, idempotency_key)
+
     def end_stream(self, stream_id: str) -> None:
         """End a stream for good: its clients get what is left, `streamy.end`, and the close.
 
@@ -207,13 +273,14 @@ class StreamManager(Closeable):
         """
         self.binding.engine.end_stream(stream_id)
 
-    def disconnect(self, *, stream_id: str | None = None, key: str | None = None) -> None:
+    def disconnect(self, *, stream_id: str | None = None, key: str | int | None = None) -> None:
         """Disconnect clients now, in every process: a browser asks again, and you can say no.
 
         stream_id: those that read this stream; key: those of this `get_stream(key=…)`; given both,
         those to whom both apply.
 
-        Raises ValueError if neither is given; PublishFailed when the retry policy has given up.
+        Raises ValueError if neither is given; InvalidStreamId, InvalidKey; PublishFailed when the retry
+        policy has given up.
         """
         self.binding.engine.disconnect(stream_id=stream_id, key=key)
 
@@ -224,15 +291,31 @@ class StreamManager(Closeable):
         """
         return self.binding.engine.cursor(stream_id)
 
-    def subscribe(self, stream_ids: StreamIds, after: str | None = None) -> Subscription:
+    def history(self, stream_id: str, limit: int = 50, before: str | None = None) -> History:
+        """The newest entries of a stream, and the cursor that continues them live, without hole or overlap.
+
+        limit:  the most entries, 1 to 1,000.
+        before: an entry's id: the entries before that one, as `History.before` asks for older ones.
+
+        Entries that can't be read any more, and the end, aren't among them.
+
+        Raises InvalidStreamId, InvalidCursor, ValueError for the limit, BrokerUnavailable.
+        """
+        return self.binding.engine.history(stream_id, limit, before)
+
+    def subscribe(self, stream_ids: StreamIds, after: Start | None = None) -> Subscription:
         """An iterator of entries, for scripts and tests.
 
-        after: the cursor to go on from; "from now on" (from this call) unless given; `OLDEST` for
-               all that the streams still hold.
+        after: where to begin, as for `get_stream`; "from now on" (from this call) unless given.
 
-        Raises InvalidStreamId, BrokerUnavailable.
+        Raises InvalidStreamId, InvalidCursor, BrokerUnavailable.
         """
-        return self.binding.engine.subscribe(stream_ids, after)
+        return self.binding.subscribe(stream_ids, after)
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """What serves streamy.js to pages: `app.register_blueprint(sse.blueprint)`."""
+        return make_blueprint(self.name)
 
     @property
     def broker(self) -> Broker:
@@ -246,48 +329,27 @@ class StreamManager(Closeable):
 
     def close(self) -> None:
         """End all connections and subscriptions and free everything, in all apps. Any thread."""
-        for binding in [*self._bindings, *([self._alone] if self._alone else [])]:
-            binding.close()
+        self._apps.close()
 
     @property
     def binding(self) -> Binding:
         """What this manager holds for the current app; for its only app where none is current.
 
-        Raises ConfigError where it serves several apps and none of them is current.
+        Raises ConfigError where it serves several apps and none of them is current, and for settings
+        that have changed since they were first used.
         """
-        if has_app_context():
-            proxy: Any = current_app
-            app: Flask = proxy._get_current_object()
-            return self._bound_to(app) or self._adopt(app)
-        if len(self._bindings) > 1:
-            raise ConfigError(
-                "this StreamManager serves several apps: use it within `with app.app_context():`"
-            )
-        if self._bindings:
-            return self._bindings[0]
-        with self._lock:
-            self._alone = self._alone or Binding(self, self._settings({}), self._broker)
-            return self._alone
+        return self._apps.current()
 
-    def _bound_to(self, app: Flask) -> Binding | None:
-        found: Binding | None = app.extensions.get(EXTENSION, {}).get(self.name)
-        return found if found in self._bindings else None
-
-    def _adopt(self, app: Flask) -> Binding:
-        """Bind an app that was never given to `init_app`."""
-        if self._alone is None:
-            self.init_app(app)
-            return self.binding
-        config: Any = app.config
-        if any(key.startswith(PREFIX) for key in config):
-            raise ConfigError(
-                "this StreamManager was used before it knew the app, whose STREAMY_ settings came too late: "
-                "call init_app(app) first"
-            )
-        return self._alone
-
-    def _settings(self, config: Mapping[str, Any]) -> Settings:
-        return load_settings(config, self.name, self._given)
+    def _respond(
+        self, body: Iterable[bytes] | None, headers: Mapping[str, str] | None = None
+    ) -> EventStreamResponse:
+        """A response of the app's own class."""
+        base = current_app.response_class if has_app_context() else Response
+        types = self.binding.response_types
+        if base not in types:
+            types[base] = response_type(base)
+        made: type[EventStreamResponse] = types[base]
+        return made(body, headers)
 
 
 def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
@@ -295,13 +357,8 @@ def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
 
     manager: the name of the manager to ask.
     """
-    binding: Binding = current_app.extensions[EXTENSION][manager]
-    return binding.engine.cursor(stream_id)
-
-
-def _note_start(*_: object, **__: object) -> None:
-    """Note when a request began: a command that comes later than that is for its client, too."""
-    request.environ.setdefault(_STARTED, time.monotonic())
+    found: StreamManager = current_app.extensions[EXTENSION][manager]
+    return found.cursor(stream_id)
 
 
 def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:
@@ -313,4 +370,6 @@ def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:
 def _cursor_of_request() -> str | None:
     if not has_request_context():
         return None
-    return request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or None
+    given = request.args.get
+    # What a client says of itself, by the header or as polyfills do, is newer than what its page was given.
+    return request.headers.get("Last-Event-ID") or given("lastEventId") or given("last_event_id") or None

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 from .errors import ConfigError
+from .exact import exact_text, exact_whole
 
 MAX_SECONDS: Final = 100 * 365 * 86_400.0
 
@@ -44,8 +45,8 @@ def whole(least: int = 0, most: int | None = None) -> Kind:
     """A whole number from `least` to `most`."""
 
     def accepts(value: Any) -> int:
-        number = int(value) if isinstance(value, str) else value
-        if type(number) is not int or number < least or (most is not None and number > most):
+        number = int(value) if isinstance(value, str) else exact_whole(value)
+        if number is None or number < least or (most is not None and number > most):
             raise ValueError
         return number
 
@@ -81,9 +82,10 @@ def text(expected: str = "text", allows: Callable[[str], bool] = lambda _: True)
     """A text that `allows` allows; `expected` says which."""
 
     def accepts(value: Any) -> str:
-        if not isinstance(value, str) or not allows(value):
+        found = exact_text(value)
+        if found is None or not allows(found):
             raise ValueError
-        return value
+        return found
 
     return Kind(expected, accepts)
 
@@ -100,8 +102,8 @@ def mapping() -> Kind:
         given: Any = value
         if not isinstance(value, Mapping):
             raise ValueError
-        found: dict[Any, Any] = dict(given)
-        if not all(isinstance(name, str) for name in found):
+        found: dict[Any, Any] = {exact_text(name): item for name, item in dict(given).items()}
+        if None in found:
             raise ValueError
         return found
 

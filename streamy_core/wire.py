@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from .errors import InvalidEvent
-from .events import Event, check_retry
+from .events import OPEN, Event, check_retry
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 
@@ -70,10 +70,14 @@ def encode_last(retry: int) -> bytes:
     return encode_retry(retry) + b"\n"
 
 
-def encode_opening(cursor: str, retry: int) -> bytes:
-    """A connection's first frame: the cursor it starts after, and the reconnection time.
+def encode_opening(cursor: str, retry: int, keep_alive: float | None = None) -> bytes:
+    """A connection's first frame: the cursor it starts after, the reconnection time, the keep-alive.
 
-    It has an id and no data, so a reader remembers the id and dispatches nothing. From the oldest entry
-    on there is no id to be told: then it is only the line that sets the reconnection time.
+    An event with data, since some readers heed neither the id nor the time of a frame without any. From
+    the oldest entry on there is no id to be told: who begins there has no place to forget.
+
+    keep_alive: after how many seconds at most something comes; None: nobody knows.
     """
-    return encode_id(cursor) + encode_retry(retry) + b"\n" if cursor else encode_retry(retry)
+    place = encode_id(cursor) if cursor else b""
+    told = "" if keep_alive is None else f'"keep_alive": {keep_alive:g}'
+    return place + encode_retry(retry) + f"event: {OPEN}\ndata: {{{told}}}\n\n".encode()

@@ -12,6 +12,7 @@ from flask import Flask, Response, render_template_string, request
 
 from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import (
+    OPEN,
     BrokerUnavailable,
     ConfigError,
     InvalidEvent,
@@ -22,7 +23,7 @@ from streamy_core import (
 from streamy_core.signals import client_connected
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing import EventClient, EventStream, FaultyBroker
-from streamy_core.testing.event_stream import Dispatched, EventStreamParser
+from streamy_core.testing.event_stream import Dispatched, EventStreamParser, parse
 from streamy_core.testing.reading import data_of, read_all
 
 pytestmark = pytest.mark.streamy_broker("memory://?history=100")
@@ -194,10 +195,9 @@ class TestPromise2EveryEntryOnceInOrderOrAGap:
 
 
 class TestPromise3ResumingFromBeforeTheFirstEvent:
-    def test_the_first_frame_has_an_id_and_a_retry_and_dispatches_nothing(
-        self, sse: StreamManager, stall: Stall
-    ) -> None:
-        assert stall("news").first == f"id: {sse.cursor('news')}\nretry: 3000\n\n".encode()
+    def test_the_first_frame_is_an_event_that_tells_the_place(self, sse: StreamManager, stall: Stall) -> None:
+        first = parse(stall("news").first)
+        assert first == [Dispatched(OPEN, '{"keep_alive": 5}', sse.cursor("news"))]
 
     def test_one_that_drops_before_its_first_event_misses_nothing(
         self, sse: StreamManager, connect: Connect

@@ -6,14 +6,20 @@ from streamy_core import StreamManager
 
 app = Flask(__name__)
 sse = StreamManager(app)
+app.register_blueprint(sse.blueprint)
 
 prices = {"tea": "3.00", "cake": "4.50"}
 
 
 @app.get("/")
 def page() -> str:
+    return render_template("board.html")
+
+
+@app.get("/prices")
+def state() -> dict[str, object]:
     cursor = sse.cursor("prices")  # first the cursor,
-    return render_template("board.html", cursor=cursor, prices=dict(prices))  # then the data
+    return {"cursor": cursor, "prices": dict(prices)}  # then the data
 
 
 @app.get("/stream")

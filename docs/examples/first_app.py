@@ -6,6 +6,7 @@ from streamy_core import OLDEST, StreamManager
 
 app = Flask(__name__)
 sse = StreamManager(app)
+app.register_blueprint(sse.blueprint)
 
 
 @app.get("/")

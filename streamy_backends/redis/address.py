@@ -72,4 +72,4 @@ def _host(shown: str, text: str, port: int) -> tuple[str, int]:
         parts = urlsplit(f"//{text}")
         return unquote(parts.hostname or "localhost"), parts.port or port
     except ValueError:
-        raise ConfigError(f"{shown!r}: {text!r} is no host:port") from None
+        raise ConfigError(f"{shown!r}: {redact(f'//{text}')[2:]!r} is no host:port") from None

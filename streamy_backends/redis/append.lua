@@ -1,17 +1,17 @@
 -- Appends events to a stream, all or none, and rings its bell.
 -- KEYS  state, log, idempotency key
--- ARGV  settings ("history history_age stream_age key_age PUBLISH secret", times in ms, the secret that of a new
---       stream); the epoch of a new stream, or ''; then meta and data of each event
--- Gives "stored epoch sequence nonce count": the sequence before the first, and how many; or "known" and that of
--- the first time, for a key that was used before. Or "ended"; or "unknown" if there is no stream and no epoch was
--- given. Only "stored" has stored anything.
--- The state is "epoch head head_nonce before before_nonce oldest end secret": the newest sequence and its nonce, the
--- sequence before the oldest entry left and its nonce, the time of that oldest, the end's nonce or '-', and what
--- the bells are signed with. A state that is none of ours counts as none.
+-- ARGV  settings ("history history_age forget_after key_age PUBLISH secret", times in ms, 0 for what the publisher
+--       doesn't say, the secret that of a new stream); the epoch of a new stream, or ''; then meta and data of each
+--       event
+-- Gives "stored epoch sequence nonce count history": the sequence before the first, how many, and what others have
+-- said is kept; or "known" and all but the last of the first time, for a key that was used before. Or "ended"; "unknown" if there is no stream and no epoch was given;
+-- "mute" if the bell can't be rung. Only "stored" has stored anything.
+-- The state is "epoch head head_nonce before before_nonce oldest end secret kept": the newest sequence and its nonce,
+-- the sequence before the oldest entry left and its nonce, the time of that oldest, the end's nonce or '-', what
+-- the bells are signed with, and what is kept. A state that is none of ours counts as none.
 -- An entry's id is its sequence and its time; its meta is "nonce\nretry\nname".
 local state, log, key = KEYS[1], KEYS[2], KEYS[3]
-local history, history_age, stream_age, key_age, publish, secret =
-  string.match(ARGV[1], '(%d+) (%d+) (%d+) (%d+) (%u+) (%w+)')
+local said, key_age, publish, secret = string.match(ARGV[1], '(%d+ %d+ %d+) (%d+) (%u+) (%w+)')
 
 local found = redis.call('MGET', state, key)
 if found[2] and string.match(found[2], '^[%w_-]+ %d+ [%w_-]+ %d+$') then
@@ -19,21 +19,26 @@ if found[2] and string.match(found[2], '^[%w_-]+ %d+ [%w_-]+ %d+$') then
   return 'known ' .. found[2]
 end
 
-local epoch, head, head_nonce, before, before_nonce, oldest, ended = ARGV[2], 0, '000', 0, '000', 0, '-'
-local is_known = is_state(found[1])
+local epoch, head, head_nonce, before, before_nonce, oldest, ended, known_secret, kept_before = parts_of(found[1])
+local kept, history, history_age, stream_age = kept_of(said, kept_before)
+local is_known = epoch ~= nil
 if is_known then
-  epoch, head, head_nonce, before, before_nonce, oldest, ended, secret =
-    string.match(found[1], '(%S+) (%d+) (%S+) (%d+) (%S+) (%d+) (%S+) (%S+)')
-  head, before, oldest = tonumber(head), tonumber(before), tonumber(oldest)
-elseif epoch == '' then
+  secret = known_secret
+elseif ARGV[2] == '' then
   return 'unknown'
+else
+  epoch, head, head_nonce, before, before_nonce, oldest, ended = ARGV[2], 0, '000', 0, '000', 0, '-'
 end
 if ended ~= '-' then
   return 'ended'
 end
+local bell = string.gsub(state, 'state$', 'bell')
+if not may_ring(publish, bell) then
+  return 'mute'
+end
 -- The first write has to be one that is refused when memory is full: what follows one that isn't, is not refused.
 if not is_known then
-  redis.call('SET', state, epoch .. ' 0 000 0 000 0 - ' .. secret, 'PX', stream_age)
+  redis.call('SET', state, epoch .. ' 0 000 0 000 0 - ' .. secret .. ' ' .. kept, 'PX', string.format('%d', stream_age))
   local lost = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
   if lost[1] then -- of a history whose state is lost: whoever was in it, or before it, is to be told
     head = tonumber(string.match(lost[1][1], '^%d+'))
@@ -87,7 +92,7 @@ for i = 3, #ARGV, 2 do
 end
 local nonce_before = head_nonce
 head_nonce = nonce_of(ARGV[#ARGV - 1])
-redis.call('PEXPIRE', log, history_age)
+redis.call('PEXPIRE', log, string.format('%d', history_age))
 
 -- What is beyond the count goes in batches; what is too old goes at once, a thousand at most each time.
 local first, young = before + 1, now - history_age
@@ -118,8 +123,8 @@ if first > before + 1 then
 end
 
 local stored = string.format('%s %d %s %d', epoch, sequence, head_nonce, head - sequence)
-redis.call('SET', state, string.format('%s %d %s %d %s %d - %s',
-  epoch, head, head_nonce, before, before_nonce, oldest, secret), 'PX', stream_age)
+redis.call('SET', state, string.format('%s %d %s %d %s %d - %s %s',
+  epoch, head, head_nonce, before, before_nonce, oldest, secret, kept), 'PX', string.format('%d', stream_age))
 redis.call('SET', key, stored, 'PX', key_age)
 -- The bell brings the entries along: a signature, 'epoch sequence nonce count', what they come after and how many
 -- they are, and then theirs. NUL is in none of ours. It is signed, twice so that nothing can be added to it, since
@@ -131,5 +136,5 @@ if #message <= 8192 then
 else
   message = ''
 end
-redis.call(publish, string.gsub(state, 'state$', 'bell'), message)
-return 'stored ' .. stored
+redis.call(publish, bell, message)
+return 'stored ' .. stored .. ' ' .. string.match(kept_before or '0', '%d+')

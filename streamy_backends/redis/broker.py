@@ -32,20 +32,28 @@ from streamy_core.broker import (
 )
 
 from .address import Address
-from .checks import fault_of, refusal
+from .checks import fault_of, other_language, refusal
 from .entries import encode, text_of, text_or_none
+from .faults import faults
 from .keys import Keys
 from .options import Options
-from .pages import Header, damage_of, origin
+from .pages import Header, cursor_of, damage_of, origin
 from .pool import Pool
-from .scripts import NOTHING_WRITTEN, Call, Runner, Script, passing_faults
+from .scripts import NOTHING_WRITTEN, Call, Runner, Script
 from .servers import Node, Servers, open_servers
+from .trial import Trial
 from .watch import RedisWatch
 
 _NOWHERE: Final = "?"
 """A cursor that can't be placed: for what comes after it nothing is read but the state."""
 
 _STREAMS_AT_ONCE: Final = 1_000
+
+_A_MONTH: Final = 30 * 86_400_000
+"""Milliseconds for which is kept what is said, if nobody says how long streams are."""
+
+_PATIENCE: Final = 1.0
+"""Seconds for a second look at a server that can't be reached."""
 
 logger: Final = logging.getLogger("streamy.redis")
 
@@ -70,8 +78,11 @@ class RedisBroker(Broker):
         self._append = Script("append")
         self._read = Script("read")
         self._end = Script("end")
-        ages = (options.history_age, options.stream_age, options.key_age)
-        self._settings = f"{options.history} {' '.join([str(round(age * 1_000)) for age in ages])} "
+        self._earlier = Script("earlier")
+        self._probe = Script("probe")
+        self._kept = options.declared
+        self._key_age = round(options.key_age * 1_000)
+        self._told = False
         self._secret = secrets.token_hex(8)  # that bells of new streams are signed with
         self._away = False
         self._closed = False
@@ -85,6 +96,9 @@ class RedisBroker(Broker):
         try:
             self._open()
         except BrokerUnavailable as error:
+            if self._options.client is None and (reason := other_language(self._address, _PATIENCE)):
+                self.close()
+                raise ConfigError(f"{self._address.shown} {reason}: {error}") from error
             self._away = True
             logger.warning("%s can't be reached now, and may come later: %s", self._address.shown, error)
         except BaseException:
@@ -105,7 +119,8 @@ class RedisBroker(Broker):
         outcome, *stored = self._write(self._append, self._keys.for_append(stream_id, key), args)
         if outcome == "ended":
             raise StreamEnded(stream_id)
-        epoch, before, nonce, count = stored
+        epoch, before, nonce, count, *others = stored
+        self._compare(stream_id, int(others[0]) if others else 0)
         sequence = int(before)
         ids = [make_id(epoch, sequence + n, nonce) for n in range(1, int(count) + 1)]
         return Duplicate(ids) if outcome == "known" else ids
@@ -136,9 +151,16 @@ class RedisBroker(Broker):
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         runner = self._open()
         calls = [self._reading(name, _NOWHERE, 0) for name in stream_ids]
-        # Asked along with the others, since a stream that isn't there yet needs it.
-        asked: list[Any] = list(runner.read([*calls, self._ask_epoch()])) if calls else [None]
-        *replies, known = asked
+        if not calls:
+            return {}
+        known: Any = None
+        try:
+            # Asked along with the others, since a stream that isn't there yet needs it.
+            *replies, known = runner.read([*calls, self._ask_epoch()])
+        except BrokerUnavailable:
+            if not self._servers.clustered:
+                raise
+            replies = runner.read(calls)  # only the node that has it may be away
         epoch = "" if known is None else _epoch_of(known)
         tails: dict[str, str] = {}
         for name, reply in zip(stream_ids, replies, strict=True):
@@ -149,12 +171,25 @@ class RedisBroker(Broker):
                 tails[name] = origin(epoch, reply)
         return tails
 
+    def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
+        """See ReadsBack."""
+        before = {name: self._before(name, at, entries) for name, at in cursors.items() if at != OLDEST}
+        return {**dict.fromkeys(cursors, OLDEST), **self._cursors(before)}
+
+    def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
+        """See ReadsBack."""
+        age = round(seconds * 1_000)
+        return self._cursors(
+            {name: self._earlier.call(self._keys.for_read(name), "since", age) for name in stream_ids}
+        )
+
     def watch(self) -> Watch:
         runner = self._open()
         watch = RedisWatch(
             self._servers,
             self._keys,
             timeout=self._options.timeout,
+            ring=self._ring,
             rediscover=runner.rediscover,
             on_close=self._watches.discard,
         )
@@ -166,7 +201,7 @@ class RedisBroker(Broker):
 
     def streams(self) -> Iterable[StreamInfo]:
         self._open()
-        with passing_faults("list the streams in Redis"):
+        with faults("list the streams in Redis"):
             found = [info for node in self._servers.nodes() for info in self._streams_of(node)]
         return sorted(found, key=lambda info: info.stream_id)
 
@@ -211,32 +246,64 @@ class RedisBroker(Broker):
     def _check_servers(self) -> None:
         """See whether the servers have what is needed. One that is away keeps nobody from the others."""
         shown, clustered = self._address.shown, self._servers.clustered
+        scripts = (self._append, self._read, self._end)
+        trial = Trial(self._keys, self._servers, self._runner, scripts, timeout=self._options.timeout)
         try:
-            found = [fault_of(node, shown, clustered=clustered) for node in self._servers.nodes()]
+            found = [
+                fault_of(node, shown, clustered=clustered) or trial.fault_of(node)
+                for node in self._servers.nodes()
+            ]
         except RedisError as error:
             found = [error]
-        faults = [fault for fault in found if fault is not None]
-        for fault in faults:
+        wrong = [fault for fault in found if fault is not None]
+        for fault in wrong:
             if reason := refusal(fault):
-                raise ConfigError(f"{shown} {reason}: {fault}") from fault
-        if faults:
+                raise ConfigError(f"{shown} {reason}") from fault
+        if wrong:
             with suppress(RedisError):
                 self._runner.rediscover()
-        if faults and len(faults) == len(found):
-            reasons = "; ".join([f"{type(fault).__name__}: {fault}" for fault in faults])
-            raise BrokerUnavailable(f"could not reach Redis: {reasons}") from faults[0]
+        if wrong and len(wrong) == len(found):
+            reasons = "; ".join([f"{type(fault).__name__}: {fault}" for fault in wrong])
+            raise BrokerUnavailable(f"could not reach Redis: {reasons}") from wrong[0]
         if self._away:
             self._away = False
             logger.info("%s can be reached", shown)
+        with suppress(RedisError):  # of a cluster's node that is away
+            self._agree()
+
+    def _agree(self) -> None:
+        """Say what is kept, for whoever says nothing, or go by what others have said. Raises RedisError."""
+        key, declared = self._keys.kept, self._options.declared
+        (found,) = self._runner.execute(key, [("GET", key)])
+        self._kept = declared.otherwise("" if found is None else found.decode("latin-1"))
+        if any(declared):
+            age = self._kept.forget_after or _A_MONTH
+            self._runner.execute(key, [("SET", key, str(self._kept), "PX", age)])
+
+    def _compare(self, stream_id: str, others: int) -> None:
+        own = self._options.history
+        if own and others not in (0, own) and not self._told:
+            self._told = True
+            logger.warning(
+                "stream %r keeps %d entries from now on, as this process says, and not the %d that others "
+                "have said: set the same history in all, or none in those that only publish",
+                stream_id,
+                own,
+                others,
+            )
 
     def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> list[str]:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
-        settings = f"{self._settings}{'SPUBLISH' if self._servers.sharded else 'PUBLISH'} {self._secret}"
+        settings = f"{self._kept} {self._key_age} {self._servers.publish} {self._secret}"
         reply = runner.write(script.call(keys, settings, "", *args))
         if reply in NOTHING_WRITTEN:
             reply = runner.write(script.call(keys, settings, self._epoch(), *args))
         return text_of(reply).split(" ")
+
+    def _ring(self, channel: str) -> None:
+        """Ring the bell on this channel alone. Raises RedisError."""
+        self._runner.run(self._probe.call((channel,), self._servers.publish, channel))
 
     def _reading(self, stream_id: str, cursor: str, limit: int, max_bytes: int | None = None) -> Call:
         keys = self._keys.for_read(stream_id)
@@ -249,13 +316,25 @@ class RedisBroker(Broker):
         epoch, _, nonce = cursor.split(".")
         return self._read.call(keys, epoch or _NOWHERE, sequence, nonce, *bounds)
 
+    def _before(self, stream_id: str, cursor: str | None, entries: int) -> Call:
+        keys = self._keys.for_read(stream_id)
+        if cursor is None:
+            return self._earlier.call(keys, "back", entries, "")
+        sequence = sequence_of(cursor) if cursor.isascii() else None
+        epoch, _, nonce = cursor.split(".") if sequence is not None else (_NOWHERE, 0, "")
+        return self._earlier.call(keys, "back", entries, epoch or _NOWHERE, sequence or 0, nonce)
+
+    def _cursors(self, calls: Mapping[str, Call]) -> dict[str, str]:
+        replies = self._open().read(list(calls.values()))
+        return {name: cursor_of(text_of(reply)) for name, reply in zip(calls, replies, strict=True)}
+
     def _ask_epoch(self) -> Call:
         key = self._keys.epoch
         return Call(key, ("GET", key))
 
     def _epoch(self) -> str:
         """The epoch of new streams: the same for all, so that their joint cursors stay short."""
-        with passing_faults("read from Redis"):
+        with faults("read from Redis"):
             key, command, _ = self._ask_epoch()
             (epoch,) = self._runner.execute(key, [command])
             if epoch is None:

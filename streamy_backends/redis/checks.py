@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError
 
 from streamy_core.broker import ConfigError
 
+from .address import Address
+from .faults import Meaning, is_login, meaning_of
 from .servers import Node
 
 _OLDEST_VERSION: Final = (6, 2)
+
+_NO_TLS: Final = "doesn't speak TLS on this port: its URL begins with redis, not with rediss"
+_TLS: Final = "speaks TLS on this port: its URL begins with rediss, not with redis"
 
 logger: Final = logging.getLogger("streamy.redis")
 
@@ -46,14 +53,38 @@ def check_server(info: Mapping[str, Any], shown: str, *, clustered: bool) -> Non
 
 
 def refusal(error: RedisError) -> str | None:
-    """What a server has against us, if it is there. By the text: redis-py wraps what nodes have said."""
-    text = f"{type(error).__name__}: {error}"
-    if any(word in text for word in ("AuthenticationError", "WRONGPASS", "NOAUTH", "username-password pair")):
-        return "refuses the login"
-    if "luster mode is not enabled" in text:
-        return "is no cluster: its URL begins with redis://"
-    passing = any(word in text for word in ("BUSY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN"))
-    return "can't be used" if isinstance(error, ResponseError) and not passing else None
+    """What a server has against us, and what mends it; None if that may pass by itself."""
+    meaning, cure = meaning_of(error)
+    if meaning not in (Meaning.SETUP, Meaning.OPENING):
+        return None
+    said = "refuses the login" if is_login(error) else "can't be used"
+    return f"{said}: {error}: {cure}" if cure else f"{said}: {error}"
+
+
+def other_language(address: Address, timeout: float) -> str | None:
+    """What is wrong if the server speaks TLS and the URL doesn't say so, or the other way round."""
+    for host, port in address.hosts:
+        try:
+            with socket.create_connection((host, port), timeout) as plain:
+                if address.tls and _answers_plainly(plain):
+                    return _NO_TLS
+                if not address.tls and _shakes_hands(plain):
+                    return _TLS
+        except OSError:
+            continue
+    return None
+
+
+def _answers_plainly(plain: socket.socket) -> bool:
+    plain.sendall(b"PING\r\n")
+    return plain.recv(1) in (b"+", b"-")
+
+
+def _shakes_hands(plain: socket.socket) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.wrap_socket(plain, do_handshake_on_connect=True).close()
+    return True
 
 
 def _warn_of_eviction(info: Mapping[str, Any], shown: str) -> None:

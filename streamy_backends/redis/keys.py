@@ -24,6 +24,11 @@ class Keys(NamedTuple):
         """The key of the epoch that new streams get."""
         return f"{self.prefix}:epoch"
 
+    @property
+    def kept(self) -> str:
+        """The key of what is kept of streams of which their publishers say nothing."""
+        return f"{self.prefix}:kept"
+
     def state(self, stream_id: str) -> str:
         """The key of a stream's state."""
         return f"{self._base(stream_id)}:state"

@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import redis
 
 from streamy_core.broker import ConfigError, options_of
-from streamy_core.options import flag, instance, option, optional, parse_options, seconds, text, whole
+from streamy_core.options import Kind, flag, instance, option, optional, parse_options, seconds, text, whole
 
 from .address import Address, parse_url
 
 _TEXT = optional(text())
+_FILE = optional(text("the path of a file that is there", lambda path: Path(path).is_file()))
+_FOLDER = optional(text("the path of a directory that is there", lambda path: Path(path).is_dir()))
+_CERT_REQS = ("none", "optional", "required")
+
+
+def _cert_reqs() -> Kind:
+    """As redis-py takes it; written as Python's `ssl` does, too."""
+
+    def accepts(value: Any) -> str:
+        word = str(value).lower().removeprefix("cert_")
+        if not isinstance(value, str) or word not in _CERT_REQS:
+            raise ValueError
+        return word
+
+    return Kind(f"one of {', '.join(_CERT_REQS)}", accepts)
+
+
+class Kept(NamedTuple):
+    """What is kept of a stream: entries, and milliseconds; 0 where nobody has said anything."""
+
+    history: int
+    history_age: int
+    forget_after: int
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self))
+
+    def otherwise(self, text: str) -> Kept:
+        """These, and where they say nothing those that this text has, if it is one of ours."""
+        found = re.fullmatch(r"(\d{1,15}) (\d{1,15}) (\d{1,15})", text, re.ASCII)
+        others = map(int, found.groups()) if found else (0, 0, 0)
+        return Kept(*[own or other for own, other in zip(self, others, strict=True)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +58,15 @@ class ConnectionOptions:
     password: str | None = option(None, _TEXT, secret=True, doc="The login's password.")
     db: int | None = option(None, optional(whole()), doc="The database's number.")
     client_name: str | None = option(None, _TEXT, doc="What the server calls its connections.")
-    ssl_cert_reqs: str | None = option(None, _TEXT, doc="Whether the server's certificate is checked.")
-    ssl_ca_certs: str | None = option(None, _TEXT, doc="A file of certificates to trust.")
-    ssl_ca_path: str | None = option(None, _TEXT, doc="A directory of them.")
-    ssl_certfile: str | None = option(None, _TEXT, doc="The file of the client's own certificate.")
-    ssl_keyfile: str | None = option(None, _TEXT, doc="The file of its key.")
+    ssl_cert_reqs: str | None = option(
+        None,
+        optional(_cert_reqs()),
+        doc="Whether the server's certificate is checked: `required`, or `none`, which trusts anybody.",
+    )
+    ssl_ca_certs: str | None = option(None, _FILE, doc="A file of certificates to trust.")
+    ssl_ca_path: str | None = option(None, _FOLDER, doc="A directory of them.")
+    ssl_certfile: str | None = option(None, _FILE, doc="The file of the client's own certificate.")
+    ssl_keyfile: str | None = option(None, _FILE, doc="The file of its key.")
     ssl_check_hostname: bool | None = option(
         None, optional(flag()), doc="Whether the certificate has to name the host."
     )
@@ -43,21 +81,23 @@ class Options(ConnectionOptions):
         text("text without braces", lambda value: bool(value) and not set(value) & set("{}")),
         doc="What its keys and channels begin with.",
     )
-    history: int = option(
-        1_000,
-        whole(1),
-        doc="The newest entries of a stream that are kept, at least; up to an eighth more are.",
+    history: int | None = option(
+        None,
+        optional(whole(1, 2**31 - 1)),
+        doc="The newest entries of a stream that are kept, at least; up to an eighth more are. `None`: what "
+        "others have said of it, or 1,000.",
     )
-    history_age: float = option(
-        86_400.0,
-        seconds(),
+    history_age: float | None = option(
+        None,
+        optional(seconds()),
         doc="Seconds; older entries go when the stream is next written to, and all of them when it has not "
-        "been written to for so long.",
+        "been written to for so long. `None`: likewise, or 86,400, a day.",
     )
-    stream_age: float = option(
-        30 * 86_400.0,
-        seconds(),
-        doc="Seconds after which a stream that isn't written to is forgotten, its end too.",
+    forget_after: float | None = option(
+        None,
+        optional(seconds()),
+        doc="Seconds after which a stream that isn't written to is forgotten, its end too. `None`: likewise, "
+        "or 2,592,000, 30 days.",
     )
     key_age: float = option(300.0, seconds(), doc="Seconds for which an idempotency key is remembered.")
     wait_replicas: int = option(
@@ -77,8 +117,14 @@ class Options(ConnectionOptions):
     sentinel_password: str | None = option(None, _TEXT, secret=True, doc="And its password.")
 
     def __post_init__(self) -> None:
-        if self.stream_age < self.history_age:
-            raise ConfigError("redis option 'stream_age' can't be less than 'history_age'")
+        if self.forget_after is not None and self.forget_after < (self.history_age or 0):
+            raise ConfigError("redis option 'forget_after' can't be less than 'history_age'")
+
+    @property
+    def declared(self) -> Kept:
+        """What this process says of what is kept."""
+        ages = [round((age or 0.0) * 1_000) for age in (self.history_age, self.forget_after)]
+        return Kept(self.history or 0, *ages)
 
     def for_connections(self) -> dict[str, Any]:
         """Those that are handed on to redis-py."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from streamy_core.broker import OLDEST, DamagedEvent, Entry, Page, StreamInfo, make_id
+from streamy_core.broker import OLDEST, UNPLACEABLE, DamagedEvent, Entry, Page, StreamInfo, make_id
 
 from .entries import NO_NONCE, decode, text_of
 
@@ -66,6 +66,14 @@ class Header(NamedTuple):
         if entries:
             return Page(entries, entries[-1].id, more=more)
         return Page((), self.id_before if cursor == OLDEST else cursor)
+
+
+def cursor_of(answer: str) -> str:
+    """The cursor of what the script `earlier` answers: see earlier.lua."""
+    if answer in ("", "?"):
+        return UNPLACEABLE if answer else OLDEST
+    epoch, sequence, nonce = answer.split(" ")
+    return make_id(epoch, int(sequence), nonce)
 
 
 def origin(epoch: str, reply: Reply) -> str:

@@ -35,6 +35,7 @@ class Pool:
         self._timeout = timeout
         self._keep = keep
         self._closed = False
+        self._age = 0  # of connections: those of an earlier one aren't kept
         self._free: SimpleQueue[None] = SimpleQueue()  # as a semaphore, at a tenth of its price
         for _ in range(size):
             self._free.put(None)
@@ -49,6 +50,7 @@ class Pool:
                 f"all connections have been busy for {self._timeout:g} s: raise max_connections"
             ) from None
         try:
+            age = self._age
             connection = self._acquire(node)
             try:
                 connection.send_packed_command(connection.pack_commands(commands))
@@ -57,7 +59,7 @@ class Pool:
                 connection.disconnect()  # what is still to come must not answer anything else
                 raise
             finally:
-                self._release(node, connection)
+                self._release(node, connection, age)
         finally:
             self._free.put(None)
         for reply in replies:
@@ -65,8 +67,9 @@ class Pool:
                 raise reply
         return replies
 
-    def close_idle(self) -> None:
-        """Close all idle connections, and give them back to their pools."""
+    def renew(self) -> None:
+        """Close all connections, those in use when they are given back."""
+        self._age += 1
         for node, idle in list(self._idle.items()):
             with suppress(IndexError):
                 while True:
@@ -77,7 +80,7 @@ class Pool:
     def close(self) -> None:
         """Close all connections, those in use when they are given back."""
         self._closed, self._keep = True, False
-        self.close_idle()
+        self.renew()
 
     def _acquire(self, node: Node) -> Any:
         try:
@@ -94,11 +97,12 @@ class Pool:
                 connection.disconnect()  # it connects again when something is sent
         return connection
 
-    def _release(self, node: Node, connection: Any) -> None:
-        if self._keep:
+    def _release(self, node: Node, connection: Any, age: int) -> None:
+        is_old = age != self._age
+        if self._keep and not is_old:
             self._idle[node].append((connection, time.monotonic()))
         else:
-            if self._closed:
+            if self._closed or is_old:
                 connection.disconnect()
             node.connection_pool.release(connection)
 

@@ -9,14 +9,12 @@
 -- two texts; what they have put beyond the head isn't there.
 local state, log = KEYS[1], KEYS[2]
 local found = redis.pcall('GET', state)
-if not is_state(found) then
+local epoch, head, head_nonce, before, before_nonce, _, ended, secret = parts_of(found)
+if not epoch then
   local lost = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)[1] -- append will go on after it
   local sequence = lost and string.match(lost[1], '^%d+') or '0'
   return {'unknown ' .. (tonumber(sequence) < 2 ^ 52 and sequence or '0') .. (found and ' damaged' or '')}
 end
-local epoch, head, head_nonce, before, before_nonce, ended, secret =
-  string.match(found, '(%S+) (%d+) (%S+) (%d+) (%S+) %d+ (%S+) (%S+)')
-head, before = tonumber(head), tonumber(before)
 local from_oldest = ARGV[1] == ''
 local sequence, nonce = tonumber(ARGV[2]), ARGV[3]
 local limit, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]) or math.huge
@@ -60,15 +58,6 @@ local function range(first, count)
     end
     asked = 2 * asked
   end
-end
-
--- Meta and data; what others have written may be anything.
-local function texts_of(entry)
-  local fields = entry[2]
-  if #fields ~= 4 or fields[1] ~= 'm' or fields[3] ~= 'd' then
-    return '', ''
-  end
-  return fields[2], fields[4]
 end
 
 -- How many of these entries follow one another without a hole, if the first is to have this sequence.

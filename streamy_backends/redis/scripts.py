@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import AskError, MovedError, NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
-from streamy_core.errors import BrokerUnavailable
+from streamy_core.broker import BrokerUnavailable, ConfigError
 
+from .faults import TO_RING, Meaning, error_of, meaning_of
 from .pool import Command, Pool
 from .servers import Node, Servers
 
@@ -36,25 +36,16 @@ NOTHING_WRITTEN: Final = ("unknown", b"unknown")
 """What a script that writes answers if there is no stream, and it may make none."""
 
 
+MUTE: Final = ("mute", b"mute")
+"""What a script that writes answers if it may not ring the bell. Nothing was written."""
+
+
 class Call(NamedTuple):
     """A command for the node that holds the key; with a script, a run of that."""
 
     key: str
     command: Command
     script: Script | None = None
-
-
-@contextmanager
-def passing_faults(doing: str) -> Generator[None]:
-    """Every fault of the driver's or the server's as BrokerUnavailable."""
-    try:
-        yield
-    except RedisError as error:
-        raise _unavailable(doing, error) from error
-
-
-def _unavailable(doing: str, error: RedisError) -> BrokerUnavailable:
-    return BrokerUnavailable(f"could not {doing}: {type(error).__name__}: {error}")
 
 
 class Runner:
@@ -70,20 +61,25 @@ class Runner:
         self._wait = [("WAIT", wait_replicas, max(1, round(timeout * 500)))] if wait_replicas else []
 
     def write(self, call: Call) -> Any:
-        """The answer, once as many replicas as demanded have it too. Raises BrokerUnavailable."""
+        """The answer, once as many replicas as demanded have it too.
+
+        Raises BrokerUnavailable; ConfigError if the user may not write, or may not ring the bell.
+        """
         try:
-            reply, *replicas = self._run(self._servers.node_of(call.key), [call], self._wait)
+            reply, *replicas = self._write(call, self._wait)
         except RedisError as error:
-            raise _unavailable("write to Redis", error) from error
+            raise error_of("write to Redis", error) from error
         if replicas and replicas[0] < self._wait_replicas and reply not in NOTHING_WRITTEN:
             raise BrokerUnavailable(
                 f"written, but {replicas[0]} replicas have it, and not the {self._wait_replicas} "
                 "that wait_replicas demands"
             )
+        if reply in MUTE:
+            raise ConfigError(f"could not write to Redis: its bell can't be rung: {TO_RING}")
         return reply
 
     def read(self, calls: Sequence[Call]) -> list[Any]:
-        """The answers, in one round trip to each server. Raises BrokerUnavailable."""
+        """The answers, in one round trip to each server. Raises BrokerUnavailable, ConfigError."""
         try:
             by_node: dict[Node, list[int]] = {}
             for index, call in enumerate(calls):
@@ -95,16 +91,30 @@ class Runner:
                     replies[index] = reply
             return replies
         except RedisError as error:
-            raise _unavailable("read from Redis", error) from error
+            raise error_of("read from Redis", error) from error
 
     def execute(self, key: str, commands: Sequence[Command]) -> list[Any]:
         """The answers to commands on this key. Raises RedisError."""
         return self._execute(self._servers.node_of(key), commands)
 
+    def run(self, call: Call) -> Any:
+        """The answer, whatever it is. Raises RedisError."""
+        (reply,) = self._write(call)
+        return reply
+
     def rediscover(self) -> None:
         """Something was not where it was looked for. Raises RedisError."""
-        self._pool.close_idle()
+        self._pool.renew()
         self._servers.rediscover()
+
+    def _write(self, call: Call, more: Sequence[Command] = ()) -> list[Any]:
+        try:
+            return self._run(self._servers.node_of(call.key), [call], more)
+        except RedisError as error:
+            if meaning_of(error).meaning is not Meaning.REFUSAL:
+                raise
+        # Nothing was written, and a new connection may lead to a server that takes it.
+        return self._run(self._servers.node_of(call.key), [call], more)
 
     def _run(self, node: Node, calls: Sequence[Call], more: Sequence[Command] = ()) -> list[Any]:
         commands = [*[call.command for call in calls], *more]
@@ -119,8 +129,13 @@ class Runner:
     def _execute(self, node: Node, commands: Sequence[Command]) -> list[Any]:
         try:
             return self._pool.execute(node, commands)
-        except (MovedError, AskError, ReadOnlyError, NoConnection, NoAnswer):
+        except RedisError as error:
             # ASK isn't followed: on the node that a slot is moving to, a script may not use keys that
             # aren't there yet (Redis cluster specification, TRYAGAIN). It is a matter of moments.
-            self.rediscover()
+            if meaning_of(error).meaning is Meaning.REFUSAL:
+                # Others' as well, of a client that is shared: they lead to the same server.
+                node.connection_pool.disconnect(inuse_connections=False)
+                self.rediscover()
+            elif isinstance(error, MovedError | AskError | NoConnection | NoAnswer):
+                self.rediscover()
             raise

@@ -14,13 +14,15 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final
 
+from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
 
 from streamy_core.broker import BaseWatch, Entry, Page, Waker, make_id
 
 from .entries import decode, text_of
+from .faults import faults
 from .keys import Keys
-from .scripts import passing_faults
+from .probe import Probe
 from .servers import Node, Servers
 from .subscriber import MESSAGE, SUBSCRIBED, Subscriber
 
@@ -32,6 +34,7 @@ class RedisWatch(BaseWatch):
     """See the module. Making one connects; raises BrokerUnavailable.
 
     timeout:    as of a Subscriber.
+    ring:       rings the bell on a channel, by a connection for commands. Raises RedisError.
     rediscover: called after a fault: servers may have moved.
     """
 
@@ -41,6 +44,7 @@ class RedisWatch(BaseWatch):
         keys: Keys,
         *,
         timeout: float,
+        ring: Callable[[str], object],
         rediscover: Callable[[], None],
         on_close: Callable[[BaseWatch], None],
     ) -> None:
@@ -48,6 +52,7 @@ class RedisWatch(BaseWatch):
         self._servers = servers
         self._keys = keys
         self._timeout = timeout
+        self._ring = ring
         self._rediscover = rediscover
         self._streams: dict[bytes, str] = {}  # by channel
         self._brought: dict[str, list[bytes] | None] = {}  # None: not all of it
@@ -55,10 +60,10 @@ class RedisWatch(BaseWatch):
         self._selector = selectors.DefaultSelector()
         self._waker = Waker(self._selector)
         self._subscribers: dict[Node, Subscriber] = {}
+        self._probes: dict[Subscriber, Probe] = {}
         try:
             with self._faults():
-                for node in servers.nodes() if servers.sharded else [next(iter(servers.nodes()))]:
-                    self._subscribe_at(node)
+                self._subscribe_at_first(servers.nodes())
         except BaseException:
             self.close()
             raise
@@ -101,7 +106,12 @@ class RedisWatch(BaseWatch):
 
     def _listen(self, timeout: float | None) -> None:
         subscribers = list(self._subscribers.values())
-        pause = self._timeout if timeout is None else min(timeout, self._timeout)
+        now = time.monotonic()
+        probes = list(self._probes.values()) if self._names else []
+        pause: float = min(
+            [self._timeout if timeout is None else min(timeout, self._timeout)]
+            + [probe.due_in(now) for probe in probes]
+        )
         if any(subscriber.has_more for subscriber in subscribers):
             pause = 0
         ready = {key.data for key, _ in self._selector.select(pause)}
@@ -111,8 +121,10 @@ class RedisWatch(BaseWatch):
         with self._faults():
             for subscriber in subscribers:
                 if subscriber in ready or subscriber.has_more:
-                    self._note(subscriber.messages())
+                    self._note(subscriber, subscriber.messages())
                 subscriber.check(now)
+            for probe in probes:
+                probe.check(now)
 
     def _wake(self) -> None:
         self._waker.wake()
@@ -127,18 +139,20 @@ class RedisWatch(BaseWatch):
     @contextmanager
     def _faults(self) -> Generator[None]:
         """Every fault as BrokerUnavailable; the next watch may find its servers elsewhere."""
-        with passing_faults("listen to Redis"):
+        with faults("listen to Redis"):
             try:
                 yield
             except RedisError:
                 self._rediscover()
                 raise
 
-    def _note(self, messages: Iterable[list[Any]]) -> None:
+    def _note(self, subscriber: Subscriber, messages: Iterable[list[Any]]) -> None:
         """Mark the streams that these messages name, and keep the entries that they bring."""
         with self._lock:
             rung: set[str] = set()
             for kind, channel, content in messages:
+                if kind in MESSAGE and subscriber in self._probes:
+                    self._probes[subscriber].heard(time.monotonic())
                 stream_id = self._streams.get(channel)
                 if stream_id is None:
                     continue
@@ -164,9 +178,25 @@ class RedisWatch(BaseWatch):
         node = self._servers.node_of(channel)
         return self._subscribers.get(node) or self._subscribe_at(node)
 
+    def _subscribe_at_first(self, nodes: Iterable[Node]) -> None:
+        """At one that is there. The others of a cluster are subscribed at when a stream is theirs."""
+        fault: RedisError = NoConnection("there are no servers")
+        for node in nodes:
+            try:
+                self._subscribe_at(node)
+            except RedisError as error:
+                fault = error
+            else:
+                return
+        raise fault
+
     def _subscribe_at(self, node: Node) -> Subscriber:
         subscriber = Subscriber(node, sharded=self._servers.sharded, timeout=self._timeout)
         self._subscribers[node] = subscriber
+        if name := self._servers.name_at(node):
+            channel = self._keys.channel(name)
+            subscriber.subscribe(channel)
+            self._probes[subscriber] = Probe(channel, self._ring, time.monotonic())
         self._selector.register(subscriber.socket, selectors.EVENT_READ, subscriber)
         return subscriber
 

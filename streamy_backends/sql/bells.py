@@ -9,7 +9,7 @@ import selectors
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from streamy_core.broker import AdaptivePolling, BrokerUnavailable, Waker
@@ -25,12 +25,13 @@ class Bell(ABC):
     """Whether it hears of what other processes publish."""
 
     @abstractmethod
-    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+    def wait(self, seconds: float | None, *, listening: bool) -> Collection[str] | None:
         """Return when the database rings it, when somebody wakes it, or after so many seconds (None: never).
 
         listening: whether any stream is watched, so that it matters whether the database rings.
 
-        Returns whether the database rang. Raises BrokerUnavailable.
+        Returns which streams may have grown, if the database rang: none, if it doesn't say which. None if it
+        didn't ring. Raises BrokerUnavailable.
         """
 
     @abstractmethod
@@ -54,10 +55,10 @@ class Timer(Bell):
     def __init__(self) -> None:
         self._woken = threading.Event()
 
-    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+    def wait(self, seconds: float | None, *, listening: bool) -> Collection[str] | None:
         self._woken.wait(seconds)
         self._woken.clear()
-        return False
+        return None
 
     def wake(self) -> None:
         self._woken.set()
@@ -74,9 +75,10 @@ class DataVersion(Timer):
 
     hears = True
 
-    def __init__(self, connect: Connect, schema: str) -> None:
+    def __init__(self, connect: Connect, schema: str, is_replaced: Callable[[], bool]) -> None:
         super().__init__()
         self._connect = connect
+        self._is_replaced = is_replaced
         self._question = f'PRAGMA "{schema}".data_version'
         self._lock = threading.Lock()
         self._connection: Any = None
@@ -85,7 +87,7 @@ class DataVersion(Timer):
         self._changed_at = time.monotonic()
         self._changed()
 
-    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+    def wait(self, seconds: float | None, *, listening: bool) -> Collection[str] | None:
         if not listening:
             return super().wait(seconds, listening=False)
         end = None if seconds is None else time.monotonic() + seconds
@@ -96,9 +98,9 @@ class DataVersion(Timer):
                 pause = min(pause, end - now)
             if pause <= 0 or self._woken.wait(pause):
                 self._woken.clear()
-                return False
+                return None
         self._changed_at = time.monotonic()
-        return True
+        return ()
 
     def renew(self) -> None:
         with self._lock:
@@ -110,6 +112,8 @@ class DataVersion(Timer):
     close = renew
 
     def _changed(self) -> bool:
+        if self._is_replaced():
+            return True  # whoever looks finds out
         while True:
             # Not under the lock: it may have to wait until a fork is over, before which `renew` is called.
             fresh = self._connect("SELECT 1") if self._connection is None else None
@@ -144,12 +148,12 @@ class Listen(Bell):
             self._waker.close()
             raise
 
-    def wait(self, seconds: float | None, *, listening: bool) -> bool:
+    def wait(self, seconds: float | None, *, listening: bool) -> Collection[str] | None:
         if self._renewing:
             self._reopen()
-            return True
+            return ()
         if not self._selector.select(seconds):
-            return False
+            return None
         self._waker.clear()
         try:
             return self._hear()
@@ -185,15 +189,17 @@ class Listen(Bell):
             self._renewing = True
             raise
 
-    def _hear(self) -> bool:
-        """Whether anything has been told since the last time."""
+    def _hear(self) -> Collection[str] | None:
+        """Which streams have been named since the last time; None if nothing was told."""
         if not hasattr(self._connection, "pgconn"):  # psycopg2
             self._connection.poll()
-            rung = bool(self._connection.notifies)
+            named = {notice.payload for notice in self._connection.notifies}
             self._connection.notifies.clear()
-            return rung
-        server, rung = self._connection.pgconn, False
-        server.consume_input()
-        while server.notifies():
-            rung = True
-        return rung
+        else:
+            server = self._connection.pgconn
+            server.consume_input()
+            named = set[str]()
+            while notice := server.notifies():
+                named.add(notice.extra.decode())
+        # Whoever names none has said only that something has grown.
+        return None if not named else () if "" in named else named

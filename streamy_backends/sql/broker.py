@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
@@ -31,15 +30,16 @@ from streamy_core.broker import (
     new_nonce,
 )
 
+from .batches import Batch, hashed, ids_of
 from .database import Database
-from .dialect import Batch, Stored
+from .earlier import EarlierCursors
 from .faults import Conflict, MissingTable, Stale, WriteRefused, once_more
 from .logs import Logs
+from .looks import Looks
 from .migrations import register_with_old_alembic
 from .options import Options
-from .pages import ANY_BYTES, DAMAGED, NO_ENTRY, State, epoch_of
+from .pages import ANY_BYTES, DAMAGED, NO_ENTRY
 from .retention import Retention, now_ms
-from .role import Role
 from .sessions import Place, borrow, elsewhere
 from .tables import VERSION, Tables, add_tables
 from .watch import SqlWatch
@@ -55,8 +55,9 @@ class SqlBroker(Broker):
 
     _database: Database
     _logs: Logs
+    _earlier: EarlierCursors
     _retention: Retention
-    _role: Role
+    _looks: Looks
     _watches: tuple[SqlWatch, ...]
     _epoch: str | None  # of new streams; None: not known yet
     _place: Place | None  # where the epoch was looked at last
@@ -113,7 +114,7 @@ class SqlBroker(Broker):
         try:
             return self._append(batch)
         except WriteRefused:
-            return self._append(batch)
+            return self._append(self._batch(stream_id, events, idempotency_key))
         except Stale:
             if not batch.key:  # it may have been stored
                 raise
@@ -130,10 +131,10 @@ class SqlBroker(Broker):
         except Conflict as error:
             refusal, stored = ConfigError(_contradiction(stream_id, error)), None
         if stored is not None:
-            self._ring()
+            self._ring(stream_id)
             self._retention.start()
-            self._retention.after_append(stream_id, stored.before, stored.before + len(events))
-            return _ids(batch, stored)
+            self._retention.after_append(stream_id, stored, len(events))
+            return ids_of(batch, stored)
         with self._tables_there(), self._database.autocommit("find a key") as db:
             return self._remembered(db, batch, otherwise=refusal)
 
@@ -157,7 +158,7 @@ class SqlBroker(Broker):
             refusal, stored = ConfigError(_contradiction(stream_id, error)), None
         if stored is not None:
             self._retention.start()
-            return _ids(batch, stored)
+            return ids_of(batch, stored)
         with self._database.within(borrowed, "find a key") as db:
             return self._remembered(db, batch, latest=True, otherwise=refusal)
 
@@ -166,7 +167,7 @@ class SqlBroker(Broker):
         epoch = self._ready()
         with self._tables_there(), self._database.autocommit("end a stream") as db:
             self._logs.end(db, stream_id, epoch, new_nonce())
-        self._ring()
+        self._ring(stream_id)
 
     @once_more
     def read(
@@ -189,9 +190,23 @@ class SqlBroker(Broker):
         return {name: newest.get(name, origin) for name in stream_ids}
 
     @once_more
+    def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
+        """See ReadsBack."""
+        self._ready()
+        with self._tables_there(), self._database.reading("read") as db:
+            return self._earlier.back(db, cursors, entries)
+
+    @once_more
+    def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
+        """See ReadsBack."""
+        self._ready()
+        with self._tables_there(), self._database.autocommit("read") as db:
+            return self._earlier.since(db, stream_ids, now_ms() - round(seconds * 1_000))
+
+    @once_more
     def watch(self) -> Watch:
         self._ready()
-        watch = SqlWatch(self._heads, self._database.bell(), self._options.poll_scheduler, self._unwatch)
+        watch = SqlWatch(self._looks, self._database.bell(), self._options.poll_scheduler, self._unwatch)
         with self._lock:
             self._watches = (*self._watches, watch)
         if self._closed:
@@ -206,12 +221,22 @@ class SqlBroker(Broker):
             return list(self._logs.all(db))
 
     def create_tables(self) -> None:
-        """Make the tables that aren't there yet. Any thread, in any number of processes at once.
+        """Make the tables that aren't there yet, and have all streams keep what this process says.
 
-        Raises BrokerUnavailable; ConfigError if the database refuses.
+        Any thread, in any number of processes at once. Raises BrokerUnavailable; ConfigError if the database
+        refuses.
         """
         self._check_open()
         self._database.create(self._metadata)
+        self._ready()
+        self._retention.declare(anew=True)
+
+    @once_more
+    def forget(self, idle_for: float, *, ended: bool = False) -> int:
+        """See Forgets."""
+        self._ready()
+        with self._tables_there():
+            return self._retention.forget(idle_for, ended=ended)
 
     def close(self) -> None:
         if self._closed:
@@ -234,7 +259,8 @@ class SqlBroker(Broker):
         self._place = None
         self._database = Database(self._url, self._options, self._tables)
         self._logs = Logs(self._database.dialect)
-        self._role = Role(self._database.dialect, self._database.url)
+        self._earlier = EarlierCursors(self._database.dialect)
+        self._looks = Looks(self._database, self._logs, self._tables_there)
         self._retention = Retention(self._database, self._options, now_ms)
 
     def _check_open(self) -> None:
@@ -245,7 +271,7 @@ class SqlBroker(Broker):
     def _ready(self) -> str:
         """The epoch of new streams, once all is well. Raises Closed, ConfigError, BrokerUnavailable."""
         self._check_open()
-        if (epoch := self._epoch) is None:
+        if (epoch := self._epoch) is None or self._database.place is None:
             with self._tables_there():
                 epoch = self._epoch = self._prepare()
         return epoch
@@ -270,6 +296,7 @@ class SqlBroker(Broker):
                 f"the tables {self._options.table_prefix}… in {self._database.url} are of version {version}, "
                 f"and {VERSION} is needed: another release of Streamy made them"
             )
+        self._retention.declare()
         return epoch
 
     def _meta(self) -> tuple[int, str] | None:
@@ -283,7 +310,7 @@ class SqlBroker(Broker):
                         f"{self._database.url} has no tables {self._options.table_prefix}…: make them by "
                         "`flask streamy init-db`, or by your migrations"
                     ) from error
-                self.create_tables()
+                self._database.create(self._metadata)
         return None
 
     @contextmanager
@@ -298,8 +325,10 @@ class SqlBroker(Broker):
         return BrokerUnavailable(str(error))
 
     def _batch(self, stream_id: str, events: Sequence[Event], key: str | None) -> Batch:
-        hashed = "" if key is None else _hashed(stream_id, key)
-        return Batch(stream_id, self._ready(), new_nonce(), now_ms(), hashed, events)
+        kept_key = "" if key is None else hashed(stream_id, key)
+        return Batch(
+            stream_id, self._ready(), new_nonce(), now_ms(), kept_key, events, *self._options.declared
+        )
 
     def _remembered(
         self, db: DBAPICursor, batch: Batch, *, latest: bool = False, otherwise: Exception
@@ -341,18 +370,9 @@ class SqlBroker(Broker):
             pages.update(self._read(db, trimmed, limit, max_bytes, origin) if trimmed else {})
         return pages
 
-    @once_more
-    def _heads(self, names: Collection[str]) -> Mapping[str, State]:
-        with self._tables_there(), self._database.autocommit("ask what has grown") as db:
-            heads = self._logs.heads(db, names)
-            moved = self._role.is_read_only(db)
-        if moved:
-            self._database.renew()
-        return heads
-
-    def _ring(self) -> None:
+    def _ring(self, stream_id: str) -> None:
         for watch in self._watches:
-            watch.look_soon()
+            watch.look_at(stream_id)
 
     def _unwatch(self, watch: BaseWatch) -> None:
         with self._lock:
@@ -369,16 +389,6 @@ class SqlBroker(Broker):
             raise elsewhere("another history", f"that of {self._database.url}")
         if not self._database.dialect.lone_writer:  # whose file may be replaced at any time
             self._place = self._database.place
-
-
-def _ids(batch: Batch, stored: Stored) -> list[str]:
-    first = stored.before + 1
-    return [make_id(epoch_of(stored.epoch), first + n, batch.nonce) for n in range(len(batch.events))]
-
-
-def _hashed(stream_id: str, key: str) -> str:
-    text = f"{len(stream_id)} {stream_id}{key}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _contradiction(stream_id: str, error: Conflict) -> str:

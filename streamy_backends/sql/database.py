@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Generator
@@ -20,7 +21,17 @@ from .bells import Bell
 from .dialect import Dialect
 from .drivers import is_driver_error, plain_cursor
 from .engine import kind_of, new_engine
-from .faults import Conflict, Fault, Meaning, MissingTable, Stale, WriteRefused, meaning_of, once_more
+from .faults import (
+    Conflict,
+    Fault,
+    Meaning,
+    MissingTable,
+    Replaced,
+    Stale,
+    WriteRefused,
+    meaning_of,
+    once_more,
+)
 from .fork_barrier import ForkBarrier
 from .options import Options
 from .pool import renew_pool
@@ -29,6 +40,8 @@ from .tables import Tables
 
 _CREATORS: Final = 5
 _USED: Final = "streamy_used"
+
+logger: Final = logging.getLogger("streamy.sql")
 
 
 class Database:
@@ -83,7 +96,7 @@ class Database:
 
     def bell(self) -> Bell:
         """A bell of this database, for its caller to close. Raises BrokerUnavailable."""
-        bell = self.dialect.bell(self._connect)
+        bell = self.dialect.bell(self._connect, self._is_replaced)
         self._bells.add(bell)
         return bell
 
@@ -117,6 +130,8 @@ class Database:
         with self.faults(doing), self._barrier or nullcontext():
             if self._closed:
                 raise Closed("this SQL broker has been closed")
+            if self._is_replaced():
+                self._begin_anew(doing)
             with self._checked_out(doing) as connection:
                 used = connection.info.setdefault(_USED, False)
                 connection.info[_USED] = True
@@ -132,6 +147,17 @@ class Database:
                 finally:
                     if self._closed and self._own and not connection.invalidated:
                         connection.detach()  # so that it is closed, and not kept in a pool
+
+    def _is_replaced(self) -> bool:
+        place = self.place
+        return place is not None and self.dialect.is_replaced(place)
+
+    def _begin_anew(self, doing: str) -> None:
+        self.place = None
+        self.renew()
+        text = f"could not {doing} in {self.url}: its file was removed, or replaced by another"
+        logger.error("%s: what that has goes on, and clients are told of a gap", text)
+        raise Replaced(text)
 
     def _checked_out(self, doing: str) -> Connection:
         try:
@@ -209,6 +235,9 @@ class Database:
 
     def _check_place(self, borrowed: Borrowed, db: DBAPICursor) -> None:
         """See that the tables that will be written are those that are read. Begins the transaction."""
+        if self._is_replaced():
+            borrowed.renew()  # its connection may lead to the old one
+            self._begin_anew("publish")
         theirs = self.dialect.place(borrowed.raw, db, borrowed.open(self._opening))
         if self.place is not None and theirs.key == self.place.key:
             return

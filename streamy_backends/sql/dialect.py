@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.broker import ConfigError, Event
+from streamy_core.broker import ConfigError
 
+from .batches import Batch, Stored
 from .bells import Bell, Connect, Timer
 from .faults import Rule
 from .options import Options
 from .pages import NO_ENTRY, Range, Row, State
 from .sessions import Place, elsewhere
 from .tables import Tables
-
-
-class Batch(NamedTuple):
-    """Events to be appended to one stream. `epoch` is for a stream that isn't there yet."""
-
-    stream_id: str
-    epoch: str
-    nonce: str
-    stored_at: int
-    key: str
-    events: Sequence[Event]
-
-
-class Stored(NamedTuple):
-    """Where a batch lies: after the sequence number `before`."""
-
-    epoch: str
-    before: int
 
 
 class Dialect(ABC):
@@ -83,19 +66,37 @@ class Dialect(ABC):
         """What makes the driver begin a transaction, and locks nothing that others wait for."""
         return self.whereabouts
 
+    now: ClassVar[str]
+    """Microseconds since 1970, by the server's clock: when a stream changes."""
+
+    latest_change: ClassVar[str]
+    """When the latest change was, or may have been that has been committed."""
+
+    late_by: ClassVar[int] = 1_000_000
+    """By how many microseconds a change may come to light late, as a rule."""
+
+    greatest: ClassVar[str] = "GREATEST"
+    """The function that gives the greater of two numbers."""
+
     upsert: ClassVar[str] = """
-        INSERT INTO {streams} AS s (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
-        ON CONFLICT (stream_id) DO UPDATE SET head = s.head + excluded.head WHERE s.end_nonce IS NULL
-        RETURNING epoch, head - :count AS sequence_before"""
+        INSERT INTO {streams} AS s (stream_id, epoch, head, changed, history, history_age)
+        VALUES (:stream_id, :epoch, :count, {now}, :history, :history_age)
+        ON CONFLICT (stream_id) DO UPDATE SET head = s.head + excluded.head, changed = excluded.changed,
+            history = {greatest}(s.history, excluded.history),
+            history_age = {greatest}(s.history_age, excluded.history_age)
+        WHERE s.end_nonce IS NULL
+        RETURNING epoch, head - :count AS sequence_before, history"""
     """Counts on, unless the stream has ended."""
 
     finish: str = """
-        INSERT INTO {streams} AS s (stream_id, epoch, head, end_nonce) VALUES (:stream_id, :epoch, 0, :nonce)
-        ON CONFLICT (stream_id) DO UPDATE SET end_nonce = excluded.end_nonce WHERE s.end_nonce IS NULL"""
+        INSERT INTO {streams} AS s (stream_id, epoch, head, end_nonce, changed, history, history_age)
+        VALUES (:stream_id, :epoch, 0, :nonce, {now}, 0, 0)
+        ON CONFLICT (stream_id) DO UPDATE SET end_nonce = excluded.end_nonce, changed = excluded.changed
+        WHERE s.end_nonce IS NULL"""
 
     first_meta: ClassVar[str] = """
-        INSERT INTO {meta} (id, version, epoch, tidied_at) VALUES (1, :version, :epoch, 0)
-        ON CONFLICT (id) DO NOTHING"""
+        INSERT INTO {meta} (id, version, epoch, tidied_at, history, history_age)
+        VALUES (1, :version, :epoch, 0, 0, 0) ON CONFLICT (id) DO NOTHING"""
 
     remember: ClassVar[str] = """
         INSERT INTO {keys} (idempotency_key, sequence_before, count, nonce, stored_at)
@@ -108,15 +109,21 @@ class Dialect(ABC):
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         self._tables = tables
         quote = engine.dialect.identifier_preparer.format_table
-        self._names = {name: quote(table) for name, table in tables._asdict().items()}
+        names = {name: quote(table) for name, table in tables._asdict().items()}
+        self._words = {  # that stand in braces
+            **names,
+            "among": self.among,
+            "greatest": self.greatest,
+            "now": self.now.format(**names),
+            "latest_change": self.latest_change.format(**names),
+        }
         self._upsert = self.render(self.upsert)
         self._remember = self.render(self.remember)
         self._store = self.render(self.store)
 
     def render(self, sql: str) -> str:
         """The SQL as the driver takes it."""
-        named = re.sub(r":(\w+)", r"%(\1)s", sql.format(among=self.among, **self._names))
-        return named.replace("?", "%s")
+        return re.sub(r":(\w+)", r"%(\1)s", sql.format(**self._words)).replace("?", "%s")
 
     def stream_id(self, name: str) -> Any:
         """A stream's name, as a parameter."""
@@ -179,7 +186,13 @@ class Dialect(ABC):
         count = len(batch.events)
         db.execute(
             self._upsert,
-            {"stream_id": self.stream_id(batch.stream_id), "epoch": batch.epoch, "count": count},
+            {
+                "stream_id": self.stream_id(batch.stream_id),
+                "epoch": batch.epoch,
+                "count": count,
+                "history": batch.history,
+                "history_age": batch.history_age,
+            },
         )
         found = db.fetchone()
         return None if found is None else Stored(*found)
@@ -194,8 +207,11 @@ class Dialect(ABC):
         finally:
             db.execute("ROLLBACK")
 
-    def bell(self, connect: Connect) -> Bell:
-        """What tells that some stream may have grown; `connect` gives a connection for it alone."""
+    def bell(self, connect: Connect, is_replaced: Callable[[], bool]) -> Bell:
+        """What tells that some stream may have grown; `connect` gives a connection for it alone.
+
+        is_replaced: whether that leads to what is another database by now.
+        """
         return Timer()
 
     @classmethod
@@ -229,6 +245,10 @@ class Dialect(ABC):
 
         Raises ConfigError if it isn't one of Unicode, and MissingTable.
         """
+
+    def is_replaced(self, place: Place) -> bool:
+        """Whether what was there is another database by now, which open connections don't lead to."""
+        return False
 
     def elsewhere(self, theirs: Place, ours: Place) -> ConfigError:
         """What is raised for a session that would write where nobody looks."""

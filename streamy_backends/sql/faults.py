@@ -37,6 +37,10 @@ class WriteRefused(Stale):
     """The server takes no writes; the endpoint may lead to another by now. Nothing was stored."""
 
 
+class Replaced(WriteRefused):
+    """The database is another one by now than the connections lead to. Nothing was done."""
+
+
 def once_more(method: Callable[P, T]) -> Callable[P, T]:
     """Has a method, which may be repeated, done once more if its connection was stale: by a new one."""
 

@@ -15,6 +15,10 @@ from .pages import DAMAGED, NOWHERE, Range, State, epoch_of, nonce_of, page_afte
 _HEADS: Final = """
     SELECT s.stream_id, s.epoch, s.head, s.end_nonce FROM {streams} s WHERE s.stream_id {among}"""
 
+_CHANGES: Final = """
+    SELECT NULL, NULL, {latest_change}, NULL
+    UNION ALL SELECT s.stream_id, s.epoch, s.head, s.end_nonce FROM {streams} s WHERE s.changed > :since"""
+
 _NEWEST: Final = """
     SELECT s.stream_id, s.epoch, s.head, e.nonce
     FROM {streams} s LEFT JOIN {entries} e ON e.stream_id = s.stream_id AND e.sequence = s.head
@@ -45,6 +49,7 @@ class Logs:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._heads = dialect.render(_HEADS)
+        self._changes = dialect.render(_CHANGES)
         self._newest = dialect.render(_NEWEST)
         self._oldest = dialect.render(_OLDEST)
         self._remembered = dialect.render(_REMEMBERED)
@@ -59,6 +64,16 @@ class Logs:
         rows = self._dialect.rows(db, self._heads, self._dialect.among_these(names))
         name_of = self._dialect.name_of
         return {name_of(name): State(*state) for name, *state in rows}
+
+    def changes(self, db: DBAPICursor, since: int) -> tuple[int, dict[str, State]]:
+        """When the latest change was, and the state of each stream that has changed after this time.
+
+        since: as a time that was given before, or an earlier one. A change of a transaction that was under
+               way then may be missing, if it is older.
+        """
+        (_, _, latest, _), *rows = self._dialect.rows(db, self._changes, {"since": since})
+        name_of = self._dialect.name_of
+        return latest, {name_of(name): State(*state) for name, *state in rows}
 
     def pages(
         self, db: DBAPICursor, cursors: Mapping[str, str], limit: int, max_bytes: int

@@ -31,7 +31,9 @@ def is_ours(name: str, columns: Iterable[Any]) -> bool:
 
 def leave_ours(_context: Any, upgrade_ops: Any, *_: Any) -> Any:
     """Take the drops of our tables out of what Alembic has found to do."""
-    upgrade_ops.ops[:] = [step for step in upgrade_ops.ops if not _drops_ours(step)]
+    dropped = {_table_of(step) for step in upgrade_ops.ops if _drops_ours(step)}
+    # Before a table is dropped, so are its indexes.
+    upgrade_ops.ops[:] = [step for step in upgrade_ops.ops if _table_of(step) not in dropped]
     return _go_on()
 
 
@@ -56,6 +58,10 @@ def _shapes() -> dict[str, set[str]]:
 
 def _drops_ours(step: Any) -> bool:
     return type(step).__name__ == "DropTableOp" and is_ours(step.table_name, step.to_table().columns)
+
+
+def _table_of(step: Any) -> tuple[str | None, str | None]:
+    return getattr(step, "schema", None), getattr(step, "table_name", None)
 
 
 def _go_on() -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .dialect import Batch, Stored
+from .batches import Batch, Stored
 from .faults import MYSQL, Rule
 from .options import Options
 from .pages import NO_ENTRY, Range
@@ -46,19 +46,26 @@ class Mysql(ServerDialect):
             @@character_set_connection"""
     begin: ClassVar[str | None] = "START TRANSACTION"
     among = "IN :names"
+    # Of no time zone, whose clock may be put back.
+    now = latest_change = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 
     # LAST_INSERT_ID tells the new head along with the answer; 0 stands for "not by this".
     upsert = """
-        INSERT INTO {streams} (stream_id, epoch, head) VALUES (:stream_id, :epoch, LAST_INSERT_ID(:count))
+        INSERT INTO {streams} (stream_id, epoch, head, changed, history, history_age)
+        VALUES (:stream_id, :epoch, LAST_INSERT_ID(:count), {now}, :history, :history_age)
         ON DUPLICATE KEY UPDATE head = IF(end_nonce IS NULL AND epoch = :epoch,
-            LAST_INSERT_ID(head + :count), head + LAST_INSERT_ID(0))"""
+            LAST_INSERT_ID(head + :count), head + LAST_INSERT_ID(0)),
+            changed = IF(end_nonce IS NULL, {now}, changed),
+            history = GREATEST(history, :history), history_age = GREATEST(history_age, :history_age)"""
     state: ClassVar[str] = "SELECT epoch, end_nonce FROM {streams} WHERE stream_id = :stream_id FOR UPDATE"
     finish = """
-        INSERT INTO {streams} (stream_id, epoch, head, end_nonce) VALUES (:stream_id, :epoch, 0, :nonce)
-        ON DUPLICATE KEY UPDATE end_nonce = COALESCE(end_nonce, :nonce)"""
+        INSERT INTO {streams} (stream_id, epoch, head, end_nonce, changed, history, history_age)
+        VALUES (:stream_id, :epoch, 0, :nonce, {now}, 0, 0)
+        ON DUPLICATE KEY UPDATE changed = IF(end_nonce IS NULL, {now}, changed),
+            end_nonce = COALESCE(end_nonce, :nonce)"""
     first_meta = """
-        INSERT INTO {meta} (id, version, epoch, tidied_at) VALUES (1, :version, :epoch, 0)
-        ON DUPLICATE KEY UPDATE version = version"""
+        INSERT INTO {meta} (id, version, epoch, tidied_at, history, history_age)
+        VALUES (1, :version, :epoch, 0, 0, 0) ON DUPLICATE KEY UPDATE version = version"""
 
     one: ClassVar[str] = """
         SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.sequence, e.nonce, e.name, e.retry, {data},
@@ -123,9 +130,18 @@ class Mysql(ServerDialect):
         count, stream_id = len(batch.events), batch.stream_id.encode()
         epoch, end_nonce = batch.epoch, None
         while end_nonce is None:
-            db.execute(self._upsert, {"stream_id": stream_id, "epoch": epoch, "count": count})
+            db.execute(
+                self._upsert,
+                {
+                    "stream_id": stream_id,
+                    "epoch": epoch,
+                    "count": count,
+                    "history": batch.history,
+                    "history_age": batch.history_age,
+                },
+            )
             if head := db.lastrowid:
-                return Stored(epoch, head - count)
+                return Stored(epoch, head - count, 0)  # what it keeps is asked when it is trimmed
             db.execute(self._state, {"stream_id": stream_id})
             epoch, end_nonce = db.fetchone() or (epoch, None)
         return None
@@ -206,11 +222,15 @@ class Mariadb(Mysql):
     append_all: ClassVar[str] = """
         BEGIN NOT ATOMIC
             DECLARE stream_epoch, stream_end VARCHAR(16);
-            DECLARE sequence_before BIGINT;
+            DECLARE sequence_before, stream_history BIGINT;
             {alone}
-            INSERT INTO {streams} (stream_id, epoch, head) VALUES (:stream_id, :epoch, :count)
-            ON DUPLICATE KEY UPDATE head = head + IF(end_nonce IS NULL, :count, 0);
-            SELECT epoch, head - :count, end_nonce INTO stream_epoch, sequence_before, stream_end
+            INSERT INTO {streams} (stream_id, epoch, head, changed, history, history_age)
+            VALUES (:stream_id, :epoch, :count, {now}, :history, :history_age)
+            ON DUPLICATE KEY UPDATE head = head + IF(end_nonce IS NULL, :count, 0),
+                changed = IF(end_nonce IS NULL, {now}, changed),
+                history = GREATEST(history, :history), history_age = GREATEST(history_age, :history_age);
+            SELECT epoch, head - :count, end_nonce, history
+            INTO stream_epoch, sequence_before, stream_end, stream_history
             FROM {streams} WHERE stream_id = :stream_id FOR UPDATE;
             IF stream_end IS NULL THEN
                 IF :key <> '' THEN
@@ -225,7 +245,7 @@ class Mariadb(Mysql):
                 END IF;
             END IF;
             {done}
-            SELECT stream_epoch, sequence_before FROM DUAL WHERE stream_end IS NULL;
+            SELECT stream_epoch, sequence_before, stream_history FROM DUAL WHERE stream_end IS NULL;
         END"""
     row: ClassVar[str] = (
         "(:stream_id, sequence_before + %d, :nonce, :stored_at, :name_%d, :retry_%d, :data_%d)"
@@ -246,6 +266,8 @@ class Mariadb(Mysql):
             "nonce": batch.nonce,
             "origin": NO_ENTRY,
             "stored_at": batch.stored_at,
+            "history": batch.history,
+            "history_age": batch.history_age,
         }
         for number, event in enumerate(batch.events, 1):
             parameters[f"name_{number}"] = event.name

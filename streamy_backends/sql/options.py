@@ -59,12 +59,22 @@ class Options:
         None, optional(_IDENTIFIER), doc="The schema that they are in; `None`: the connection's own."
     )
     create_tables: bool = option(True, flag(), doc="Whether tables that aren't there are made.")
-    history: int = option(
-        1_000,
-        whole(1),
-        doc="The newest entries of a stream that are kept, at least; up to a quarter more are.",
+    history: int | None = option(
+        None,
+        optional(whole(1, 2**31 - 1)),
+        doc="The newest entries of a stream that are kept, at least; up to a quarter more are. It keeps the "
+        "most that any process says; `None`: what others say, or 1,000.",
     )
-    history_age: float = option(86_400.0, seconds(), doc="Seconds; older entries go.")
+    history_age: float | None = option(
+        None,
+        optional(seconds()),
+        doc="Seconds; older entries go. Likewise; `None`: what others say, or 86,400, a day.",
+    )
+    forget_after: float | None = option(
+        None,
+        optional(seconds()),
+        doc="Seconds after which a stream that isn't written to is forgotten, its end too; `None`: never.",
+    )
     key_age: float = option(300.0, seconds(), doc="Seconds for which an idempotency key is remembered.")
     tidy_every: float = option(
         60.0, seconds(), doc="Seconds after which one process of all removes what has grown too old."
@@ -102,6 +112,11 @@ class Options:
         doc="A SQLAlchemy engine to share; it is left open when the broker closes.",
         secret=True,
     )
+
+    @property
+    def declared(self) -> tuple[int, int]:
+        """What this process says of each stream: entries that are kept, and milliseconds; 0: nothing."""
+        return self.history or 0, round((self.history_age or 0.0) * 1_000)
 
     @property
     def poll_scheduler(self) -> PollScheduler:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import select
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
@@ -13,8 +13,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
+from .batches import Batch, Stored
 from .bells import Bell, Connect, Listen, Timer
-from .dialect import Batch, Stored
 from .faults import POSTGRESQL, MissingTable, Rule
 from .options import Options
 from .pages import NO_ENTRY, Range
@@ -42,6 +42,7 @@ class Postgresql(ServerDialect):
             CAST(CAST(ARRAY[to_regclass('{streams}'), to_regclass('{entries}'), to_regclass('{keys}')]
             AS oid[]) AS text), current_setting('client_encoding')"""
     among = "= ANY(CAST(:names AS text[]))"
+    now = latest_change = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)"
 
     # The limits keep the planner to one short look at the index for each stream, however long the log.
     one: ClassVar[str] = """
@@ -79,7 +80,7 @@ class Postgresql(ServerDialect):
             UNION ALL
             SELECT :stream_id, 0, :origin, :stored_at, NULL, NULL, '' FROM counter WHERE sequence_before = 0
         )
-        SELECT epoch, sequence_before{rung} FROM counter"""
+        SELECT epoch, sequence_before, history{rung} FROM counter"""
     """All of an append."""
 
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
@@ -91,7 +92,7 @@ class Postgresql(ServerDialect):
             channel if options.notify and engine.dialect.driver in ("psycopg", "psycopg2") else None
         )
         self.notifies: bool = options.notify
-        rung = f", pg_notify('{channel}', '')" if options.notify else ""
+        rung = f", pg_notify('{channel}', :stream_id)" if options.notify else ""
         self._append_all = self.render(
             self.append_all.replace("{upsert}", self.upsert).replace("{rung}", rung)
         )
@@ -121,6 +122,8 @@ class Postgresql(ServerDialect):
                 "stream_id": batch.stream_id,
                 "epoch": batch.epoch,
                 "count": len(events),
+                "history": batch.history,
+                "history_age": batch.history_age,
                 "key": batch.key,
                 "nonce": batch.nonce,
                 "origin": NO_ENTRY,
@@ -131,9 +134,9 @@ class Postgresql(ServerDialect):
             },
         )
         found = db.fetchone()
-        return None if found is None else Stored(found[0], found[1])
+        return None if found is None else Stored(*found[:3])
 
-    def bell(self, connect: Connect) -> Bell:
+    def bell(self, connect: Connect, is_replaced: Callable[[], bool]) -> Bell:
         return Listen(connect, self._channel) if self._channel else Timer()
 
     @classmethod

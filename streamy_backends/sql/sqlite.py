@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import URL, Engine
@@ -27,6 +27,11 @@ def _decode(text: bytes) -> str:
     return text.decode(errors="surrogateescape")
 
 
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 - a Path costs more than the question
+    return found.st_dev, found.st_ino
+
+
 class Sqlite(Dialect):
     """See https://sqlite.org/wal.html, and https://sqlite.org/pragma.html for what is set."""
 
@@ -38,6 +43,12 @@ class Sqlite(Dialect):
     lone_writer = True
     survives_fork = False  # https://sqlite.org/howtocorrupt.html, section 2.6
     latest = ""  # only one transaction writes
+    greatest = "MAX"
+    # Transactions write one after another: none comes to light late, if each change has a greater number.
+    now = """MAX(CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+        (SELECT COALESCE(MAX(changed), 0) + 1 FROM {streams}))"""
+    latest_change = "(SELECT COALESCE(MAX(changed), 0) FROM {streams})"
+    late_by = 0
     among = "IN (SELECT value FROM json_each(:names))"
 
     # There are no round trips to save: by a statement for each stream, no more rows are taken than needed.
@@ -60,7 +71,7 @@ class Sqlite(Dialect):
         return "UPDATE {meta} SET id = id WHERE id = 1"
 
     def render(self, sql: str) -> str:
-        return sql.format(among=self.among, **self._names)
+        return sql.format(**self._words)
 
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": json.dumps(list(names))}
@@ -103,8 +114,8 @@ class Sqlite(Dialect):
             connection.text_factory = usual
         yield from rows[taken:]
 
-    def bell(self, connect: Connect) -> Bell:
-        return DataVersion(connect, self._schema)
+    def bell(self, connect: Connect, is_replaced: Callable[[], bool]) -> Bell:
+        return DataVersion(connect, self._schema, is_replaced)
 
     @classmethod
     def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
@@ -130,8 +141,14 @@ class Sqlite(Dialect):
 
     def place(self, connection: Any, db: DBAPICursor, row: Sequence[Any]) -> Place:
         path = self.path(db)
-        found = Path(path).stat()
-        return Place((found.st_dev, found.st_ino), (path,))
+        return Place(_identity(path), (path,))
+
+    def is_replaced(self, place: Place) -> bool:
+        (path,) = place.names
+        try:
+            return _identity(path) != place.key
+        except OSError:
+            return True
 
     def path(self, db: DBAPICursor) -> str:
         """The database's file."""

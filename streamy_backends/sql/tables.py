@@ -1,23 +1,25 @@
 """The tables: made by the broker itself, or by the app's own migrations.
 
-streams: a row for each stream, which counts its entries. It stays when they go.
+streams: a row for each stream, which counts its entries, and says what is kept of them. It stays when
+         they go.
 entries: the log. A stream's oldest row is served no more: it is the cursor before the oldest entry.
 keys:    idempotency keys of late.
-meta:    one row: the epoch of new streams, the version of these tables, when somebody last tidied up.
+meta:    one row: the epoch of new streams, the version of these tables, when somebody last tidied up, and
+         what is kept where a stream doesn't say.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import mysql
 
 from streamy_core.options import check_option
 
 from .options import LABEL, PREFIX, Options
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables' shape, in the row of `meta`."""
 
 _LONGEST_NAME: Final = 255 * 4  # bytes of UTF-8
@@ -71,6 +73,10 @@ def add_tables(metadata: MetaData, *, prefix: str = PREFIX, schema: str | None =
             Column("epoch", String(16), nullable=False),
             Column("head", BigInteger, nullable=False),
             Column("end_nonce", String(16)),
+            Column("changed", BigInteger, nullable=False, server_default="0"),  # microseconds since 1970
+            Column("history", Integer, nullable=False, server_default="0"),  # 0: nobody has said
+            Column("history_age", BigInteger, nullable=False, server_default="0"),  # ms; 0: likewise
+            Index(f"{prefix}streams_changed", "changed"),
         ),
         table(
             "entries",
@@ -96,5 +102,7 @@ def add_tables(metadata: MetaData, *, prefix: str = PREFIX, schema: str | None =
             Column("version", Integer, nullable=False),
             Column("epoch", String(16), nullable=False),
             Column("tidied_at", BigInteger, nullable=False),
+            Column("history", Integer, nullable=False, server_default="0"),
+            Column("history_age", BigInteger, nullable=False, server_default="0"),
         ),
     )

@@ -11,9 +11,17 @@ from ..errors import (
 )
 from ..events import MAX_STREAM_ID, DamagedEvent, Entry, Event, Page, bounded
 from ..hookspecs import BrokerFactory, hookimpl
-from ..ids import OLDEST, make_id, new_epoch, new_nonce, sequence_of
+from ..ids import OLDEST, UNPLACEABLE, make_id, new_epoch, new_nonce, sequence_of
 from ..urls import options_of, redact, scheme_of
-from .capabilities import AppendsWithin, BringsEntries, HasTables, ListsStreams, StreamInfo
+from .capabilities import (
+    AppendsWithin,
+    BringsEntries,
+    Forgets,
+    HasTables,
+    ListsStreams,
+    ReadsBack,
+    StreamInfo,
+)
 from .forks import ForkGuard
 from .interface import Broker, Duplicate, Watch
 from .polling import AdaptivePolling, FixedPolling, PollScheduler
@@ -23,6 +31,7 @@ from .watches import BaseWatch, PollingWatch
 __all__ = [
     "MAX_STREAM_ID",
     "OLDEST",
+    "UNPLACEABLE",
     "AdaptivePolling",
     "AppendsWithin",
     "BackendConflict",
@@ -39,12 +48,14 @@ __all__ = [
     "Entry",
     "Event",
     "FixedPolling",
+    "Forgets",
     "ForkGuard",
     "HasTables",
     "ListsStreams",
     "Page",
     "PollScheduler",
     "PollingWatch",
+    "ReadsBack",
     "StreamEnded",
     "StreamInfo",
     "UnknownBackend",

@@ -6,7 +6,7 @@ and what a backend lacks is no method that raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -45,11 +45,49 @@ class AppendsWithin(Protocol):
 
 
 @runtime_checkable
+class ReadsBack(Protocol):
+    """A capability of a broker: it finds earlier cursors without reading what has come since."""
+
+    def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
+        """For each stream the cursor that lies so many entries before the given one.
+
+        cursors: stream id -> cursor; None: that of the newest entry.
+        entries: 1 or more.
+
+        Where no more than so many entries are left, or there is no such stream, it is `OLDEST`; for a cursor
+        that can't be placed, one that can't be either. Many streams cost one round trip, or two, and a stream
+        of a million entries no more than a short one. Any thread. Raises BrokerUnavailable.
+        """
+        raise NotImplementedError
+
+    def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
+        """For each stream the cursor after which come the entries of the last so many seconds; `OLDEST` if
+        those are all that are left. Any thread. Raises BrokerUnavailable.
+        """
+        raise NotImplementedError
+
+
+@runtime_checkable
 class HasTables(Protocol):
     """A capability of a broker: what it keeps has to be made before its first use."""
 
     def create_tables(self) -> None:
         """Make what isn't there yet. Any thread, in any number of processes at once."""
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A capability of a broker: it can forget old streams, which it would keep for good."""
+
+    def forget(self, idle_for: float, *, ended: bool = False) -> int:
+        """Forget the streams that have not been written to for so many seconds; how many there were.
+
+        ended: only those that have ended.
+
+        A stream of such a name begins anew, as another history: who comes back is told of a gap. Any thread.
+        Raises BrokerUnavailable.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

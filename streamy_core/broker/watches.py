@@ -170,6 +170,7 @@ class PollingWatch(BaseWatch):
         self._look = look
         self._polling = polling or AdaptivePolling()
         self._seen: dict[str, Hashable] = {}  # None: there is no such stream
+        self._unseen: set[str] = set()
         self._soon = False
         self._look_at = self._grown_at = time.monotonic()
         self._looked_at = self._look_at - self.shortest  # so that the first look comes at once
@@ -179,12 +180,14 @@ class PollingWatch(BaseWatch):
             if stream_id not in self._names:
                 self._names.add(stream_id)
                 self._seen[stream_id] = _UNSEEN
+                self._unseen.add(stream_id)
                 self.look_soon()
 
     def discard(self, stream_id: str) -> None:
         with self._lock:
             super().discard(stream_id)
             self._seen.pop(stream_id, None)
+            self._unseen.discard(stream_id)
 
     def look_soon(self) -> None:
         """Something may have grown: look without waiting for the interval. Any thread."""
@@ -219,17 +222,24 @@ class PollingWatch(BaseWatch):
 
     def _look_around(self) -> None:
         now = time.monotonic()
+        found = self._find()
         with self._lock:
-            seen = dict(self._seen)
-        found = self._look(seen)
-        changed = {name: found.get(name) for name, state in seen.items() if found.get(name) != state}
-        with self._lock:
-            self._seen.update({name: state for name, state in changed.items() if name in self._seen})
-        if any(seen[name] is not _UNSEEN for name in changed):
+            before = {name: self._seen[name] for name in found if name in self._seen}
+            changed = {name: found[name] for name, state in before.items() if found[name] != state}
+            self._seen.update(changed)
+            self._unseen.difference_update(changed)
+        if any(before[name] is not _UNSEEN for name in changed):
             self._grown_at = now
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + self._polling.due_in(self._idle_for(now))
         # What wasn't there at its first look hasn't grown.
         self._mark(
-            [name for name, state in changed.items() if state is not None or seen[name] is not _UNSEEN]
+            [name for name, state in changed.items() if state is not None or before[name] is not _UNSEEN]
         )
+
+    def _find(self) -> Mapping[str, Hashable]:
+        """The state of each stream that is looked at, which are all; None for one that isn't there."""
+        with self._lock:
+            names = list(self._seen)
+        found = self._look(names)
+        return {name: found.get(name) for name in names}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from .. import __version__
 from .bound import choose_manager
 from .conformance import conformance
-from .preparing import init_db
+from .preparing import forget, init_db
 from .publishing import end, send
 from .reading import streams, tail
 from .shell import StreamyGroup
@@ -14,6 +15,7 @@ from .tools import backends, demo
 
 
 @click.group("streamy", cls=StreamyGroup)
+@click.version_option(__version__, prog_name="streamy")
 def main() -> None:
     """Server-Sent Events for Flask. An app's streams are reached by `flask streamy`."""
 
@@ -29,5 +31,5 @@ def flask_commands(manager: str) -> None:
 
 for _command in (backends, conformance, demo):
     main.add_command(_command)
-for _command in (backends, end, init_db, send, streams, tail):
+for _command in (backends, end, forget, init_db, send, streams, tail):
     flask_commands.add_command(_command)

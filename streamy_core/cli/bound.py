@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 
 from ..binding import HOW_TO_SHARE, Binding
 from ..errors import ConfigError
-from ..manager import EXTENSION
+from ..manager import EXTENSION, StreamManager
 
 _MANAGER: Final = "streamy.manager"
 _NOT_SHARED: Final = (
@@ -48,13 +48,13 @@ def with_binding(command: Callable[Concatenate[Binding, P], None]) -> Callable[P
 
 
 def _binding(name: str) -> Binding:
-    bindings: dict[str, Binding] = current_app.extensions.get(EXTENSION, {})
-    if not bindings:
+    managers: dict[str, StreamManager] = current_app.extensions.get(EXTENSION, {})
+    if not managers:
         raise ConfigError(
             f"the app {current_app.name!r} has no StreamManager: give it one by StreamManager(app), "
             "or by init_app(app) of the one you have"
         )
-    if name not in bindings:
-        known = ", ".join(sorted(bindings))
+    if name not in managers:
+        known = ", ".join(sorted(managers))
         raise ConfigError(f"the app {current_app.name!r} has no StreamManager named {name!r}; it has {known}")
-    return bindings[name]
+    return managers[name].binding

@@ -10,9 +10,9 @@ from typing import Final, cast
 import click
 
 from ..binding import Binding
-from ..engine.publisher import Publisher, check_json
+from ..engine.publisher import Publisher
 from ..errors import InvalidEvent
-from ..events import MAX_RETRY_MS, Event, check_stream_id
+from ..events import MAX_RETRY_MS, Event, check_stream_id, read_json
 from .bound import with_binding
 from .shell import say
 
@@ -123,7 +123,7 @@ def _text(line: bytes) -> str:
 
 def _checked_json(text: str) -> str:
     try:
-        check_json(text)
+        read_json(text)
     except (ValueError, RecursionError) as error:
         raise InvalidEvent(f"this is not JSON: {error}") from None
     return text

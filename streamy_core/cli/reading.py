@@ -19,6 +19,7 @@ from ..engine.subscription import Subscription
 from ..errors import ConfigError
 from ..events import CONTROL, Entry
 from ..ids import OLDEST
+from ..starts import Last, Since, Start
 from .bound import with_binding
 from .shell import one_line, say, say_table
 
@@ -27,6 +28,15 @@ from .shell import one_line, say, say_table
 @click.argument("stream_ids", metavar="STREAM...", nargs=-1, required=True)
 @click.option("--after", metavar="CURSOR", help="Begin after this id, and not from now on.")
 @click.option("--all", "from_oldest", is_flag=True, help="Begin with the oldest entry that is left.")
+@click.option(
+    "--last", type=click.IntRange(min=1), metavar="N", help="Begin with the newest N entries of each."
+)
+@click.option(
+    "--since",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Begin with what is no older.",
+)
 @click.option("-n", "most", type=click.IntRange(min=1), metavar="N", help="Stop after so many entries.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line.")
 @with_binding
@@ -35,6 +45,8 @@ def tail(
     stream_ids: Sequence[str],
     after: str | None,
     from_oldest: bool,
+    last: int | None,
+    since: float | None,
     most: int | None,
     as_json: bool,
 ) -> None:
@@ -42,9 +54,16 @@ def tail(
 
     Entries are written as they come, a line each: id, stream, name and data, with tabs in between.
     """
-    if from_oldest and after is not None:
-        raise click.UsageError("give --after or --all, not both")
-    with binding.engine.subscribe(stream_ids, OLDEST if from_oldest else after) as entries:
+    starts: tuple[Start | None, ...] = (
+        after,
+        OLDEST if from_oldest else None,
+        None if last is None else Last(last),
+        None if since is None else Since(since),
+    )
+    given = [start for start in starts if start is not None]
+    if len(given) > 1:
+        raise click.UsageError("give one of --after, --all, --last and --since")
+    with binding.engine.subscribe(stream_ids, *given) as entries:
         abandoned = _close_when_nobody_reads(entries)
         for entry in islice(entries, most):
             say(_as_json(entry) if as_json else _as_text(entry))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
@@ -19,12 +21,32 @@ class StreamyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _own_words():
+                return super().invoke(ctx)
         except StreamyError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             click.echo(err=True)  # the terminal has shown ^C, and the prompt wants a new line
             ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _own_words() -> Generator[None]:
+    """Where the app has set up no logging, an error is told once, by the command itself.
+
+    What holds up a command that goes on, such as `tail`, is written to standard error.
+    """
+    logger, hub = logging.getLogger("streamy"), logging.getLogger("streamy.hub")
+    silent, told = logging.NullHandler(), logging.StreamHandler()
+    alone = not logger.hasHandlers()
+    if alone:
+        logger.addHandler(silent)
+        hub.addHandler(told)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
+        hub.removeHandler(told)
 
 
 def say(line: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
+from ..engine.frames import retry_after_end
 from ..engine.hub import Hub
 from ..events import MAX_RETRY_MS
 from ..observers import DisconnectReason, Observer
@@ -18,7 +19,7 @@ from . import sockets
 from .journal import Journal
 from .limits import Limits
 from .replayer import Replayer
-from .servers import Server
+from .servers import UNBOUNDED, Server
 from .session import Session
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Exchange(NamedTuple):
     """The request that a client came with, and the head of the response to it.
 
     closes: whether the server will close the connection after the response.
+    left:   to be called once the client has left.
     """
 
     server: Server
@@ -39,6 +41,7 @@ class Exchange(NamedTuple):
     status: str
     headers: list[tuple[str, str]]
     closes: bool
+    left: Callable[[], object] | None = None
 
 
 class Connection(NamedTuple):
@@ -46,7 +49,7 @@ class Connection(NamedTuple):
 
     server:   which it is.
     socket:   the client's, if the server shows it.
-    capacity: how many requests the server serves at once; None: any number, or nobody knows.
+    capacity: how many requests the server serves at once; None: nobody knows.
     """
 
     server: Server
@@ -57,7 +60,7 @@ class Connection(NamedTuple):
     def of(cls, server: Server, environ: WSGIEnvironment | None) -> Self:
         """That of the request with this environ."""
         if environ is None:
-            return cls(server)
+            return cls(server, capacity=UNBOUNDED)
         return cls(server, server.socket(environ), server.capacity(environ))
 
 
@@ -103,6 +106,7 @@ class Terms:
     replayer: Replayer
     observer: Observer
 
-    def last_bytes(self) -> bytes:
-        """Those for a client that is to come back, after a delay that isn't everyone's."""
-        return encode_last(retry_ms(self.settings))
+    def last_bytes(self, reason: DisconnectReason) -> bytes:
+        """Those for a client that is disconnected: when to come back, which isn't when everyone does."""
+        ended = reason is DisconnectReason.ENDED
+        return encode_last(retry_after_end() if ended else retry_ms(self.settings))

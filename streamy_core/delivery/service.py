@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable
 from typing import Final
@@ -23,6 +24,8 @@ from .servers import Server
 from .session import Session
 from .shutdown import ShutdownWatcher
 from .wsgi import WsgiBody, WsgiDelivery
+
+logger: Final = logging.getLogger("streamy.delivery")
 
 _SHUTDOWN_TAKES: Final = 1.5
 
@@ -116,6 +119,8 @@ class DeliveryService:
         with self._lock:
             if self._shutdown_watcher is not None or self._hub.closed:
                 return
+            if (trouble := server.trouble()) is not None:
+                logger.warning("%s", trouble)
             self._shutdown_watcher = ShutdownWatcher(server, self.shutdown)
             self._commands = CommandReader(self._hub, self.disconnect, self._settings.retry)
             share_descriptors(self._limits, server, self._settings)

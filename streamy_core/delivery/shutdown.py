@@ -21,14 +21,15 @@ class ShutdownWatcher:
     """
 
     def __init__(self, server: Server, on_shutdown: Callable[[], None]) -> None:
-        self._server = server
         self._on_shutdown = on_shutdown
         self._over = threading.Event()
         self._lock = threading.Lock()
         atexit.register(self._shut_down)
         self._thread: threading.Thread | None = None
-        if server.tells_when_stopping:
-            self._thread = threading.Thread(target=self._watch, name="streamy-shutdown", daemon=True)
+        if (stopping := server.stopping()) is not None:
+            self._thread = threading.Thread(
+                target=self._watch, args=(stopping,), name="streamy-shutdown", daemon=True
+            )
             self._thread.start()
 
     def close(self) -> None:
@@ -38,9 +39,9 @@ class ShutdownWatcher:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _watch(self) -> None:
+    def _watch(self, stopping: Callable[[], bool]) -> None:
         while not self._over.wait(_INTERVAL):
-            if self._server.is_stopping():
+            if stopping():
                 self._shut_down()
 
     def _shut_down(self) -> None:

@@ -17,8 +17,13 @@ _TCP_INFO: Final = getattr(socket, "TCP_INFO", 11)
 _TCP: Final = (socket.AF_INET, socket.AF_INET6)
 _ESTABLISHED: Final = 1
 """The state of a TCP connection that neither side has ended (`tcpi_state` of TCP_INFO, tcp(7))."""
+_IN_FLIGHT: Final = slice(24, 28)
 _ACKED: Final = slice(120, 128)
-"""Where `tcpi_bytes_acked` stands, since Linux 4.1."""
+_NOT_SENT: Final = slice(144, 148)
+"""Where `tcpi_unacked`, `tcpi_bytes_acked` (since Linux 4.1) and `tcpi_notsent_bytes` (4.6) stand."""
+_TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_UNSENT: Final = 131_072
+"""Bytes that the kernel holds for a client beyond those it may send: what more there is waits in the log."""
 _SEND_BUFFER: Final = 212_992
 """What every Linux allows without being told otherwise (`net.core.wmem_max`)."""
 
@@ -47,11 +52,24 @@ def taken(sock: socket.socket) -> int | None:
         return None
     try:
         if sock.family in _TCP:
-            info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ACKED.stop)
-            return int.from_bytes(info[_ACKED], sys.byteorder)
-        return _waiting(sock)
+            return _number(_info(sock, _ACKED.stop), _ACKED)
+        return waiting(sock)
     except OSError:
         return None
+
+
+def is_held_back(sock: socket.socket) -> bool:
+    """Whether bytes wait for the client to make room, while none are on their way that it might acknowledge.
+
+    So its system is there, and its window is closed (RFC 9293 section 3.8.6.1).
+    """
+    if not _LINUX or sock.family not in _TCP:
+        return False
+    try:
+        info = _info(sock, _NOT_SENT.stop)
+    except OSError:
+        return False
+    return _number(info, _NOT_SENT) > 0 and _number(info, _IN_FLIGHT) == 0
 
 
 def room(sock: socket.socket) -> int | None:
@@ -63,9 +81,42 @@ def room(sock: socket.socket) -> int | None:
         return None
     try:
         buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        return max(0, buffer // 2 - _waiting(sock))
+        return max(0, buffer // 2 - waiting(sock))
     except OSError:
         return None
+
+
+def waiting(sock: socket.socket) -> int:
+    """How many bytes have been sent that the client has not acknowledged (SIOCOUTQ, tcp(7)).
+
+    0 where that isn't known, or the connection is over.
+    """
+    if not _LINUX:
+        return 0
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
+    with suppress(OSError):
+        return int.from_bytes(ioctl(sock.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+    return 0
+
+
+def set_user_timeout(sock: socket.socket, seconds: float) -> None:
+    """Have the kernel give up on a peer that acknowledges nothing for so long (RFC 5482, tcp(7)).
+
+    0: as long as it does by itself, which is about a quarter of an hour.
+    """
+    if _LINUX and sock.family in _TCP:
+        with suppress(OSError):  # it may be dead already, which the loop will notice
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+
+
+def send_at_once(sock: socket.socket) -> None:
+    """Have the kernel wait for no more bytes before it sends, and hold few that it can't send yet."""
+    if _LINUX and sock.family in _TCP:
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 def make_room(sock: socket.socket) -> None:
@@ -91,6 +142,14 @@ def stop_reading(sock: socket.socket) -> None:
         kernel.shutdown(socket.SHUT_RD)
 
 
+def _info(sock: socket.socket, size: int) -> bytes:
+    return sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, size)
+
+
+def _number(info: bytes, place: slice) -> int:
+    return int.from_bytes(info[place], sys.byteorder)
+
+
 @contextmanager
 def _in_kernel(sock: socket.socket) -> Generator[_socket.socket]:
     """The same connection without what gevent or TLS makes of a call."""
@@ -99,14 +158,6 @@ def _in_kernel(sock: socket.socket) -> Generator[_socket.socket]:
         yield kernel
     finally:
         kernel.detach()
-
-
-def _waiting(sock: socket.socket) -> int:
-    """How many bytes have been sent that the client has not acknowledged (SIOCOUTQ, tcp(7))."""
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-
-    return int.from_bytes(ioctl(sock.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 def _has_more(sock: socket.socket) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -18,8 +19,11 @@ from ..wire import KEEP_ALIVE
 from . import sockets
 from .delivery import Chosen, Connection, Exchange, Terms
 from .limits import UNLIMITED, VISITORS
+from .servers import UNBOUNDED
 from .session import Session
 from .wsgi_monitor import WsgiMonitor
+
+logger: Final = logging.getLogger("streamy.delivery")
 
 _SLOW: Final = 1.0
 """Seconds for the server to be rid of what it was given: so long, and the client may be slow."""
@@ -44,7 +48,7 @@ class Slots(NamedTuple):
         stays: as many as the settings say; None: half. A quarter is then left free of streams, where
                there are four threads or more.
         """
-        if capacity is None:
+        if capacity is None or capacity >= UNBOUNDED:
             return cls(UNLIMITED if stays is None else stays, VISITORS)
         return cls(capacity // 2 if stays is None else stays, max(1, capacity // 4))
 
@@ -61,6 +65,7 @@ class WsgiDelivery:
         self._lock = threading.Lock()
         self._bodies: set[WsgiBody] = set()
         self._staying = 0
+        self._warned = False
         self._monitor = WsgiMonitor(self._with_sockets)
 
     def serve(self, session: Session, reader: ByteReader, exchange: Exchange) -> Iterable[bytes]:
@@ -70,6 +75,8 @@ class WsgiDelivery:
     def body(self, session: Session, reader: ByteReader, connection: Connection) -> WsgiBody:
         """The body for a client. It takes up nothing before it is read."""
         slots = Slots.of(connection.capacity, self.terms.settings.wsgi_slots)
+        if connection.capacity is None and self.terms.settings.wsgi_slots is None:
+            self._warn(connection)
         return WsgiBody(session, reader, self, slots, connection)
 
     def acquire(self, body: WsgiBody, slots: int) -> bool:
@@ -109,6 +116,17 @@ class WsgiDelivery:
         """See `Delivery`. Nobody is waited for: a thread may be in the middle of the server's own `send`."""
         self.stopping = True
         self.disconnect(lambda _: True, DisconnectReason.SHUTDOWN)
+
+    def _warn(self, connection: Connection) -> None:
+        with self._lock:
+            warned, self._warned = self._warned, True
+        if not warned:
+            logger.warning(
+                "nobody can tell how many requests this server (%s) serves at once: as many streams as it "
+                "has threads would stop it. Set STREAMY_WSGI_SLOTS to half of its threads, or "
+                "STREAMY_MAX_CONNECTIONS to fewer than those",
+                connection.server.name,
+            )
 
     def _with_sockets(self) -> list[WsgiBody]:
         with self._lock:
@@ -177,17 +195,17 @@ class WsgiBody(Iterator[bytes]):
                     wake.set()
                     return self._given(data)
                 if self.reader.finished and not self._replaying:
-                    self._end(DisconnectReason.ENDED)
-                    raise StopIteration
+                    self._disconnected = DisconnectReason.ENDED
             elif not (self._stays or self._replaying):
                 break
             elif self.reader.hub.closed:
                 self._disconnected = DisconnectReason.SHUTDOWN
             elif not wake.wait(self._timeout()) and self._keep_alive_is_due():
                 return self._given(KEEP_ALIVE)
-        self._end(self._disconnected or DisconnectReason.BUSY)
+        reason = self._disconnected or DisconnectReason.BUSY
+        self._end(reason)
         self._start_sending()
-        return self._terms.last_bytes()
+        return self._terms.last_bytes(reason)
 
     def disconnect(self, reason: DisconnectReason) -> None:
         """Tell the client to come back, and end. Any thread."""

@@ -45,8 +45,8 @@ _PAGE: Final = 500
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
 _NAMES: Final = ("Dipper", "Heron", "Kingfisher", "Loach", "Minnow", "Otter", "Perch", "Salmon", "Trout")
@@ -99,6 +99,7 @@ def create_app(follow: Path | None = None, broker: str = "memory://", host: str 
     app = Flask(__name__, template_folder=".")
     app.config["STREAMY_BROKER_URL"] = broker
     app.config["STREAMY_RECONNECT_DELAY"] = RECONNECT_DELAY
+    app.config["STREAMY_DELIVERY"] = "wsgi"  # a connection is cut by the server's own socket
     app.config["MAX_CONTENT_LENGTH"] = _MOST_SENT
     guard(app, host)
     sse = StreamManager(app)
@@ -107,6 +108,7 @@ def create_app(follow: Path | None = None, broker: str = "memory://", host: str 
     except BaseException:
         sse.close()
         raise
+    app.register_blueprint(sse.blueprint)
     _add_page(app, demo)
     _add_streams(app, demo)
     _add_actions(app, demo)
@@ -175,8 +177,10 @@ def newest(broker: Broker, stream: str, until: str, most: int, name: str) -> lis
 def _add_page(app: Flask, demo: Demo) -> None:
     @app.get("/")
     def page() -> ResponseReturnValue:
+        nonce = secrets.token_urlsafe(12)
         text = render_template(
             "page.html",
+            nonce=nonce,
             streams=list(demo.streams),
             opening=demo.opening,
             client=secrets.token_urlsafe(9),
@@ -185,7 +189,7 @@ def _add_page(app: Flask, demo: Demo) -> None:
             outage=demo.connections.outage,
             most_text=MOST_TEXT,
         )
-        return text, _HEADERS
+        return text, {name: value.replace("{nonce}", nonce) for name, value in _HEADERS.items()}
 
 
 def _add_streams(app: Flask, demo: Demo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from ..ids import join_cursors
+from ..ids import JointCursor, join_cursors
 from ..observers import GapCause
 from ..wire import encode_name, encode_opening
 from .frames import Frame, gap_frame
@@ -32,17 +32,35 @@ class ByteReader(Reader):
 
     @classmethod
     def open_for_client(
-        cls, hub: Hub, wanted: Mapping[str, str | None], *, default_name: str, retry: int
+        cls,
+        hub: Hub,
+        wanted: Mapping[str, str | None],
+        *,
+        default_name: str,
+        retry: int,
+        keep_alive: float | None = None,
     ) -> Self:
         """As `open`; its first bytes are the opening frame.
 
         retry: how long the client should wait before it reconnects, in milliseconds.
+        keep_alive: after how many seconds at most something comes; None: nobody knows.
         """
         reader = cls.open(hub, wanted)
         # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
         reader.default_name = "" if default_name == "message" else default_name
         if reader.reading or reader.backlog:
-            reader._opening = encode_opening(join_cursors(reader.position), retry)
+            reader._opening = encode_opening(join_cursors(reader.position), retry, keep_alive)
+        return reader
+
+    @classmethod
+    def going_on(
+        cls, hub: Hub, position: Mapping[str, str], reading: Iterable[str], *, default_name: str
+    ) -> Self:
+        """One for clients that have been served up to this position, and had their opening."""
+        reader = cls(hub, position)
+        reader.reading = set(reading)
+        reader.default_name = default_name
+        reader.level = False
         return reader
 
     @property
@@ -135,6 +153,7 @@ class ByteReader(Reader):
     def _encode(self, frames: Iterable[Frame]) -> bytes:
         """The bytes of these frames, up to about `SLICE`; the others are the backlog."""
         name = encode_name(self.default_name) if self.default_name else b""
+        token = JointCursor(self.position) if len(self.position) > 1 else None
         parts: list[bytes] = []
         size = 0
         for frame in frames:
@@ -142,6 +161,10 @@ class ByteReader(Reader):
                 self.backlog.append(frame)
                 continue
             self.passed(frame)
-            parts.append(frame.encode(join_cursors(self.position), name))
+            cursor = frame.entry.id
+            if token is not None:
+                token.move(frame.entry.stream_id, cursor)
+                cursor = str(token)
+            parts.append(frame.encode(cursor, name, last=not self.reading))
             size += len(parts[-1])
         return b"".join(parts)

@@ -8,18 +8,22 @@ from typing import Any, Final
 
 from ..broker import Broker
 from ..closeable import Closeable
-from ..commands import disconnect_command
+from ..commands import check_key, disconnect_command
 from ..config import Settings
 from ..errors import InvalidEvent
-from ..events import CONTROL, Event, check_stream_id
-from ..ids import join_cursors
+from ..events import CONTROL, Event, History, check_stream_id
+from ..exact import exact_whole
+from ..ids import OLDEST, join_cursors, sequence_of
 from ..observers import Observer
 from ..plugins import open_broker
+from ..starts import Start, check_cursor, check_start
+from .earlier import MAX_HISTORY, history, wanted_of
 from .hub import Hub
 from .log import Log
-from .publisher import Publisher
+from .outbox import Outbox
+from .publisher import Publisher, check_idempotency_key
 from .reader import Reader
-from .streams import StreamIds, names_of, wanted_of
+from .streams import StreamIds, names_of
 from .subscription import Subscription
 from .window import WindowLimits
 
@@ -64,6 +68,14 @@ class Engine(Closeable):
             end_on_failure=settings.end_stream_on_failure,
             observer=observer,
         )
+        self.outbox: Outbox = Outbox(
+            self.publisher,
+            retry=settings.outbox_retry,
+            max_events=settings.outbox_events,
+            max_bytes=settings.outbox_bytes,
+            flush_timeout=settings.outbox_flush_timeout,
+            observer=observer,
+        )
 
     def send_event(
         self,
@@ -77,6 +89,19 @@ class Engine(Closeable):
         """As `StreamManager.send_event`."""
         events = [self.publisher.event(data, event_name, retry)]
         return self.publisher.publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
+
+    def send_soon(
+        self,
+        stream_id: str,
+        data: Any,
+        event_name: str | None = None,
+        retry: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """As `StreamManager.send_soon`."""
+        key = None if idempotency_key is None else check_idempotency_key(idempotency_key)
+        event = self.publisher.event(data, event_name, retry)
+        self.outbox.put(check_stream_id(stream_id), event, key)
 
     def send_events(
         self,
@@ -94,30 +119,51 @@ class Engine(Closeable):
             self.publisher.check(event) if isinstance(event, Event) else self.publisher.event(event)
             for event in events
         ]
-        check_stream_id(stream_id)
-        return self.publisher.publish(stream_id, checked, idempotency_key, session) if checked else []
+        name = check_stream_id(stream_id)
+        return self.publisher.publish(name, checked, idempotency_key, session) if checked else []
 
     def end_stream(self, stream_id: str) -> None:
         """As `StreamManager.end_stream`."""
         self.publisher.end(check_stream_id(stream_id))
 
-    def disconnect(self, *, stream_id: str | None = None, key: str | None = None) -> None:
+    def disconnect(self, *, stream_id: str | None = None, key: str | int | None = None) -> None:
         """As `StreamManager.disconnect`."""
         if stream_id is None and key is None:
             raise ValueError("disconnect whom? name a stream_id, a key, or both")
-        self.publisher.publish(CONTROL, [disconnect_command(stream_id, key)])
+        name = None if stream_id is None else check_stream_id(stream_id)
+        whose = None if key is None else check_key(key)
+        self.publisher.publish(CONTROL, [disconnect_command(name, whose)])
 
     def cursor(self, stream_ids: StreamIds) -> str:
         """As `StreamManager.cursor`."""
         return join_cursors(self.hub.log.tail(names_of(stream_ids)))
 
-    def subscribe(self, stream_ids: StreamIds, after: str | None = None) -> Subscription:
+    def exists(self, stream_id: str) -> bool:
+        """As `StreamManager.exists`."""
+        name = check_stream_id(stream_id)
+        frames, page = self.hub.log.read({name: OLDEST}, max_bytes=1)[name]
+        return bool(frames or page.ended or sequence_of(page.cursor))
+
+    def history(self, stream_id: str, limit: int = 50, before: str | None = None) -> History:
+        """As `StreamManager.history`."""
+        name = check_stream_id(stream_id)
+        whole = exact_whole(limit)
+        if whole is None or not 1 <= whole <= MAX_HISTORY:
+            raise ValueError(f"limit is a whole number from 1 to {MAX_HISTORY}, not {limit!r:.100}")
+        return history(self.hub.log, name, whole, None if before is None else check_cursor(before, "before"))
+
+    def subscribe(self, stream_ids: StreamIds, after: Start | None = None) -> Subscription:
         """As `StreamManager.subscribe`."""
-        wanted = wanted_of(names_of(stream_ids), after)
+        start = None if after is None else check_start(after)
+        wanted = wanted_of(self.hub.log, names_of(stream_ids), None, start)
         return Subscription(Reader.open(self.hub, wanted), retry=self._retry)
 
     def close(self) -> None:
-        """End all subscriptions, and close the broker, unless it was given. Closing twice does nothing."""
+        """Flush the outbox, end all subscriptions, and close the broker, unless it was given.
+
+        Closing twice does nothing.
+        """
+        self.outbox.close()
         self.hub.close()
         if self._owns_broker:
             self.broker.close()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Final, NamedTuple
 
 from ..events import END, GAP, Entry, Event
 from ..ids import ID, epoch_of
 from ..observers import GapCause
-from ..wire import encode_body, encode_id
+from ..wire import encode_body, encode_id, encode_retry
 
 _SHOWN: Final = 128
+_AFTER_THE_END: Final = (5_000, 60_000)
 
 
 class Gap(NamedTuple):
@@ -40,15 +42,21 @@ class Frame(NamedTuple):
         """Whether this is the stream's end."""
         return self.entry.event.name == END
 
-    def encode(self, cursor: str, default_name: bytes) -> bytes:
+    def encode(self, cursor: str, default_name: bytes, *, last: bool = False) -> bytes:
         """All bytes for a reader that is at `cursor` after this frame.
 
         default_name: the `event:` line for an event without a name, or nothing.
+        last: whether it is the end of the reader's only stream that goes on: then it tells when to come back.
         """
         name = default_name if self.entry.event.name is None else b""
         # The entry's own id has been looked at when the frame was made.
         line = b"id: %b\n" % cursor.encode() if cursor is self.entry.id else encode_id(cursor)
-        return line + name + self.body
+        return line + (encode_retry(retry_after_end()) if last else b"") + name + self.body
+
+
+def retry_after_end() -> int:
+    """When a client comes back to be told by a 204 that all has ended, in milliseconds, drawn by chance."""
+    return random.randint(*_AFTER_THE_END)
 
 
 def frame_of(entry: Entry) -> Frame:

@@ -26,15 +26,12 @@ from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
 from .frames import Frame
 from .log import Log, Part
-from .window import Chunk, Window, WindowLimits
+from .window import Chunk, Feed, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
 _BYTES_PER_READ: Final = 8 * 2**20
 
 logger: Final = logging.getLogger("streamy.hub")
-
-Wake = Callable[[], None]
-"""Called, from the hub's thread, when a reader's streams may have grown. Must not block or raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,8 @@ class Health:
     failing:      whether the last try failed: events may be late.
     missed_bells: streams found grown by the regular look at all of them though no bell had named them.
     damaged:      entries that could not be read, each of which was skipped by a gap.
+    queued:       events of `send_soon` that wait to be published.
+    dropped:      those that were not published, in all.
     """
 
     streams: int = 0
@@ -57,9 +56,11 @@ class Health:
     failing: bool = False
     missed_bells: int = 0
     damaged: int = 0
+    queued: int = 0
+    dropped: int = 0
 
 
-class Start(NamedTuple):
+class WindowStart(NamedTuple):
     """Where a stream's window begins if there is none yet: a cursor, and what is known to lie after it."""
 
     cursor: str
@@ -78,7 +79,7 @@ class Hub:
 
     _lock: threading.Lock
     _stopping: threading.Event
-    _feeds: dict[str, _Feed]
+    _feeds: dict[str, Feed]
     _changed: set[str]  # streams whose feed has come or gone
     _watched: set[str]  # what the watch knows; the hub's thread's own
     _watch: Watch | None
@@ -106,7 +107,7 @@ class Hub:
         self._looked_at = 0.0
         self._guard = ForkGuard(self._start)
 
-    def attach(self, starts: Mapping[str, Start], wake: Wake) -> None:
+    def attach(self, starts: Mapping[str, WindowStart], wake: Wake) -> None:
         """Have `wake` called whenever one of these streams may have grown.
 
         starts: for each stream, where its window begins if no other reader has it yet. What lies after
@@ -114,6 +115,10 @@ class Hub:
 
         Raises Closed.
         """
+        self.attach_each(starts, dict.fromkeys(starts, wake))
+
+    def attach_each(self, starts: Mapping[str, WindowStart], wakes: Mapping[str, Wake]) -> None:
+        """As `attach`, with a wake for each of the streams."""
         self._guard.check()
         with self._lock:
             if self._closed:
@@ -122,7 +127,7 @@ class Hub:
                 feed = self._feeds.get(name)
                 if feed is None:
                     feed = self._feeds[name] = self._open(name, start)
-                feed.readers.add(wake)
+                feed.add(wakes[name])
             changed = bool(self._changed)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="streamy-hub", daemon=True)
@@ -134,13 +139,17 @@ class Hub:
 
     def detach(self, stream_ids: Iterable[str], wake: Wake) -> None:
         """Undo `attach` for these streams."""
+        self.detach_each(dict.fromkeys(stream_ids, wake))
+
+    def detach_each(self, wakes: Mapping[str, Wake]) -> None:
+        """Undo `attach_each` for these streams."""
         if self._guard.inherited:
             return
         with self._lock:
-            for name in stream_ids:
+            for name, wake in wakes.items():
                 if (feed := self._feeds.get(name)) is None:
                     continue
-                feed.readers.discard(wake)
+                feed.discard(wake)
                 if not feed.readers:
                     del self._feeds[name]
                     self._changed.add(name)
@@ -217,14 +226,14 @@ class Hub:
         self._thread = None
         self._health = Health()
 
-    def _open(self, name: str, start: Start) -> _Feed:
-        window = Window(start.cursor, self._limits)
+    def _open(self, name: str, start: WindowStart) -> Feed:
+        feed = Feed(start.cursor, self._limits)
         if start.frames:
-            window.append(start.frames)
+            feed.append(start.frames)
         if name != CONTROL:
             logger.info("stream %r: opened", name)
         self._changed.add(name)
-        return _Feed(window)
+        return feed
 
     def _run(self) -> None:
         attempts = Attempts(self._retry, endless=True)
@@ -336,8 +345,8 @@ class Hub:
                 feed = self._feeds.get(name)
                 if feed is None or feed.window.head != heads[name]:
                     continue  # the last reader left, and another came, while this was being read
-                feed.window.append(frames)
-                wakes |= feed.readers
+                feed.append(frames)
+                wakes.update(feed.readers)
                 newest.append(frames[-1])
         for frame in newest:
             self.log.tell(frame)  # only the last of a page can be a gap or an end
@@ -361,11 +370,3 @@ class Hub:
         delay = attempts.after_failure() or 0.0
         self.log.failed(error, delay)
         self._stopping.wait(delay)
-
-
-class _Feed:
-    __slots__ = ("readers", "window")
-
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.readers: set[Wake] = set()

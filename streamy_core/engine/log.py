@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from ..broker import Broker, ForkGuard, Watch
+from ..broker import Broker, ConfigError, ForkGuard, ReadsBack, Watch
 from ..events import Page
 from ..ids import UNPLACEABLE
 from ..observers import GapCause, Observer
@@ -51,11 +51,14 @@ class Log:
         self._guard.check()
         return self._damaged
 
-    def read(self, cursors: Mapping[str, str], max_bytes: int) -> dict[str, Part]:
-        """One page of each stream after its cursor, in one round trip. Raises BrokerUnavailable."""
+    def read(self, cursors: Mapping[str, str], max_bytes: int, limit: int = PAGE) -> dict[str, Part]:
+        """One page of each stream after its cursor, in one round trip. Raises BrokerUnavailable.
+
+        limit: the most entries of each; never more than `PAGE`.
+        """
         if not cursors:
             return {}
-        pages = self._broker.read(cursors, PAGE, max_bytes)
+        pages = self._broker.read(cursors, min(limit, PAGE), max_bytes)
         return {name: self.check(name, cursor, pages.get(name)) for name, cursor in cursors.items()}
 
     def check(self, stream_id: str, cursor: str, page: Page | None) -> Part:
@@ -72,6 +75,22 @@ class Log:
             return {}
         tails = self._broker.tail(stream_ids)
         return {name: self._check_tail(name, tails.get(name)) for name in stream_ids}
+
+    def back(self, cursors: Mapping[str, str | None], entries: int) -> dict[str, str] | None:
+        """As `ReadsBack.back`; None if the broker can't. Raises BrokerUnavailable."""
+        if not isinstance(self._broker, ReadsBack):
+            return None
+        found = self._broker.back(cursors, entries)
+        return {name: self._check_tail(name, found.get(name)) for name in cursors}
+
+    def since(self, stream_ids: Collection[str], seconds: float) -> dict[str, str]:
+        """As `ReadsBack.since`. Raises BrokerUnavailable; ConfigError where the broker keeps no times."""
+        if not isinstance(self._broker, ReadsBack):
+            raise ConfigError(
+                f"{type(self._broker).__name__} can't tell when entries came: use Last(50) for Since"
+            )
+        found = self._broker.since(stream_ids, seconds)
+        return {name: self._check_tail(name, found.get(name)) for name in stream_ids}
 
     def watch(self) -> Watch:
         """A new watch of the broker's. Raises BrokerUnavailable, Closed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import os
 import secrets
@@ -19,9 +18,9 @@ from ..errors import (
     InvalidEvent,
     PublishFailed,
     StreamEnded,
-    StreamyError,
 )
-from ..events import CONTROL, RESERVED_PREFIX, Event
+from ..events import CONTROL, RESERVED_PREFIX, Event, read_json
+from ..exact import behind_proxy, exact_text
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
@@ -46,6 +45,8 @@ class Publisher:
     end_on_failure: whether to end a stream to which publishing has failed for good.
     observer:  told what comes of each call.
     sleep:     waits between attempts; injected by tests. None: time.sleep.
+
+    used: whether anything was to be published or ended.
     """
 
     def __init__(
@@ -67,13 +68,19 @@ class Publisher:
         self._observer = observer or Observer()
         self._count = itertools.count()
         self._key_source = (0, "")
+        self.used: bool = False
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
 
     def event(self, data: Any, name: str | None = None, retry: int | None = None) -> Event:
         """The event for this data, or InvalidEvent. Nothing is stored."""
+        if type(data) is str:
+            return self.check(Event(data, name, retry))
+        data = behind_proxy(data)
         if isinstance(data, str):
             text = data
+        elif hasattr(data, "__html__"):  # such as a text that is translated only now
+            text = data.__html__()
         elif isinstance(data, bytes | bytearray | memoryview):
             kind = type(data).__name__  # pyright: ignore[reportUnknownArgumentType] - memoryview of what?
             problem = f"an event's data is text or JSON, not {kind}: decode it first, or send base64"
@@ -82,7 +89,7 @@ class Publisher:
             try:
                 text = self._dumps(data)
                 if "NaN" in text or "Infinity" in text:
-                    check_json(text)
+                    read_json(text)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
         return self.check(Event(text, name, retry))
@@ -115,7 +122,8 @@ class Publisher:
         session ConfigError, if the broker can't, and TypeError.
         """
         if idempotency_key is not None:
-            _check_key(idempotency_key)
+            idempotency_key = check_idempotency_key(idempotency_key)
+        self.used = True
         began = time.monotonic()
         count = len(events)
         try:
@@ -129,14 +137,34 @@ class Publisher:
             outcome = PublishOutcome.ENDED if ended else PublishOutcome.FAILED
             self._observer.published(stream_id, outcome, count, time.monotonic() - began, error)
             if not ended and session is None:
-                self._end_after_failure(stream_id)
+                self.end_after_failure(stream_id)
             raise
-        outcome = PublishOutcome.DUPLICATE if isinstance(ids, Duplicate) else PublishOutcome.STORED
-        self._observer.published(stream_id, outcome, count, time.monotonic() - began, None)
+        self._observer.published(stream_id, outcome_of(ids), count, time.monotonic() - began, None)
         return ids
+
+    def new_key(self) -> str | None:
+        """An idempotency key that nothing else has; None where the broker needs none."""
+        # With it, a reply that is lost doesn't have the events stored twice.
+        return self._unique() if self._broker.loses_replies else None
+
+    def append_once(self, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
+        """Append in one attempt, of which nobody is told. Raises what the broker raises."""
+        self.used = True
+        return self._broker.append(stream_id, events, idempotency_key=key)
+
+    def end_after_failure(self, stream_id: str) -> None:
+        """End the stream, to which publishing has failed for good, if it is set so. Never raises."""
+        if not self._end_on_failure or stream_id == CONTROL:
+            return
+        try:
+            self._broker.end(stream_id)
+            logger.info("stream %r: ended", stream_id)
+        except Exception as error:  # noqa: BLE001 - there is another already, which is told
+            logger.error("stream %r: could not be ended either: %s", stream_id, error)
 
     def end(self, stream_id: str) -> None:
         """End the stream. Raises PublishFailed after the last attempt; Closed."""
+        self.used = True
         began = time.monotonic()
         try:
             try:
@@ -149,8 +177,7 @@ class Publisher:
         logger.info("stream %r: ended", stream_id)
 
     def _append(self, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
-        if key is None and self._broker.loses_replies:
-            key = self._new_key()  # a reply that is lost must not store it twice
+        key = key if key is not None else self.new_key()
         try:
             return self._broker.append(stream_id, events, idempotency_key=key)
         except BrokerUnavailable as error:
@@ -170,7 +197,7 @@ class Publisher:
         except BrokerUnavailable as error:
             raise PublishFailed("publish to", stream_id, 1, error) from error
 
-    def _new_key(self) -> str:
+    def _unique(self) -> str:
         pid, prefix = self._key_source
         if pid != os.getpid():
             # Of forked processes, none must use a key of another's.
@@ -189,30 +216,19 @@ class Publisher:
             raise PublishFailed(what, stream_id, attempt, error) from error
         self._observer.publish_retried(stream_id, attempt, delay, error)
 
-    def _end_after_failure(self, stream_id: str) -> None:
-        if not self._end_on_failure or stream_id == CONTROL:
-            return
-        try:
-            self._broker.end(stream_id)
-            logger.info("stream %r: ended", stream_id)
-        except StreamyError as error:
-            logger.error("stream %r: could not be ended either: %s", stream_id, error)
+
+def outcome_of(ids: list[str]) -> PublishOutcome:
+    """What came of an append that returned these."""
+    return PublishOutcome.DUPLICATE if isinstance(ids, Duplicate) else PublishOutcome.STORED
 
 
-def _check_key(key: object) -> None:
-    if not isinstance(key, str):
+def check_idempotency_key(key: object) -> str:
+    """The key as plain text. Raises InvalidEvent for what can't be one."""
+    text = exact_text(key)
+    if text is None:
         raise InvalidEvent(f"an idempotency key is a str, not {type(key).__name__}")
-    if len(key) > MAX_KEY:
+    if len(text) > MAX_KEY:
         raise InvalidEvent(
-            f"an idempotency key has at most {MAX_KEY} characters, not {len(key):,}: use a hash of it"
+            f"an idempotency key has at most {MAX_KEY} characters, not {len(text):,}: use a hash of it"
         )
-
-
-def check_json(text: str) -> None:
-    """Raise ValueError, or RecursionError, for what is not JSON (RFC 8259)."""
-    json.loads(text, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> None:
-    # Python writes NaN and infinities, but they are not JSON (RFC 8259 section 6), and no browser reads them.
-    raise ValueError(f"{name} is not JSON")
+    return text

@@ -8,7 +8,8 @@ from typing import Final, Self
 
 from ..ids import OLDEST, UNPLACEABLE
 from .frames import Frame
-from .hub import Hub, Start, Wake
+from .hub import Hub, WindowStart
+from .window import Wake
 
 SLICE: Final = 256 * 1024
 """About how many bytes are taken at once, so that a long replay leaves others their turn."""
@@ -53,7 +54,7 @@ class Reader:
         self.backlog: list[Frame] = []
         self.level: bool = True
         self.lagging: list[str] = []
-        self._starts: dict[str, Start] = {}
+        self._starts: dict[str, WindowStart] = {}
         self.attached: bool = False
         self.slice_bytes: int = FIRST_SLICE
         self._wake: Wake | None = None
@@ -74,14 +75,18 @@ class Reader:
 
     def attach(self, wake: Wake) -> None:
         """Have the hub call `wake` when there may be more. Raises Closed."""
-        heads = dict(self.position)
-        for frame in self.backlog:
-            heads[frame.entry.stream_id] = frame.entry.id
-        starts = {name: self._starts.get(name) or Start(heads[name], []) for name in self.reading}
+        starts = self.starts()
         self._starts = {}
         self.hub.attach(starts, wake)
         self._wake = wake
         self.attached = True
+
+    def starts(self) -> dict[str, WindowStart]:
+        """Where the windows of its streams begin, if nobody has read them yet."""
+        heads = dict(self.position)
+        for frame in self.backlog:
+            heads[frame.entry.stream_id] = frame.entry.id
+        return {name: self._starts.get(name) or WindowStart(heads[name], []) for name in self.reading}
 
     def detach(self) -> None:
         """Undo `attach`. Detaching twice does nothing."""
@@ -172,5 +177,5 @@ class Reader:
                 if page.ended:
                     self.reading.discard(name)
             if not (self.attached or more or given[name] == OLDEST):
-                self._starts[name] = Start(given[name], frames)
+                self._starts[name] = WindowStart(given[name], frames)
         return found

@@ -22,12 +22,14 @@ class Subscription(Closeable, Iterator[Entry]):
     A gap appears as an entry named `streamy.gap`, as it does to a browser. One thread iterates;
     `close`, from any thread, ends the iteration. Also a context manager that closes.
 
+    owner:  what has to live as long as the subscription; it is kept for nothing else.
     reader: has just been opened.
     retry:  how to go on when the log can't be read; when the policy gives up, iterating raises
             BrokerUnavailable.
     """
 
     def __init__(self, reader: Reader, *, retry: RetryPolicy) -> None:
+        self.owner: object = None
         self._retry = retry
         self._reader = reader
         self._due = reader.backlog[::-1]

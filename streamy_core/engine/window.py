@@ -7,6 +7,7 @@ from here; when it lies elsewhere (the reader lags, or has just come back) the l
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
@@ -15,6 +16,9 @@ from ..wire import encode_name
 from .frames import Frame
 
 _CHUNKS: Final = 16
+
+Wake = Callable[[], None]
+"""Called, from the hub's thread, when a reader's streams may have grown. Must not block or raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,19 @@ class Window:
 
     Its attribute `head` is the cursor after the newest frame.
     """
+
+    __slots__ = (
+        "_bytes",
+        "_chunks",
+        "_counted",
+        "_counts",
+        "_dropped",
+        "_frames",
+        "_head_was",
+        "_limits",
+        "_start",
+        "head",
+    )
 
     def __init__(self, cursor: str, limits: WindowLimits) -> None:
         self._limits = limits
@@ -110,7 +127,7 @@ class Window:
         if not frames:
             return Chunk(b"", cursor, False, False)
         name = encode_name(default_name) if default_name else b""
-        data = b"".join([frame.encode(frame.entry.id, name) for frame in frames])
+        data = b"".join([frame.encode(frame.entry.id, name, last=frame.ends) for frame in frames])
         last = frames[-1]
         return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1])
 
@@ -136,3 +153,50 @@ class Window:
             del self._counts[self._start]
         self._start = dropped.entry.id
         self._dropped += 1
+
+
+class Feed:
+    """A stream that is being read: its window, and whom to wake. Not locked: the hub does that.
+
+    Most streams of an app may be idle, and read by one client each: so what is empty takes no room.
+    """
+
+    __slots__ = ("_limits", "_others", "_reader", "_start", "_window")
+
+    def __init__(self, cursor: str, limits: WindowLimits) -> None:
+        self._start = cursor
+        self._limits = limits
+        self._window: Window | None = None
+        self._reader: Wake | None = None
+        self._others: set[Wake] | None = None
+
+    @property
+    def window(self) -> Window:
+        """To look at: it is kept from its first frames on."""
+        return self._window or Window(self._start, self._limits)
+
+    def append(self, frames: list[Frame]) -> None:
+        """Add frames to the window."""
+        self._window = self.window
+        self._window.append(frames)
+
+    @property
+    def readers(self) -> Collection[Wake]:
+        """Whom to wake."""
+        first = () if self._reader is None else (self._reader,)
+        return (*first, *self._others) if self._others else first
+
+    def add(self, wake: Wake) -> None:
+        """A reader has come. Adding it twice does nothing."""
+        if self._reader is None:
+            self._reader = wake
+        elif self._reader != wake:
+            self._others = self._others or set()
+            self._others.add(wake)
+
+    def discard(self, wake: Wake) -> None:
+        """It is gone."""
+        if self._others:
+            self._others.discard(wake)
+        if self._reader == wake:
+            self._reader = None

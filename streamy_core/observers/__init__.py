@@ -4,7 +4,15 @@ An `Observer` has a method for each thing that happens; all of them do nothing. 
 want to hear, and name the observer in `STREAMY_OBSERVERS`.
 """
 
-from .base import ClientInfo, DisconnectReason, GapCause, Observer, PublishOutcome
+from .base import ClientInfo, DisconnectReason, DropReason, GapCause, Observer, PublishOutcome
 from .several import Observers
 
-__all__ = ["ClientInfo", "DisconnectReason", "GapCause", "Observer", "Observers", "PublishOutcome"]
+__all__ = [
+    "ClientInfo",
+    "DisconnectReason",
+    "DropReason",
+    "GapCause",
+    "Observer",
+    "Observers",
+    "PublishOutcome",
+]

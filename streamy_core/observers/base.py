@@ -20,6 +20,21 @@ class PublishOutcome(StrEnum):
     FAILED = "failed"
 
 
+class DropReason(StrEnum):
+    """Why an event that was given to `send_soon` is not published."""
+
+    FULL = "full"
+    """The queue was full when it was sent: `STREAMY_OUTBOX_EVENTS`, `STREAMY_OUTBOX_BYTES`."""
+    FAILED = "failed"
+    """The retry policy gave up."""
+    ENDED = "ended"
+    """Its stream has ended."""
+    REFUSED = "refused"
+    """The broker refuses it, and would again: a missing right or table, an error of its own."""
+    CLOSED = "closed"
+    """The manager was closed, or the process ended, before it was stored: `STREAMY_OUTBOX_FLUSH_TIMEOUT`."""
+
+
 class DisconnectReason(StrEnum):
     """Why a client is no longer connected."""
 
@@ -77,11 +92,19 @@ class Observer:
     def published(
         self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: StreamyError | None
     ) -> None:
-        """Events were published to a stream, or were to be.
+        """Events were published to a stream, or were to be. Of what `send_soon` was given: were stored.
 
         count:   how many; 0 where a stream could not be ended.
         seconds: how long the call took, all its attempts together.
         error:   what it raised, if it did.
+        """
+
+    def dropped(self, stream_id: str, count: int, reason: DropReason, error: Exception | None) -> None:
+        """Events that were given to `send_soon` are not published; `published` tells of the others.
+
+        With FAILED and CLOSED it may be that they were stored all the same, and only the reply is missing.
+
+        error: why, where something was raised.
         """
 
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:

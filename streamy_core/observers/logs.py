@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Final
 
-from ..errors import BrokerUnavailable, StreamyError
+from ..errors import BrokerUnavailable, ConfigError, StreamyError
 from ..strategies.slow_clients import Lag
 from .base import ClientInfo, GapCause, Observer, PublishOutcome
 
@@ -14,8 +15,19 @@ _hub: Final = logging.getLogger("streamy.hub")
 _delivery: Final = logging.getLogger("streamy.delivery")
 
 
+_A_MINUTE: Final = 60.0
+
+_RETRIES_A_SECOND: Final = 10
+"""Lines about attempts: while a backend is away, those of many streams are tried again."""
+
+
 class Logs(Observer):
-    """Logs to `streamy.publisher`, `streamy.hub` and `streamy.delivery`. Stateless."""
+    """Logs to `streamy.publisher`, `streamy.hub` and `streamy.delivery`. Any thread."""
+
+    def __init__(self) -> None:
+        self._set_up_wrong_until = 0.0
+        self._retries = 0
+        self._retries_since = 0.0
 
     def published(
         self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: StreamyError | None
@@ -26,6 +38,12 @@ class Logs(Observer):
             _publisher.debug("stream %r: events: %d, %s, in %.3f s", stream_id, count, outcome, seconds)
 
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
+        now = time.monotonic()
+        if now >= self._retries_since + 1:
+            self._retries, self._retries_since = 0, now
+        self._retries += 1
+        if self._retries > _RETRIES_A_SECOND:
+            return
         _publisher.warning(
             "could not write to stream %r (attempt %d), again in %.2f s: %s", stream_id, attempt, delay, error
         )
@@ -41,6 +59,12 @@ class Logs(Observer):
         _delivery.info("a client of %s is slow: %s", ", ".join(map(repr, client.streams)), lag)
 
     def read_failed(self, error: Exception, delay: float | None) -> None:
+        if isinstance(error, ConfigError):
+            now = time.monotonic()
+            if now >= self._set_up_wrong_until:
+                self._set_up_wrong_until = now + _A_MINUTE
+                _hub.error("reading fails until somebody mends this: %s", error)
+            return
         again = "" if delay is None else f", again in {delay:.2f} s"
         known = isinstance(error, BrokerUnavailable)
         _hub.warning("reading failed%s: %s", again, error, exc_info=None if known else error)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..errors import BrokerUnavailable, StreamyError
 from ..strategies.slow_clients import Lag
-from .base import ClientInfo, DisconnectReason, GapCause, Observer, PublishOutcome
+from .base import ClientInfo, DisconnectReason, DropReason, GapCause, Observer, PublishOutcome
 
 logger: Final = logging.getLogger("streamy.observers")
 
@@ -36,6 +36,9 @@ class Observers(Observer):
                 hear(stream_id, outcome, count, seconds, error)
             except Exception:  # noqa: BLE001 - it is logged, but once only
                 self._log_once(hear, "published")
+
+    def dropped(self, stream_id: str, count: int, reason: DropReason, error: Exception | None) -> None:
+        self._tell("dropped", stream_id, count, reason, error)
 
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
         self._tell("publish_retried", stream_id, attempt, delay, error)

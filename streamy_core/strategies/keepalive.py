@@ -48,6 +48,11 @@ def due_after_write(scheduler: KeepAliveScheduler) -> float | None:
         return _USUAL
 
 
+def longest_silence(scheduler: KeepAliveScheduler | None) -> float | None:
+    """After how many seconds at most it is due for a keep-alive, for ours; None: never, or nobody knows."""
+    return scheduler.seconds if isinstance(scheduler, FixedInterval | Jittered) else None
+
+
 @dataclass(frozen=True, slots=True)
 class FixedInterval:
     """One after every `seconds` without another write."""

@@ -65,7 +65,8 @@ def verdict_on(lag: Lag, policy: SlowClientPolicy) -> Verdict:
 class Disconnect:
     """Close it: it comes back, resumes from the log, and loses nothing that is still there.
 
-    seconds: how long it may take nothing at all.
+    seconds: how long it may take nothing at all. A slow reader's system tells of what it has taken in
+             pieces of up to 96 KiB, so fewer seconds are for fast readers.
     entries: how many it may be behind by; None: any number, as long as it takes some.
     """
 

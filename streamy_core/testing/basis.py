@@ -10,6 +10,11 @@ import pytest
 
 from ..broker import Broker
 
+STRANGE_CURSORS = [
+    "x", "0", "-1", "1", "..", "a.b.c", "a.1.b", "zzzzz.1.000", "zzzzz.99999999.000", "'", "*", "%", "_",
+    "\u00e9", "🎈", "\n", "x" * 128, "x" * 5_000, "zzzzz.zzzzzzzzzzz.000",
+]  # fmt: skip
+
 _WHOLE = "test_nothing_of_the_contract_is_dropped_without_a_reason"
 
 

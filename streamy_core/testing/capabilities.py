@@ -6,11 +6,11 @@ another is of a class that has just what the other can.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..broker import AppendsWithin, Broker, HasTables, ListsStreams, StreamInfo
+from ..broker import AppendsWithin, Broker, Forgets, HasTables, ListsStreams, ReadsBack, StreamInfo
 from ..events import Event
 
 
@@ -60,6 +60,24 @@ class _HasTables(Wrapper):
         self.inner().create_tables()
 
 
+class _Forgets(Wrapper):
+    def forget(self, idle_for: float, *, ended: bool = False) -> int:
+        count: int = self.inner().forget(idle_for, ended=ended)
+        return count
+
+
+class _ReadsBack(Wrapper):
+    def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
+        inner = {self.inner_name(name): cursor for name, cursor in cursors.items()}
+        found: Mapping[str, str] = self.inner().back(inner, entries)
+        return {name: found[self.inner_name(name)] for name in cursors}
+
+    def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
+        inner = [self.inner_name(name) for name in stream_ids]
+        found: Mapping[str, str] = self.inner().since(inner, seconds)
+        return {name: found[self.inner_name(name)] for name in stream_ids}
+
+
 class _ListsStreams(Wrapper):
     def streams(self) -> Iterable[StreamInfo]:
         for info in self.inner().streams():
@@ -69,6 +87,8 @@ class _ListsStreams(Wrapper):
 
 _MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
     (AppendsWithin, _AppendsWithin),
+    (Forgets, _Forgets),
     (HasTables, _HasTables),
     (ListsStreams, _ListsStreams),
+    (ReadsBack, _ReadsBack),
 )

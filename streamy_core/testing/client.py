@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from ..closeable import Closeable
+from ..events import OPEN
 from ..ids import OLDEST
 from ..manager import EXTENSION, OPENED, StreamManager
 from ..response import StreamBody
@@ -63,9 +64,9 @@ class EventClient(Closeable):
             stream.close()
 
     def _of_stream(self, stream_id: str) -> Callable[..., Iterable[bytes]]:
-        bindings = self._app.extensions.get(EXTENSION, {})
-        assert self._manager in bindings, f"the app has no StreamManager named {self._manager!r}"
-        manager = bindings[self._manager].sender
+        managers = self._app.extensions.get(EXTENSION, {})
+        assert self._manager in managers, f"the app has no StreamManager named {self._manager!r}"
+        manager = managers[self._manager]
         assert isinstance(manager, StreamManager)
 
         def wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -87,6 +88,7 @@ class EventStream(Closeable):
         self._what = what
         self._news = threading.Condition()
         self._parser = EventStreamParser()
+        self._events: list[Dispatched] = []
         self._given = 0
         self._over = False
         self._iterable: Iterable[bytes] = ()
@@ -109,14 +111,14 @@ class EventStream(Closeable):
                 self._news.wait_for(lambda: self._parser.last_event_id or self._over, DEADLINE)
 
     def events(self, n: int, *, timeout: float = DEADLINE) -> list[Dispatched]:
-        """The next so many events: type, data, last_event_id. Fails after `timeout` seconds."""
+        """The next so many events (type, data, last_event_id) after the opening. Fails after `timeout` s."""
         __tracebackhide__ = True
         end = time.monotonic() + timeout
         with self._news:
             self._news.wait_for(
-                lambda: self._over or len(self._parser.events) >= self._given + n, end - time.monotonic()
+                lambda: self._over or len(self._events) >= self._given + n, end - time.monotonic()
             )
-            new = self._parser.events[self._given : self._given + n]
+            new = self._events[self._given : self._given + n]
         why = "and then the stream was over" if self._over else f"within {timeout:.0f} s"
         if len(new) < n:
             pytest.fail(f"{self._what} gave {len(new)} of {n} events, {why}: {new}")
@@ -128,7 +130,7 @@ class EventStream(Closeable):
         __tracebackhide__ = True
         with self._news:
             self._news.wait_for(lambda: self._over, timeout)
-            new = self._parser.events[self._given :]
+            new = self._events[self._given :]
         if not self._over:
             pytest.fail(f"{self._what} was not over within {timeout:.0f} s; it gave {new}")
         self._given += len(new)
@@ -151,7 +153,7 @@ class EventStream(Closeable):
         try:
             for chunk in self._iterable:
                 with self._news:
-                    self._parser.feed(chunk)
+                    self._events += [event for event in self._parser.feed(chunk) if event.type != OPEN]
                     self._news.notify_all()
         finally:
             self._end()

@@ -14,7 +14,8 @@ import pytest
 from ..broker import Broker, ListsStreams
 from ..events import Event
 from ..ids import ID, OLDEST
-from .basis import Contract, MakeBroker
+from .basis import STRANGE_CURSORS, Contract, MakeBroker
+from .history_contract import HistoryContract
 from .key_contract import KeyContract
 from .life_contract import LifeContract
 from .page_contract import PageContract
@@ -25,11 +26,6 @@ from .watch_contract import WatchContract
 AWKWARD_NAMES = [
     "a:b", "a", "A", "ä", "a\u0308", "a ", " a", "a%", "a_b", "axb", "*", "a*", "?", "[a]", "{a}", "a/b",
     "../a", ".", "'; DROP TABLE a; --", "\u2028", "日本語", "🎈", "x" * 255, "🎈" * 255, "\x1fa",
-]  # fmt: skip
-
-STRANGE_CURSORS = [
-    "x", "0", "-1", "1", "..", "a.b.c", "a.1.b", "zzzzz.1.000", "zzzzz.99999999.000", "'", "*", "%", "_",
-    "\u00e9", "🎈", "\n", "x" * 128, "x" * 5_000,
 ]  # fmt: skip
 
 
@@ -217,6 +213,13 @@ class LogContract:
 
 # pytest goes from the last base to the first, so that failures can be taken from top to bottom.
 class BrokerContract(
-    SharingContract, WatchContract, KeyContract, LifeContract, PageContract, LogContract, Contract
+    SharingContract,
+    WatchContract,
+    KeyContract,
+    LifeContract,
+    HistoryContract,
+    PageContract,
+    LogContract,
+    Contract,
 ):
     """What every broker keeps."""

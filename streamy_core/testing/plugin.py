@@ -101,9 +101,10 @@ def streamy_client(app: Flask) -> Iterator[EventClient]:
     """A client that reads event streams of the fixture `app`, without a server."""
     with EventClient(app) as client:
         yield client
-    for binding in app.extensions.get(EXTENSION, {}).values():
-        if isinstance(binding.broker, FaultyBroker):
-            binding.close()  # before its broker, which ends with the test
+    with app.app_context():
+        for manager in app.extensions.get(EXTENSION, {}).values():
+            if isinstance(manager.broker, FaultyBroker):
+                manager.binding.close()  # before its broker, which ends with the test
 
 
 @pytest.fixture

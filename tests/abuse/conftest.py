@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +14,19 @@ import pytest
 
 from streamy_core.testing.reading import DEADLINE
 
+from ..backends.redis.conftest import program
+from ..backends.redis.servers import Server as RedisServer
 from ..support.app_server import SLOTS, AppServer
+from ..support.crowd import Crowd, Record
 from ..support.web_server import Pair
 
 THREADS: Final = 4
+
+_HONEST: Final = 10
+"""Clients."""
+_EVENTS: Final = 10
+_LATE: Final = 1.0
+"""Seconds."""
 
 WORKERS: Final = (
     Pair("gthread", "detached", threads=THREADS),
@@ -66,3 +76,38 @@ def seconds_of_a_view(address: tuple[str, int], count: int) -> list[float]:
 def fill(server: AppServer, stream: str) -> None:
     """As much history as a stream keeps, more than any socket takes at once."""
     server.batch(stream, ["x" * 4_500] * 900)
+
+
+def assert_honest_clients_get_events_soon(server: AppServer, address: tuple[str, int]) -> None:
+    """Ten clients at this address, the server's or a proxy's, get ten events, each within a second."""
+    record = Record()
+    with (
+        Crowd(address, server.path("live"), _HONEST, record) as crowd,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # Where threads are few, honest clients poll, too: they are never all connected at once.
+        crowd.run_until(lambda: all(source.last_id for source in crowd.sources), "everybody served once")
+        for number in range(_EVENTS):
+            pool.submit(server.send, "live", str(number)).result()
+            began = time.monotonic()
+            crowd.run_until(
+                lambda: all(len(record.data(source)) > number for source in crowd.sources),  # noqa: B023
+                f"event {number} at all honest clients",
+            )
+            assert time.monotonic() - began < _LATE
+        assert [record.data(source) for source in crowd.sources] == [
+            [str(number) for number in range(_EVENTS)]
+        ] * _HONEST
+
+
+@contextmanager
+def backend(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of one: memory, sqlite or valkey."""
+    if kind != "valkey":
+        yield {"memory": "memory://", "sqlite": f"sqlite:///{folder}/streams.db"}[kind]
+        return
+    server = RedisServer(program(kind), folder).start()
+    try:
+        yield server.url
+    finally:
+        server.stop()

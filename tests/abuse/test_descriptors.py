@@ -6,7 +6,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +15,11 @@ import pytest
 from ..support.app_server import AppServer
 from ..support.crowd import Crowd, Record
 from ..support.web_server import Pair
+from .conftest import backend
 
 pytestmark = pytest.mark.slow
 
+APP: Final = f"{__package__}.app:create_app()"
 ALLOWED: Final = 1_024
 CONNECTS: Final = 5_000
 HONEST: Final = 10
@@ -91,3 +93,28 @@ def test_a_worker_without_descriptors_left_lives_and_its_clients_stay(
             late.read_opening()
     if delivery == "detached":
         assert "Raise `ulimit -n`" in server.log()
+
+
+@pytest.mark.parametrize("delivery", ["detached", "wsgi"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "valkey"])
+def test_a_first_client_that_comes_while_no_descriptor_is_left_is_let_in_afterwards(
+    tmp_path: Path, delivery: str, kind: str
+) -> None:
+    with ExitStack() as to_stop:
+        settings = {
+            "STREAMY_BROKER_URL": to_stop.enter_context(backend(kind, tmp_path)),
+            "STREAMY_RECONNECT_DELAY": 0.2,
+        }
+        server = AppServer(tmp_path / "log", Pair("gthread", delivery), app=APP, settings=settings)
+        with allowed(ALLOWED):
+            to_stop.enter_context(server.start())
+        connection = to_stop.enter_context(closing(server.connection()))
+        connection.request("POST", f"/exhaust/{ATTACK}")
+        assert connection.getresponse().read() == b"exhausted"
+        connection.request("GET", server.path("news"))
+        assert connection.getresponse().status == 200
+        record = Record()
+        crowd = to_stop.enter_context(Crowd(server.address, server.path("news"), HONEST, record))
+        crowd.run_until_open()
+        server.send("news", "after")
+        crowd.run_until(lambda: all("after" in record.data(source) for source in crowd.sources), "the event")

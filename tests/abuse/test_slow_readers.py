@@ -26,14 +26,17 @@ PATIENCE: Final = 5.0
 LATE: Final = 4.0
 
 
-@pytest.mark.parametrize(
-    "pair", [Pair("gthread", "detached", threads=4), Pair("gthread", "wsgi", threads=8)], ids=str
-)
+PAIRS: Final = (Pair("gthread", "detached", threads=4), Pair("gthread", "wsgi", threads=8))
+
+
+@pytest.mark.timeout(STAYS + 60)
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
 def test_a_steady_reader_stays_and_one_that_takes_nothing_goes(new_worker: NewWorker, pair: Pair) -> None:
     worker = new_worker(
         pair,
         slow_client_policy="tests.abuse.app:STRICT",
         wsgi_slots=4,
+        tcp_user_timeout=2.0,
         broker_url=f"memory://?history=10000&history_bytes={64 * 2**20}",
     )
     for _ in range(8):
@@ -54,6 +57,44 @@ def test_a_steady_reader_stays_and_one_that_takes_nothing_goes(new_worker: NewWo
     assert all(taken[speed] > 0.5 * STAYS * speed * 1024 for speed in SPEEDS), taken
     for sock in (*readers.values(), stuck):
         sock.close()
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
+def test_a_steady_reader_of_what_the_system_could_hold_stays(new_worker: NewWorker, pair: Pair) -> None:
+    worker = new_worker(pair, tcp_user_timeout=2.0)
+    worker.batch("news", ["x" * 8_000] * 20)
+    with ask(worker.address, worker.path("news")) as reader:
+        began, taken = time.monotonic(), 0
+        while taken < 65_536:
+            taken += _read(reader, int((time.monotonic() - began) * SPEEDS[0] * 1024) - taken)
+            time.sleep(0.02)
+        assert worker.stats().clients == 1
+
+
+BURSTS: Final = {"taken at once": 1, "taken in pieces": 3}
+"""How many events of 20,000 characters the system holds for a client that doesn't read."""
+
+
+@pytest.mark.parametrize("count", BURSTS.values(), ids=BURSTS)
+def test_of_a_burst_that_the_system_holds_the_policy_says_who_is_too_slow(
+    new_worker: NewWorker, count: int
+) -> None:
+    worker = new_worker(PAIRS[0], slow_client_policy="tests.abuse.app:STRICT", tcp_user_timeout=2.0)
+    with (
+        ask(worker.address, worker.path("news")) as reader,
+        ask(worker.address, worker.path("news")) as stuck,
+    ):
+        eventually(lambda: worker.stats().clients == 2, "both clients")
+        worker.batch("news", ["x" * 20_000] * count)
+        began, taken, left = time.monotonic(), 0, 0.0
+        while (now := time.monotonic() - began) < 2 * PATIENCE:
+            taken += _read(reader, int(now * 2_048) - taken)
+            if not left and worker.stats().clients == 1:
+                left = now
+            time.sleep(0.02)
+        assert worker.stats().clients == 1
+        assert PATIENCE - 1.0 < left < PATIENCE + LATE, "when the one that takes nothing has gone"
+        stuck.close()
 
 
 def _read(sock: socket.socket, most: int) -> int:

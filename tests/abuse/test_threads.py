@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import pytest
 
 from ..support.app_server import AppServer
-from ..support.crowd import Crowd, Record
-from .conftest import WORKERS, NewWorker, fill, seconds_of_a_view
+from .conftest import WORKERS, NewWorker, assert_honest_clients_get_events_soon, fill, seconds_of_a_view
 from .rude import KINDS, Rudeness, rude_clients
 
 pytestmark = pytest.mark.slow
 
-RUDE, HONEST = 64, 10
+RUDE: Final = 64
 """Clients."""
-EVENTS, REQUESTS = 10, 50
-LATE: Final = 1.0
+REQUESTS: Final = 50
 
 QUICK: Final = 0.1
 """Seconds that a view may take at any rate, on a machine that runs other tests."""
@@ -36,25 +32,8 @@ def test_rude_clients_keep_no_view_waiting(worker: AppServer, kind: Rudeness) ->
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_rude_clients_cost_honest_ones_no_event(worker: AppServer, kind: Rudeness) -> None:
     fill(worker, "news")
-    record = Record()
-    with (
-        rude_clients(worker.address, worker.path("news"), kind, RUDE),
-        Crowd(worker.address, worker.path("live"), HONEST, record) as crowd,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        # Where threads are few, honest clients poll, too: they are never all connected at once.
-        crowd.run_until(lambda: all(source.last_id for source in crowd.sources), "everybody served once")
-        for number in range(EVENTS):
-            pool.submit(worker.send, "live", str(number)).result()
-            began = time.monotonic()
-            crowd.run_until(
-                lambda: all(len(record.data(source)) > number for source in crowd.sources),  # noqa: B023
-                f"event {number} at all honest clients",
-            )
-            assert time.monotonic() - began < LATE
-        assert [record.data(source) for source in crowd.sources] == [
-            [str(number) for number in range(EVENTS)]
-        ] * HONEST
+    with rude_clients(worker.address, worker.path("news"), kind, RUDE):
+        assert_honest_clients_get_events_soon(worker, worker.address)
 
 
 @pytest.mark.parametrize("pair", WORKERS, ids=str)

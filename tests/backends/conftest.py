@@ -12,8 +12,17 @@ from streamy_core import StreamManager
 from streamy_core.broker import Broker
 from streamy_core.strategies import FixedDelay, RetryPolicy
 
+from ..support.process import stopped_in_the_end
+
 NewBroker = Callable[..., Broker]
 NewManager = Callable[..., StreamManager]
+
+
+@pytest.fixture(scope="session")
+def shared_servers() -> Iterator[dict[str, Any]]:
+    """Servers that tests share, by kind."""
+    with stopped_in_the_end() as started:
+        yield started
 
 
 @pytest.fixture

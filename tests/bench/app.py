@@ -25,13 +25,13 @@ def hello() -> str:
 
 @app.get("/stream")
 def stream() -> object:
-    return sse.get_stream(request.args["id"])
+    return sse.get_stream(request.args.getlist("id"))
 
 
 @app.get("/publish")
 def publish() -> str:
     args = request.args
-    streams = [f"s{i}" for i in range(int(args.get("streams", 1)))]
+    streams = args.getlist("id") or [f"s{i}" for i in range(int(args.get("streams", 1)))]
     threading.Thread(target=run, args=(streams, int(args["n"]), float(args["rate"]))).start()
     return "ok"
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,8 +110,9 @@ def publishing(name: str, url: str, target: str, rounds: int) -> None:
 
 
 @contextmanager
-def publisher(url: str, count: int, rate: float) -> Iterator[None]:
-    command = (sys.executable, "-m", "tests.bench.publisher", url, "streamy", str(count), str(rate))
+def publisher(url: str, count: int, rate: float, streams: int = 1) -> Iterator[None]:
+    module = "tests.bench.publisher"
+    command = (sys.executable, "-m", module, url, "streamy", str(count), str(rate), str(streams))
     process = subprocess.Popen(command)
     try:
         yield
@@ -128,6 +130,29 @@ def latency(name: str, url: str, count: int, target: str) -> None:
         found = sorted(crowd.watch(count, limit=count, spin=False).latencies)
     p50, p99 = (found[len(found) * part // 100] * 1_000 for part in (50, 99))
     report(f"{name}: publish to client, p50 (p99)", f"{p50:.1f} ms ({p99:.1f} ms)", target)
+
+
+def watching(name: str, url: str, seconds: float) -> None:
+    """100 events a second, each to one of ten streams, or of 10,000; one client each."""
+    costs, latencies = {}, {}
+    for streams in (10, 10_000):
+        count = int(seconds * 100)
+        more = f"{'&' if '?' in url else '?'}table_prefix=w{next(_names)}_"
+        paths = [f"/stream?id=s{n}" for n in range(streams)]
+        with streamy(BROKER_URL=url + more) as worker, Crowd(worker.port, paths, hosts=4) as crowd:
+            with publisher(url + more, 100, 100, streams):
+                crowd.watch(100, limit=30, spin=False)
+            before = worker.cpu()
+            with publisher(url + more, count, 100, streams):
+                seen = crowd.watch(count, limit=seconds + 30, sample=streams, spin=False)
+            assert seen.deliveries == count, f"{seen.deliveries} of {count} deliveries came in time"
+            costs[streams] = (worker.cpu() - before) / seen.seconds
+            latencies[streams] = seen.percentile(0.99)
+    few, many = costs.values()
+    figure = f"{many:.1%} / {few:.1%} = {many / few:.2f}"
+    report(f"{name}: CPU of a worker, 10,000 streams / 10", figure, "<= 1.3")
+    few, many = latencies.values()
+    report(f"{name}: p99, likewise", f"{many:.1f} / {few:.1f} ms = {many / few:.2f}", "<= 1.5")
 
 
 class Questions:
@@ -194,7 +219,8 @@ def ticks(name: str, url: str) -> None:
             broker.append(f"stream-{n}", [Event(TEXT)])
         for count in (1, 1_000):
             names = [f"stream-{n}" for n in range(count)]
-            took = statistics.median(1_000 / per_second(lambda: broker._heads(names), 20) for _ in range(5))  # type: ignore[attr-defined]  # noqa: B023
+            look = partial(broker._looks.heads, names)  # type: ignore[attr-defined]
+            took = statistics.median(1_000 / per_second(look, 20) for _ in range(5))
             report(f"{name}: a look at {count:,} streams", f"{took:.2f} ms", "< 20 ms")
 
 
@@ -232,7 +258,7 @@ def reading(name: str, url: str, rows: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=["publishing", "latency", "crowds", "ticks", "reading"])
+    parser.add_argument("--only", choices=["publishing", "latency", "watching", "crowds", "ticks", "reading"])
     args = parser.parse_args()
     allow_many_files()
     with tempfile.TemporaryDirectory() as text:
@@ -266,6 +292,9 @@ def measure(only: str | None, quick: bool, folder: Path, postgresql: Server, mar
         latency("PostgreSQL", postgresql.url, count, "< 10 ms")
         latency("PostgreSQL, polling", f"{postgresql.url}?notify=false", count, "< 50 ms")
         latency("MariaDB, polling", mariadb.url, count, "< 50 ms")
+    if only in (None, "watching"):
+        for name, url in every:
+            watching(name, url, 5 if quick else 20)
     if only in (None, "ticks"):
         for name, url in every:
             ticks(name, url)

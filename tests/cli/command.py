@@ -25,6 +25,6 @@ sse = StreamManager(app, broker=FileBroker(Path(__file__).with_name("log")))
 STREAMY: Final = str(Path(sys.executable).with_name("streamy"))
 
 
-def flask_streamy(*args: str) -> list[str]:
-    """`flask streamy …` for the app in `shop.py`."""
-    return [sys.executable, "-m", "flask", "--app", "shop", "streamy", *args]
+def flask_streamy(*args: str, app: str = "shop") -> list[str]:
+    """`flask streamy …` for an app, that in `shop.py` unless it is named."""
+    return [sys.executable, "-m", "flask", "--app", app, "streamy", *args]

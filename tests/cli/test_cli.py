@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from flask import Flask
 
 from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core import OLDEST, BrokerUnavailable, Entry, Event, StreamManager
+from streamy_core import OLDEST, BrokerUnavailable, Entry, Event, StreamManager, __version__
 from streamy_core.cli import main
 from streamy_core.demo import app as demo
-from streamy_core.strategies import NoRetry
+from streamy_core.strategies import FixedDelay, NoRetry
 from streamy_core.testing.reading import DEADLINE, eventually, read_all
 
 from ..support.file_broker import FileBroker
@@ -227,8 +227,20 @@ def test_tail_follows_live_entries_from_now_on(sse: StreamManager, invoke: Invok
     assert [line.split("\t")[3] for line in results[0].stdout.splitlines()] == ["live"]
 
 
-def test_tail_takes_either_after_or_all(sse: StreamManager, invoke: Invoke) -> None:
+@pytest.mark.parametrize(("options", "found"), [(["--last", "2"], "bc"), (["--since", "60"], "abc")])
+def test_tail_begins_with_the_newest_entries(
+    sse: StreamManager, invoke: Invoke, options: list[str], found: str
+) -> None:
+    sse.send_events("news", list("abc"))
+    sse.end_stream("news")
+    lines = invoke("tail", "news", *options).stdout.splitlines()
+    assert [line.split("\t")[3] for line in lines] == list(found)
+
+
+def test_tail_takes_one_start(sse: StreamManager, invoke: Invoke) -> None:
     assert invoke("tail", "news", "--all", "--after", "x").exit_code == 2
+    assert invoke("tail", "news", "--last", "1", "--since", "1").exit_code == 2
+    assert invoke("tail", "news", "--last", "0").exit_code == 2
 
 
 # -- streams
@@ -300,6 +312,19 @@ def test_a_failure_to_publish_tells_what_the_backend_said(app: Flask, invoke: In
     result = invoke("send", "news", "hello")
     assert result.exit_code == 1
     assert result.stderr.endswith("given up after 1 attempt: no answer from the backend\n")
+
+
+def test_where_an_app_logs_its_log_goes_on(
+    app: Flask, invoke: Invoke, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    StreamManager(app, broker=AwayBroker(tmp_path / "log"), retry=FixedDelay(0.001, retries=3))
+    invoke("send", "news", "hello")
+    assert caplog.text.count("no answer from the backend") == 4
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+    assert result.output == f"streamy, version {__version__}\n"
 
 
 # -- backends

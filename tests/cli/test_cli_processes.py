@@ -15,6 +15,16 @@ from ..support.file_broker import FileBroker
 from .command import STREAMY, Command, flask_streamy
 from .conftest import Start
 
+AWAY = """\
+from flask import Flask
+
+from streamy_core import StreamManager
+
+app = Flask(__name__)
+app.config.from_prefixed_env()
+sse = StreamManager(app)
+"""
+
 
 def data_in(log: FileBroker) -> list[str]:
     return data_of(read_all(log, "news"))
@@ -121,3 +131,14 @@ def test_send_ends_quietly_when_nobody_reads_its_ids(start: Start, log: FileBrok
     command.write(b"a\n")
     command.wait()
     assert (command.errors, data_in(log)) == ("", ["a"])
+
+
+def test_an_error_is_told_once_where_the_app_has_set_up_no_log(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_STREAMY_BROKER_URL", "redis://127.0.0.1:1")
+    (tmp_path / "away.py").write_text(AWAY)
+    command = start(flask_streamy("send", "news", "hello", app="away"))
+    assert command.wait() == 1
+    (line,) = command.errors.splitlines()
+    assert line.startswith("Error: could not publish to stream 'news': given up after 4 attempts")

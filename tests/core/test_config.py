@@ -42,6 +42,10 @@ DEFAULTS = {
     "window_bytes": 1_048_576,
     "watchdog_interval": 30.0,
     "observers": (),
+    "outbox_events": 10_000,
+    "outbox_bytes": 2**24,
+    "outbox_retry_policy": None,
+    "outbox_flush_timeout": 5.0,
 }
 
 
@@ -63,6 +67,7 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("end_stream_on_failure", True, True),
     ("keep_alive", 15, FixedInterval(15.0)),
     ("keep_alive", 0.5, FixedInterval(0.5)),
+    ("keep_alive", "15", FixedInterval(15.0)),
     ("keep_alive", Never(), Never()),
     ("reconnect_delay", 1, 1.0),
     ("reconnect_delay", 0.25, 0.25),
@@ -86,6 +91,11 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("window_bytes", 1, 1),
     ("watchdog_interval", 0.1, 0.1),
     ("observers", [LOGS], (LOGS,)),
+    ("outbox_events", 1, 1),
+    ("outbox_bytes", "1000", 1000),
+    ("outbox_retry_policy", NoRetry(), NoRetry()),
+    ("outbox_retry_policy", None, None),
+    ("outbox_flush_timeout", 0.5, 0.5),
 ]
 
 NO_WHOLE_NUMBERS = [-1, 1.0, "1.0", "one", True]
@@ -98,7 +108,7 @@ REFUSED: list[tuple[str, Any]] = [
     *[("max_retries", value) for value in [None, *NO_WHOLE_NUMBERS]],
     *[("retry_policy", value) for value in [3, "backoff", True, object, ExponentialBackoff]],
     *[("end_stream_on_failure", value) for value in [0, 1, "truth", None]],
-    *[("keep_alive", value) for value in [None, Jittered, *NO_SECONDS]],
+    *[("keep_alive", value) for value in [None, Jittered, "15s", "-1", ".", *NO_SECONDS]],
     *[("reconnect_delay", value) for value in [None, *NO_SECONDS]],
     *[("delivery", value) for value in ["", "Auto", "threads", None, True, ["auto"]]],
     *[("wsgi_slots", value) for value in NO_WHOLE_NUMBERS],
@@ -110,6 +120,10 @@ REFUSED: list[tuple[str, Any]] = [
     *[("window_entries", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("window_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("watchdog_interval", value) for value in [None, *NO_SECONDS]],
+    *[("outbox_events", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
+    *[("outbox_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
+    *[("outbox_retry_policy", value) for value in [3, "backoff", object, ExponentialBackoff]],
+    *[("outbox_flush_timeout", value) for value in [None, *NO_SECONDS]],
     *[("observers", value) for value in [None, "streamy_core.observers.logs:Logs", LOGS, [Logs], [1]]],
 ]
 

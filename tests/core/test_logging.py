@@ -77,6 +77,13 @@ def test_an_append_is_for_debugging(manager: StreamManager, log: pytest.LogCaptu
     assert len(log.records) == 1
 
 
+def publish_in_vain(manager: StreamManager, broker: FaultyBroker, failures: int = 2) -> None:
+    """Publish while so many of the broker's next calls fail: enough for the manager to give up."""
+    broker.fail_next_append(failures)
+    with pytest.raises(PublishFailed):
+        manager.send_event("news", "x")
+
+
 def test_another_attempt_is_a_warning_with_its_cause(
     manager: StreamManager, broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
@@ -91,9 +98,7 @@ def test_another_attempt_is_a_warning_with_its_cause(
 def test_giving_up_is_an_error_with_its_cause(
     manager: StreamManager, broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
-    broker.fail_next_append(2)
-    with pytest.raises(PublishFailed):
-        manager.send_event("news", "x")
+    publish_in_vain(manager, broker)
     assert lines(log, logging.ERROR) == [
         "could not publish to stream 'news': given up after 2 attempts: this append was told to fail"
     ]
@@ -102,18 +107,14 @@ def test_giving_up_is_an_error_with_its_cause(
 def test_ending_after_a_failure_is_news(
     make: Callable[..., StreamManager], broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
-    broker.fail_next_append(2)
-    with pytest.raises(PublishFailed):
-        make(end_stream_on_failure=True).send_event("news", "x")
+    publish_in_vain(make(end_stream_on_failure=True), broker)
     assert lines(log, logging.INFO) == ["stream 'news': ended"]
 
 
 def test_not_even_being_able_to_end_after_a_failure_is_an_error(
     make: Callable[..., StreamManager], broker: FaultyBroker, log: pytest.LogCaptureFixture
 ) -> None:
-    broker.fail_next_append(99)
-    with pytest.raises(PublishFailed):
-        make(end_stream_on_failure=True).send_event("news", "x")
+    publish_in_vain(make(end_stream_on_failure=True), broker, failures=99)
     assert lines(log, logging.ERROR)[1:] == [
         "stream 'news': could not be ended either: this end was told to fail"
     ]

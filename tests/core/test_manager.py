@@ -17,6 +17,8 @@ from streamy_core import ConfigError, InvalidEvent, InvalidStreamId, StreamManag
 from streamy_core.strategies import FixedInterval, Never
 from streamy_core.testing import FaultyBroker
 
+from .apps import make_app
+
 MakeApp = Callable[..., Flask]
 
 
@@ -36,12 +38,6 @@ def make_manager(managers: list[StreamManager]) -> Callable[..., StreamManager]:
         return managers[-1]
 
     return make
-
-
-def make_app(**config: object) -> Flask:
-    app = Flask(__name__)
-    app.config.update(config)
-    return app
 
 
 def with_stream(app: Flask, sse: StreamManager) -> Flask:
@@ -78,8 +74,9 @@ def test_each_app_of_one_manager_has_its_own_streams(make_manager: Callable[...,
 
 def test_with_several_apps_it_wants_to_know_which(make_manager: Callable[..., StreamManager]) -> None:
     sse = make_manager()
-    sse.init_app(make_app())
-    sse.init_app(make_app())
+    apps = [make_app(), make_app()]
+    for app in apps:
+        sse.init_app(app)
     with pytest.raises(ConfigError, match="several apps"):
         sse.send_event("news", "x")
 
@@ -262,14 +259,15 @@ def test_disconnecting_nobody_in_particular_is_refused(make_manager: Callable[..
         make_manager().disconnect()
 
 
-def test_the_first_frame_has_an_id_and_a_retry_and_no_data(
+def test_the_first_frame_tells_place_reconnection_time_and_keep_alive(
     make_manager: Callable[..., StreamManager],
 ) -> None:
     app = make_app(STREAMY_RECONNECT_DELAY=1.5)
     sse = make_manager(app)
     with_stream(app, sse)
     entry_id = sse.send_event("news", "before")
-    assert first_bytes(app.test_client().get("/stream")) == f"id: {entry_id}\nretry: 1500\n\n".encode()
+    expected = f'id: {entry_id}\nretry: 1500\nevent: streamy.open\ndata: {{"keep_alive": 30}}\n\n'
+    assert first_bytes(app.test_client().get("/stream")) == expected.encode()
 
 
 def test_an_interval_of_thirty_seconds_that_was_given_is_honoured() -> None:

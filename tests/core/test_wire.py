@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -75,7 +76,8 @@ def test_many_events_arrive_each_by_itself_and_in_order(
         encode_event(event, id=place) for event, place in sent
     )
     assert parse(*data.draw(cut(stream))) == [
-        Dispatched(event.name or "message", as_read(event.data), place) for event, place in sent
+        Dispatched("streamy.open", "{}", "start"),
+        *(Dispatched(event.name or "message", as_read(event.data), place) for event, place in sent),
     ]
 
 
@@ -187,13 +189,21 @@ def test_a_keep_alive_says_nothing_to_a_reader() -> None:
     assert (len(reader.events), reader.last_event_id, reader.reconnection_time) == (1, "1", None)
 
 
-def test_the_opening_sets_place_and_reconnection_time_and_dispatches_nothing() -> None:
+def test_the_opening_is_an_event_that_sets_place_and_reconnection_time() -> None:
     reader = parsed([encode_opening("e.5.abc", 3000)])
-    assert (reader.events, reader.last_event_id, reader.reconnection_time) == ([], "e.5.abc", 3000)
+    assert reader.events == [Dispatched("streamy.open", "{}", "e.5.abc")]
+    assert (reader.last_event_id, reader.reconnection_time) == ("e.5.abc", 3000)
 
 
-def test_an_opening_without_a_cursor_sets_the_reconnection_time_and_forgets_no_place() -> None:
-    assert encode_opening("", 3000) == b"retry: 3000\n"
+@pytest.mark.parametrize("seconds", [30, 0.25, 1e9])
+def test_the_opening_tells_the_keep_alive_in_seconds_as_json(seconds: float) -> None:
+    (opening,) = parse(encode_opening("1", 3000, seconds))
+    assert json.loads(opening.data) == {"keep_alive": seconds}
+
+
+def test_an_opening_without_a_cursor_has_no_id() -> None:
+    (opening,) = parse(encode_opening("", 3000))
+    assert opening == Dispatched("streamy.open", "{}", "")
 
 
 def test_a_reconnection_time_by_itself_dispatches_nothing_and_keeps_the_place() -> None:

@@ -74,7 +74,7 @@ class NeverReader:
         source = Source()
         with suppress(ConnectionResetError):
             while data := self._socket.recv(65_536):
-                self.data += [frame.data for frame in source.feed(data) if frame.data is not None]
+                self.data += [frame.data for frame in source.feed(data) if frame.is_event]
         return source
 
     def reads_at_last_until(self, name: str) -> list[Frame]:
@@ -83,7 +83,7 @@ class NeverReader:
         while name not in [frame.name for frame in frames[:-1]]:
             data = self._socket.recv(65_536)
             assert data, f"closed without a {name}"
-            frames += [frame for frame in source.feed(data) if frame.data is not None]
+            frames += [frame for frame in source.feed(data) if frame.is_event]
         return frames
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamy_core import OLDEST, StreamManager
+from streamy_core import OLDEST, OPEN, StreamManager
 from streamy_core.delivery.delivery import Connection, Terms
 from streamy_core.delivery.journal import Journal
 from streamy_core.delivery.limits import Limits
@@ -24,6 +24,7 @@ from streamy_core.signals import client_disconnected, slow_client
 from streamy_core.strategies import FixedInterval, Never
 from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy
 from streamy_core.testing import ManualClock
+from streamy_core.testing.event_stream import parse
 from streamy_core.testing.reading import DEADLINE, events, eventually
 from streamy_core.wire import KEEP_ALIVE
 
@@ -56,12 +57,12 @@ def body_of(
     binding = sse.binding
     streams = list(names or ("news",))
     session = binding.session(streams, key, FixedInterval(interval) if interval else Never())
-    reader = binding.open_reader(streams, after, "message")
+    reader = binding.open_reader(streams, after, None, "message")
     return binding.delivery.body(session, reader, Connection(server_of(None), capacity=capacity))
 
 
 def data_of(chunk: bytes) -> list[str]:
-    return [found.decode() for found in re.findall(rb"^data: (.*)$", chunk, re.MULTILINE)]
+    return [event.data for event in parse(chunk) if event.type != OPEN]
 
 
 def test_a_body_that_is_never_read_takes_up_nothing(make_sse: Callable[..., StreamManager]) -> None:
@@ -142,7 +143,7 @@ class Served:
         client_disconnected.connect(self._gone, sse)
         terms = terms_of(sse, slow_client_policy=policy)
         session = Session(("news",), None, FixedInterval(30))
-        reader = binding.open_reader(["news"], None, "message")
+        reader = binding.open_reader(["news"], None, None, "message")
         self.body = WsgiDelivery(terms, clock=self._clock).body(session, reader, Connection(server_of(None)))
         next(self.body)
 
@@ -294,7 +295,7 @@ class NeverLevel:
         self.clock = ManualClock()
         terms = terms_of(sse)
         session = Session(("news",), None, Never(), None if age is None else Expiry(age))
-        reader = binding.open_reader(["news"], OLDEST, "message")
+        reader = binding.open_reader(["news"], OLDEST, None, "message")
         self.body = WsgiDelivery(terms, clock=self.clock).body(session, reader, Connection(server_of(None)))
 
     def pieces(self) -> Iterator[bytes]:

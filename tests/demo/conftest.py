@@ -21,13 +21,26 @@ if TYPE_CHECKING:
 # Notes what arrives by itself, so that the page's own counting is not the only witness.
 WITNESS = """
 window.serials = [];
-window.sources = [];
-window.EventSource = class extends EventSource {
-  constructor(url) {
-    super(url);
-    sources.push(this);
-    this.addEventListener("system", ({ data }) => serials.push(JSON.parse(data).serial));
-  }
+window.connections = 0;
+const ask = window.fetch;
+window.fetch = async (resource, options) => {
+  const response = await ask(resource, options);
+  if (!String(resource).includes("/events") || response.status !== 200) return response;
+  connections += 1;
+  let text = "";
+  const [own, pages] = response.body.tee();
+  const note = new WritableStream({
+    write(part) {
+      const frames = (text += part).split("\\n\\n");
+      text = frames.pop();
+      for (const frame of frames) {
+        const data = /^event: system\\ndata: (.*)$/m.exec(frame)?.[1];
+        if (data) serials.push(JSON.parse(data).serial);
+      }
+    },
+  });
+  own.pipeThrough(new TextDecoderStream()).pipeTo(note).catch(() => {});
+  return new Response(pages, response);
 };
 """
 

@@ -53,7 +53,7 @@ def test_one_connection_carries_all_and_nothing_comes_from_elsewhere(serve, visi
     page.get_by_text("second", exact=True).wait_for()
 
     assert served.count("GET /events") == 1
-    assert page.evaluate("sources.length") == 1
+    assert page.evaluate("connections") == 1
     assert all(url.startswith((served.url, "data:")) for url in urls)
 
 
@@ -72,7 +72,9 @@ def test_page_works_under_its_own_policy(served, visit):
 
 def test_page_forbids_foreign_content_and_is_never_stored(served):
     with urllib.request.urlopen(served.url) as response:
-        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'")
+        assert response.headers["Content-Security-Policy"].startswith(
+            "default-src 'none'; script-src 'self' 'nonce-"
+        )
         assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -80,7 +82,7 @@ def test_a_cut_connection_resumes_without_a_lost_or_repeated_event(served, visit
     page = visit(served)
     page.wait_for_function("streamy.tally.received >= 1")
     page.click("#cut")
-    page.wait_for_function("streamy.source.readyState === EventSource.CONNECTING")
+    page.wait_for_function("streamy.stream.state === 'waiting'")
     assert page.inner_text("#status") == "Reconnecting"
     served.say("said while the connection was down")
 
@@ -103,6 +105,34 @@ def test_a_cut_connection_resumes_without_a_lost_or_repeated_event(served, visit
     assert band["label"] == "while you were away"
     assert band["to"] - band["from"] >= 3500
     assert page.is_enabled("#cut")
+
+
+def test_the_cut_button_keeps_the_focus(served, visit):
+    page = visit(served)
+    page.wait_for_function("streamy.tally.received >= 1")
+    page.focus("#cut")
+    page.keyboard.press("Enter")
+    page.wait_for_function("streamy.stream.state === 'waiting'")
+    assert not page.is_enabled("#cut")
+    assert page.evaluate("document.activeElement.id") == "cut"
+    page.wait_for_function("streamy.tally.reconnects === 1")
+    assert page.evaluate("document.activeElement.id") == "cut"
+
+
+def test_a_page_that_is_refused_says_so_and_has_nothing_to_cut(served, visit):
+    page = visit(served)
+    page.wait_for_function("streamy.stream.state === 'live'")
+    page.route("**/events*", lambda route: route.fulfill(status=403))
+    page.click("#cut")
+    page.wait_for_selector("#status:has-text('Refused')")
+    page.get_by_text("The server says 403: nothing more will come").wait_for()
+    assert page.inner_text("#cut") == "No connection"
+    assert page.get_attribute("#cut", "aria-disabled") == "true"
+
+
+def test_a_page_without_scripts_says_what_it_lacks(served, visit):
+    page = visit(served, java_script_enabled=False)
+    assert "needs JavaScript" in page.inner_text("noscript")
 
 
 def test_only_the_client_that_asks_is_cut(served, visit):
@@ -132,18 +162,17 @@ def test_a_connection_that_is_not_there_cannot_be_cut(served):
     assert served.app.test_client().post("/cut?client=nobody").status_code == 404
 
 
-def test_browser_stops_reconnecting_after_the_end(served, visit):
+def test_page_asks_for_nothing_more_after_the_end(served, visit):
     page = visit(served)
     page.click("#countdown")
     page.locator("#count[data-state=running]").wait_for()
     page.locator("#count[data-state=liftoff]").wait_for()
     page.locator("#count[data-state=ended]").wait_for()
 
-    assert page.evaluate("streamy.countdown.source.readyState") == 2
-    assert page.locator("#steps li[data-done]").count() == 4
-    # Once for the stream, and once to be told 204.
-    assert served.count("GET /countdown/") == 2
-    assert not served.wait_for("GET /countdown/", 3, seconds=4 * RECONNECT_DELAY)
+    assert page.evaluate("streamy.countdown.stream.state") == "ended"
+    assert page.locator("#steps li[data-done]").count() == 3
+    assert served.count("GET /countdown/") == 1
+    assert not served.wait_for("GET /countdown/", 2, seconds=4 * RECONNECT_DELAY)
     assert page.is_enabled("#countdown")
 
 

@@ -78,7 +78,8 @@ def gunicorn(tmp_path: Path) -> Iterator[Serve]:
 
         def serve(app: str, **server: Any) -> str:
             environment = {"PYTHONDONTWRITEBYTECODE": 1, "HOME": tmp_path}
-            gunicorn = WebServer(app, tmp_path / "log", cwd=EXAMPLES, environment=environment, **server)
+            given = {"cwd": EXAMPLES, "environment": environment, **server}
+            gunicorn = WebServer(app, tmp_path / "log", **given)
             return f"http://127.0.0.1:{to_stop.enter_context(gunicorn.start()).port}"
 
         yield serve

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 from streamy_core.testing import FaultContract
 from streamy_core.testing.contract import LogContract
+from streamy_core.testing.history_contract import HistoryContract
 from streamy_core.testing.key_contract import KeyContract
 from streamy_core.testing.life_contract import LifeContract
 from streamy_core.testing.page_contract import PageContract
@@ -30,6 +31,7 @@ PAGE: Final = ROOT / "docs" / "reference" / "promises.md"
 PARTS: Final[Mapping[type, str]] = {
     LogContract: "Appending and reading",
     PageContract: "Pages, their bounds, and many streams at once",
+    HistoryContract: "Earlier cursors, if it can find them",
     LifeContract: "What is trimmed, ends and closing",
     KeyContract: "Idempotency keys",
     WatchContract: "Bells",

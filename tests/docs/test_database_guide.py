@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import shutil
@@ -30,6 +29,8 @@ from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
 from tests.backends.sql.conftest import KINDS, server_in
 from tests.backends.sql.servers import Server
 from tests.support.process import stopped_in_the_end
+
+from .reader import messages_in
 
 if TYPE_CHECKING:
     from .conftest import Load, Serve
@@ -122,7 +123,7 @@ def test_every_client_of_every_worker_gets_what_is_sent_in_a_transaction(
             seen = b""
             while f"id: {last}\n".encode() not in seen or not seen.endswith(b"}\n\n"):
                 seen += client.readline()
-            told = [json.loads(data) for data in re.findall(rb"^data: (.+)$", seen, re.MULTILINE)]
+            told = messages_in(seen)
             assert told == [{"id": n + 1, "text": f"message {n}"} for n in range(4)]
 
 

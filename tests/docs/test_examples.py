@@ -40,15 +40,15 @@ def test_the_first_app_shows_news_and_survives_a_cut(gunicorn: Serve, browser_pa
     address = gunicorn("first_app:app")
     post(f"{address}/send", text="before")
     browser_page.goto(address)
-    browser_page.wait_for_selector("#state:text-is('connected')")
+    browser_page.wait_for_selector("#state:text-is('live')")
     browser_page.fill("input", "by the form")
     browser_page.click("button")
     browser_page.wait_for_selector("li:text-is('by the form')")
     post(f"{address}/cut")
-    browser_page.wait_for_selector("#state:text-is('reconnecting')")
+    browser_page.wait_for_selector("#state:text-is('waiting')")
     for n in range(3):
         post(f"{address}/send", text=f"meanwhile {n}")
-    browser_page.wait_for_selector("#state:text-is('connected')")
+    browser_page.wait_for_selector("#state:text-is('live')")
     browser_page.wait_for_selector("li:text-is('meanwhile 2')")
     shown = browser_page.locator("li").all_inner_texts()
     assert shown == ["before", "by the form", "meanwhile 0", "meanwhile 1", "meanwhile 2"]
@@ -116,7 +116,7 @@ def test_an_address_has_six_connections_and_another_has_its_own(load: Load, conn
     seventh = connect(app, "/stream", headers={"X-Forwarded-For": "192.0.2.1"})
     assert (seventh.status, seventh.read_to_end()) == (200, [])
     stay.append(connect(app, "/stream", headers={"X-Forwarded-For": "192.0.2.2"}))
-    app.extensions["streamy"]["default"].sender.send_event("news", "for those who stay")
+    app.extensions["streamy"]["default"].send_event("news", "for those who stay")
     assert [len(seen.events(1)) for seen in stay] == [1] * 7
 
 
@@ -163,13 +163,22 @@ def test_a_job_in_another_process_is_followed_by_a_shared_broker(load: Load, tmp
 def test_the_board_misses_nothing_between_page_and_stream(load: Load, connect: Connect) -> None:
     app = load("board").app
     client = app.test_client()
-    page = client.get("/").text
-    assert "tea: 3.00" in page
-    cursor = page.partition("last_event_id=")[2].partition('"')[0]
+    state = client.get("/prices").json
+    assert state["prices"]["tea"] == "3.00"
     client.put("/prices/tea", data={"price": "3.50"})
-    (event,) = connect(app, f"/stream?last_event_id={cursor}").events(1)
+    (event,) = connect(app, f"/stream?last_event_id={state['cursor']}").events(1)
     assert json.loads(event.data)["price"] == "3.50"
-    assert "tea: 3.50" in client.get("/").text
+    assert client.get("/prices").json["prices"]["tea"] == "3.50"
+
+
+@pytest.mark.slow
+def test_the_boards_page_shows_what_is_and_what_changes(gunicorn: Serve, browser_page: BrowserPage) -> None:
+    address = gunicorn("board:app")
+    browser_page.goto(address)
+    browser_page.wait_for_selector("li:text-is('tea: 3.00')")
+    change = urllib.request.Request(f"{address}/prices/tea", b"price=3.50", method="PUT")
+    with urllib.request.urlopen(change):
+        browser_page.wait_for_selector("li:text-is('tea: 3.50')")
 
 
 def test_one_connection_reads_many_streams(load: Load, connect: Connect) -> None:
@@ -303,3 +312,88 @@ def test_the_directory_brokers_bell_wakes_another_manager(load: Load, tmp_path: 
     assert entry.event.data == "a"
     here.close()
     there.close()
+
+
+def test_a_view_whose_database_fails_has_only_streams_come_back(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/orders.db")
+    app = load("come_back_later").app  # whose table hasn't been made
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    client = app.test_client()
+    assert client.get("/orders/1/stream", headers={"Accept": "text/html"}).status_code == 500
+    response = client.get("/orders/1/stream", headers={"Accept": "text/event-stream"})
+    assert (response.status_code, response.mimetype) == (200, "text/event-stream")
+    assert response.data.startswith(b"retry: ")
+
+
+def test_a_stream_that_never_was_is_not_found(
+    load: Load, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/orders.db")
+    example = load("come_back_later")
+    assert example.app.test_client().get("/answers/undefined").status_code == 404
+    example.sse.send_event("answer:7", "x")
+    assert connect(example.app, "/answers/7").status == 200
+
+
+def test_a_wall_shows_its_newest_notes_older_ones_and_what_comes(load: Load, connect: Connect) -> None:
+    example = load("wall")
+    client = example.app.test_client()
+    example.sse.send_events("wall", [str(number) for number in range(50)])
+    page = client.get("/wall").json
+    older = client.get("/wall", query_string={"before": page["before"]}).json
+    assert [entry["data"] for entry in older["entries"] + page["entries"]] == list(range(10, 50))
+    live = connect(example.app, f"/wall/stream?last_event_id={page['cursor']}")
+    newcomer = connect(example.app, "/wall/stream")
+    example.sse.send_event("wall", "now")
+    assert [event.data for event in live.events(1)] == ["now"]
+    assert [event.data for event in newcomer.events(21)] == [*[str(n) for n in range(30, 50)], "now"]
+
+
+@pytest.mark.slow
+def test_the_walls_page_shows_the_newest_notes_older_ones_and_what_comes(
+    gunicorn: Serve, browser_page: BrowserPage
+) -> None:
+    address = gunicorn("wall:app")
+
+    def add(number: int) -> None:
+        urllib.request.urlopen(f"{address}/notes", f"text=note {number}".encode()).close()
+
+    def shown() -> list[str]:
+        return browser_page.locator("#notes li").all_text_contents()
+
+    for number in range(25):
+        add(number)
+    browser_page.goto(address)
+    browser_page.wait_for_selector("li:text-is('note 24')")
+    assert shown() == [f"note {number}" for number in range(5, 25)]
+    browser_page.click("#older")
+    browser_page.wait_for_selector("#older", state="hidden")
+    browser_page.wait_for_selector("li:text-is('note 0')")
+    add(25)
+    browser_page.wait_for_selector("li:text-is('note 25')")
+    assert shown() == [f"note {number}" for number in range(26)]
+
+
+def test_alarms_and_answers_begin_where_their_views_say(load: Load, connect: Connect) -> None:
+    example = load("wall")
+    for stream in ("alarms", "answer:7"):
+        example.sse.send_event(stream, "first")
+    for path in ("/alarms/stream", "/answers/7/stream"):
+        assert [event.data for event in connect(example.app, path).events(1)] == ["first"]
+
+
+def test_orders_and_the_log_are_published_soon(load: Load, connect: Connect) -> None:
+    app = load("soon").app
+    client = app.test_client()
+    assert client.get("/log").status_code == 403
+    orders = connect(app, "/orders/stream")
+    log = connect(app, "/log", headers={"X-User": "ann"})
+    assert client.post("/orders", data={"item": "tea"}).text == "taken\n"
+    (created,) = orders.events(1)
+    assert (created.type, json.loads(created.data)) == ("created", {"item": "tea"})
+    (line,) = log.events(1)
+    assert line.type == "line"
+    assert line.data.endswith("INFO shop: ordered: tea")
+    assert client.get("/health").json == {"queued": 0, "dropped": 0}

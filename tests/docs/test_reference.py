@@ -89,7 +89,7 @@ CURSORS = {"news": ID, "user:42": make_id("k3Jx0", 2, "0aB")}
 
 def test_the_frames_are_what_is_sent(docs: Path) -> None:
     event = Event("first line\r\nsecond line", "greeting", 5_000)
-    assert frame(docs, "opening") == encode_opening(make_id("k3Jx0", 4, "Zz1"), 3_000)
+    assert frame(docs, "opening") == encode_opening(make_id("k3Jx0", 4, "Zz1"), 3_000, 30)
     assert frame(docs, "event") == encode_id(ID) + encode_body(event)
     assert frame(docs, "keep-alive") == KEEP_ALIVE
     assert frame(docs, "come-back") == encode_last(2_714)
@@ -103,7 +103,8 @@ def test_the_frame_of_a_gap_and_of_the_end_are_what_is_sent(docs: Path) -> None:
     assert frame(docs, "gap") == lost.encode(last, b"")
     end = make_id("k3Jx0", 10, "Nn0")
     ended = end_frame("news", end)
-    assert frame(docs, "end") == ended.encode(end, b"")
+    told = re.sub(rb"retry: [0-9]+", b"retry: 34817", ended.encode(end, b"", last=True))
+    assert frame(docs, "end") == told
     assert (lost.entry.event.name, ended.entry.event.name) == (GAP, END)
     assert json.loads(ended.entry.event.data) == {"stream": "news"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -29,16 +30,14 @@ def broker() -> Iterator[FaultyBroker]:
 
 @pytest.fixture
 def make_hub(broker: FaultyBroker) -> Iterator[Callable[..., Hub]]:
-    hubs = []
+    with ExitStack() as to_close:
 
-    def make(**options: object) -> Hub:
-        hub = hub_of(broker, **options)
-        hubs.append(hub)
-        return hub
+        def make(**options: object) -> Hub:
+            hub = hub_of(broker, **options)
+            to_close.callback(hub.close)
+            return hub
 
-    yield make
-    for hub in hubs:
-        hub.close()
+        yield make
 
 
 @pytest.fixture

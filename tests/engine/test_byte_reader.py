@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streamy_backends.memory import Limits
-from streamy_core import GAP, OLDEST
+from streamy_core import GAP, OLDEST, OPEN
 from streamy_core.engine.byte_reader import ByteReader
+from streamy_core.engine.earlier import wanted_of
 from streamy_core.engine.hub import Hub
-from streamy_core.engine.streams import wanted_of
 from streamy_core.ids import join_cursors
 from streamy_core.testing.event_stream import parsed
 from streamy_core.testing.reading import events
@@ -31,7 +31,7 @@ def broker() -> Iterator[FaultyBroker]:
 def sent(hub: Hub, after: str, *names: str) -> bytes:
     """All that a client of these streams is sent that comes back with this id."""
     reader = ByteReader.open_for_client(
-        hub, wanted_of(list(names), after or OLDEST), default_name="", retry=1
+        hub, wanted_of(hub.log, list(names), after or OLDEST, None), default_name="", retry=1
     )
     data = b""
     while True:
@@ -50,7 +50,7 @@ def as_the_standard_has_it(stream: bytes, before: str) -> tuple[list[tuple[str, 
     """
     reader = parsed([stream])
     had_a_blank_line = b"\n\n" in stream
-    return [(event.type, event.data) for event in reader.events], (
+    return [(event.type, event.data) for event in reader.events if event.type != OPEN], (
         reader.last_event_id if had_a_blank_line else before
     )
 

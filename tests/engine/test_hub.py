@@ -12,7 +12,7 @@ import pytest
 from streamy_backends.memory import Limits
 from streamy_core import END, GAP, Closed, Event
 from streamy_core.engine import frames as frames_module
-from streamy_core.engine.hub import Hub, Start
+from streamy_core.engine.hub import Hub, WindowStart
 from streamy_core.engine.log import PAGE
 from streamy_core.engine.reader import Reader
 from streamy_core.engine.window import WindowLimits
@@ -173,7 +173,7 @@ def test_a_history_that_is_lost_under_a_reader_is_a_gap() -> None:
 def test_a_stopped_hub_takes_no_readers(hub: Hub) -> None:
     hub.close()
     with pytest.raises(Closed):
-        hub.attach({"news": Start("x", [])}, lambda: None)
+        hub.attach({"news": WindowStart("x", [])}, lambda: None)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -229,7 +229,7 @@ def test_a_reader_that_can_not_be_woken_keeps_no_others_from_it(broker: FaultyBr
         raise ZeroDivisionError("a bug")
 
     for _ in range(5):
-        hub.attach({"news": Start(tail(broker, "news"), [])}, lambda: fail())
+        hub.attach({"news": WindowStart(tail(broker, "news"), [])}, lambda: fail())
     follower = Follower(hub, "news")
     broker.append("news", events("a"))
     follower.wait_for("a")

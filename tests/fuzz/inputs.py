@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from hypothesis import strategies as st
 
@@ -11,7 +13,12 @@ from streamy_backends.sql.pages import Row
 from streamy_core.broker import DamagedEvent, Entry, Event, Page
 from streamy_core.errors import InvalidEvent
 
-anything = st.text(max_size=12) | st.binary(max_size=12) | st.none() | st.integers() | st.booleans()
+from ..support.secrets import PART, PLACES, special
+
+# One choice among others, and not five of them.
+anything = st.deferred(
+    lambda: st.text(max_size=12) | st.binary(max_size=12) | st.none() | st.integers() | st.booleans()
+)
 
 in_a_header = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=40)
 
@@ -52,7 +59,10 @@ def events(draw: st.DrawFn) -> Any:
 
 
 ids = (
-    st.sampled_from(["e.1.abc", "e.2.abc", "", "e.1.abc\nid: x", "x" * 300]) | st.text(max_size=8) | anything
+    st.sampled_from(["e.1.abc", "e.2.abc", "", "e.1.abc\nid: x", "x" * 300])
+    | st.sampled_from(["e.4.abc", "e.5.abc"])
+    | st.text(max_size=8)
+    | anything
 )
 entries = (
     st.builds(Entry, ids, st.sampled_from(["news", "other"]) | anything, events())
@@ -78,18 +88,29 @@ pages = (
 some_headers = st.sampled_from(["X", "Content-Length", "Transfer-Encoding"])
 headers = st.dictionaries(st.text(max_size=8) | some_headers, st.text(max_size=20) | in_a_header, max_size=3)
 
-some_texts = st.sampled_from([b"abc\n\n", b"abc\n5\nname", b"a\n-1\n", b"\n\n\n"])
+some_texts = st.sampled_from(
+    [b"abc\n\n", b"abc\n5\nname", b"abc\n\nstreamy.end", b"a b\n\n", b"a\n-1\n", b"\n\n\n"]
+)
 texts_of_redis = st.lists(st.binary(max_size=20) | some_texts, max_size=6)
 
-rows = st.builds(
+row = st.builds(
     Row,
-    st.integers(1, 5),
+    st.just(0),
     st.just("abc") | anything,
-    st.none() | anything,
+    st.none() | st.sampled_from(["name", "streamy.end"]) | anything,
     st.none() | anything,
     st.just("data") | anything,
     st.none() | st.integers(),
 )
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[Row]:
+    """One after another, or now and then with one missing."""
+    found = draw(st.lists(row, max_size=4))
+    missing = draw(st.none() | st.integers(0, 4))
+    numbers = (number for number in range(1, 6) if number != missing)
+    return [one._replace(sequence=number) for one, number in zip(found, numbers, strict=False)]
 
 
 class Sent(NamedTuple):
@@ -147,5 +168,37 @@ def requests(draw: st.DrawFn) -> Sent:
     return Sent(tuple(data[start:end] for start, end in pairwise(places)))
 
 
-special = st.sampled_from(["?x=", "&x=", "/?", "#/"]) | st.sampled_from("/?#@:%&=+[]\\ ,;'\"")
-"""What means something in URLs."""
+in_passwords = special | st.characters(exclude_categories=["Cs"])
+
+
+@st.composite
+def passwords(draw: st.DrawFn, unclear: str = "") -> str:
+    """Parts between anything, all of it percent-encoded or just what would be `unclear`."""
+    text = PART.join(["", *draw(st.lists(in_passwords, max_size=3)), ""]) or PART
+    encode = partial(quote, safe="") if draw(st.booleans()) else str
+    return "".join(quote(char, safe="") if char in unclear else encode(char) for char in text)
+
+
+options_with_passwords = st.fixed_dictionaries(
+    {},
+    optional={
+        "password": passwords() | st.binary() | st.integers(),
+        "username": passwords(),
+        "sentinel_password": passwords(),
+        "pasword": passwords(),
+        "api_token": st.dictionaries(st.text(max_size=5), passwords(), max_size=2),
+        "connect_args": st.fixed_dictionaries({"password": passwords()}) | anything,
+        "history": anything,
+        "timeout": st.sampled_from([0.1, -1, "x", None]),
+    },
+)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> dict[str, Any]:
+    """A broker's URL and options, with a password wherever one may stand."""
+    place = draw(st.sampled_from(PLACES))
+    url = place.shape.replace("{}", draw(passwords(place.unclear)))
+    if draw(st.booleans()):
+        return {"STREAMY_BROKER_URL": url}
+    return {"STREAMY_BROKER_URL": url, "STREAMY_BROKER_OPTIONS": draw(options_with_passwords)}

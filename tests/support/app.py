@@ -116,7 +116,7 @@ def create_app(**settings: Any) -> Flask:
 
 def manager_of(app: Flask) -> StreamManager:
     """The app's own manager."""
-    manager = app.extensions[EXTENSION]["default"].sender
+    manager = app.extensions[EXTENSION]["default"]
     assert isinstance(manager, StreamManager)
     return manager
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import heapq
+import re
 import select
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -95,8 +96,7 @@ class Source:
             if not head.startswith(b"HTTP/1.1 200 "):
                 raise GaveUp(head.decode("latin-1"))
             self.connections += 1
-            chunked = b"transfer-encoding: chunked" in head.lower()
-            self.chunks = ChunkedBody() if chunked else WholeBody()
+            self.chunks = _body_behind(head.lower())
         # What is left of a frame when the connection ends is no frame: see `close`.
         *frames, self.pending = (self.pending + self.chunks.feed(data)).split(b"\n\n")
         found = [parse_frame(frame) for frame in frames]
@@ -109,6 +109,11 @@ class Source:
             self.retry = retries[-1] / 1000
         return found
 
+    @property
+    def over(self) -> bool:
+        """Whether the response has ended. A proxy keeps the connection open after that."""
+        return self.chunks is not None and self.chunks.over
+
     def close(self) -> None:
         if self.sock is not None:
             self.sock.close()
@@ -116,6 +121,13 @@ class Source:
         if self.chunks is not None:
             self.goodbyes.append(self.retry if self.chunks.complete else None)
         self._forget()
+
+
+def _body_behind(head: bytes) -> ChunkedBody | WholeBody:
+    if b"transfer-encoding: chunked" in head:
+        return ChunkedBody()
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head)
+    return WholeBody(int(length[1]) if length else None)
 
 
 class Record:
@@ -136,11 +148,26 @@ class GaveUp(Exception):
 
 
 class Crowd:
-    """So many sources of one path. They live while `run_until` runs."""
+    """So many sources. They live while `run_until` runs.
 
-    def __init__(self, address: tuple[str, int], path: str, count: int, hear: Hear) -> None:
+    paths:   one for all, or several, which are dealt out in turn.
+    ends:    whether an answer that makes a browser give up is expected. Else it fails the test.
+    gave_up: when each that has given up did so.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        paths: str | Sequence[str],
+        count: int,
+        hear: Hear,
+        *,
+        ends: bool = False,
+    ) -> None:
+        self.gave_up: dict[Source, float] = {}
+        self._ends = ends
         self._address = address
-        self._path = path
+        self._paths = [paths] if isinstance(paths, str) else paths
         self._hear = hear
         self._poll = select.epoll()
         self._by_fd: dict[int, Source] = {}
@@ -160,6 +187,11 @@ class Crowd:
     def run_until_open(self, within: float = 30.0) -> None:
         self.run_until(lambda: all(source.open for source in self.sources), "everybody connected", within)
 
+    def cut(self, source: Source) -> None:
+        """Have its connection break off, wherever it is; it comes back."""
+        if source.sock is not None:
+            self._lose(source)
+
     def turn(self) -> None:
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
@@ -169,7 +201,7 @@ class Crowd:
             source = self._by_fd[fd]
             if source.started:
                 self._read(source)
-            elif source.ask(self._path):
+            elif source.ask(self._paths[self._places[source] % len(self._paths)]):
                 self._poll.modify(fd, select.EPOLLIN)
             else:
                 self._lose(source)
@@ -192,15 +224,28 @@ class Crowd:
             self._lose(source)
             return
         now = time.monotonic()
-        for frame in source.feed(data):
-            if frame.data is not None:
+        try:
+            frames = source.feed(data)
+        except GaveUp:
+            if not self._ends:
+                raise
+            self.gave_up[source] = now
+            self._close(source)
+            return
+        for frame in frames:
+            if frame.is_event:
                 self._hear(source, frame, now)
+        if source.over:
+            self._lose(source)
 
     def _lose(self, source: Source) -> None:
+        self._close(source)
+        self._come_back(source)
+
+    def _close(self, source: Source) -> None:
         assert source.sock is not None
         del self._by_fd[source.sock.fileno()]
         source.close()
-        self._come_back(source)
 
     def _come_back(self, source: Source) -> None:
         heapq.heappush(self._due, (time.monotonic() + source.retry, self._places[source]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from streamy_core import OPEN
 from streamy_core.testing.event_stream import EventStreamParser
 
 _FIELDS: Final = {"", "id", "event", "data", "retry"}
@@ -21,6 +22,11 @@ class Frame(NamedTuple):
     data: str | None
     retry: int | None
     comments: tuple[str, ...]
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is an event after the opening."""
+        return self.data is not None and self.name != OPEN
 
 
 class Message(NamedTuple):
@@ -59,7 +65,7 @@ def parse_rest(rest: bytes) -> Frame:
 
 @dataclass(slots=True)
 class FrameReader:
-    """Bytes in, frames and messages out.
+    """Bytes in, frames and messages out; the opening is no message.
 
     last_event_id: of the last frame that was complete, whether or not it had data.
     rest:          what has come since.
@@ -77,22 +83,37 @@ class FrameReader:
         for frame in found:
             if frame.id is not None:
                 self.last_event_id = frame.id
-            if frame.data is not None:
+            if frame.is_event and frame.data is not None:
                 self.messages.append(Message(frame.name, frame.data, self.last_event_id))
         self.frames += found
         return found
 
 
-@dataclass(slots=True)
 class WholeBody:
-    """A body without chunks, as one is that only says when to come back."""
+    """A body without chunks, as one is that only says when to come back.
 
-    complete = True
+    left: how many bytes are to come; None: as many as come before the close, which completes it.
+    """
+
+    def __init__(self, left: int | None) -> None:
+        self._left = left
+
+    @property
+    def complete(self) -> bool:
+        return not self._left
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing follows, though the connection may stay open."""
+        return self._left == 0
 
     def feed(self, data: bytes) -> bytes:
+        if self._left is not None:
+            self._left -= len(data)
         return data
 
 
+@dataclass(slots=True)
 class ChunkedBody:
     """Bytes of a chunked body in, its content out (RFC 9112, section 7.1).
 
@@ -102,6 +123,11 @@ class ChunkedBody:
     complete: bool = False
     _pending: bytes = b""
     _left: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing follows, though the connection may stay open."""
+        return self.complete
 
     def feed(self, data: bytes) -> bytes:
         self._pending += data

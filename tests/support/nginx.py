@@ -1,4 +1,4 @@
-"""nginx as Debian ships it, told nothing but where to pass requests to."""
+"""nginx as Debian ships it, told nothing but where to pass requests to; or as the guide says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streamy_core.testing.reading import DEADLINE
 
+from . import ROOT
 from .ports import free_port
 from .process import ServerProcess
 from .requirements import find_program, go_without
@@ -17,35 +18,66 @@ class Nginx(ServerProcess):
     """nginx, which passes everything to this upstream, with plain HTTP and with TLS. Skips without it.
 
     directory: for its files; certificate: a PEM file with a certificate and its key.
+    protocol:  "http", or "uwsgi".
+    guided:    whether it is told all that docs/examples/nginx.conf says.
     """
 
-    def __init__(self, directory: Path, upstream: tuple[str, int], certificate: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        upstream: tuple[str, int],
+        certificate: Path,
+        *,
+        guided: bool = False,
+        protocol: str = "http",
+    ) -> None:
         # Debian keeps it where only root looks.
         program = find_program("nginx", ["/usr/sbin"]) or go_without(
             "nginx is missing: apt-get install nginx"
         )
         self.plain, self.tls = (("127.0.0.1", free_port()) for _ in range(2))
         log, config = directory / "nginx.log", directory / "nginx.conf"
-        passing = f"location / {{ proxy_pass http://{upstream[0]}:{upstream[1]}; }}"
         temporary = "\n".join(
             f"{kind}_temp_path {directory / kind};"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root;" if os.geteuid() == 0 else ""
+        address = f"{upstream[0]}:{upstream[1]}"
+        passing = {
+            "http": f"proxy_pass http://{address};",
+            "uwsgi": f"include /etc/nginx/uwsgi_params; uwsgi_pass {address};",
+        }[protocol]
+        servers = self._guided(upstream, certificate) if guided else self._bare(passing, certificate)
         config.write_text(f"""
             daemon off; {user} worker_processes 1;
             pid {directory / "nginx.pid"}; error_log {log} notice;
             events {{ }}
-            http {{
-                access_log off; {temporary}
-                server {{ listen {self.plain[0]}:{self.plain[1]}; {passing} }}
-                server {{
-                    listen {self.tls[0]}:{self.tls[1]} ssl; {passing}
-                    ssl_certificate {certificate}; ssl_certificate_key {certificate};
-                }}
-            }}
+            http {{ access_log off; {temporary} {servers} }}
         """)
         super().__init__([program, "-p", directory, "-e", log, "-c", config], log)
+
+    def _bare(self, passing: str, certificate: Path) -> str:
+        passing = f"location / {{ {passing} }}"
+        return f"""
+            server {{ listen {self.plain[0]}:{self.plain[1]}; {passing} }}
+            server {{
+                listen {self.tls[0]}:{self.tls[1]} ssl; {passing}
+                ssl_certificate {certificate}; ssl_certificate_key {certificate};
+            }}
+        """
+
+    def _guided(self, upstream: tuple[str, int], certificate: Path) -> str:
+        text = (ROOT / "docs" / "examples" / "nginx.conf").read_text("utf-8")
+        here = {
+            "127.0.0.1:8000": f"{upstream[0]}:{upstream[1]}",
+            "listen 443": f"listen {self.plain[0]}:{self.plain[1]}; listen {self.tls[0]}:{self.tls[1]}",
+            "/etc/ssl/shop.pem": str(certificate),
+            "/etc/ssl/shop.key": str(certificate),
+        }
+        for there, found in here.items():
+            assert there in text, f"the guide's nginx.conf has no {there}"
+            text = text.replace(there, found)
+        return text
 
     def answers(self) -> bool:
         try:

@@ -6,16 +6,18 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import psutil
 
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from . import ROOT
+
+S = TypeVar("S")
 
 STARTING: Final = 30.0
 """Seconds that a server may take to answer: a machine that runs other tests starts it slowly."""
@@ -206,3 +208,11 @@ def stopped_in_the_end() -> Iterator[dict[str, Any]]:
     yield started
     for server in started.values():
         server.stop()
+
+
+def started_once(started: dict[str, Any], kind: str, start: Callable[[], S]) -> S:
+    """The server of this kind: started when it is first asked for, and then kept."""
+    if kind not in started:
+        started[kind] = start()
+    server: S = started[kind]
+    return server

@@ -16,6 +16,7 @@ from streamy_core.testing.reading import DEADLINE
 
 from . import ROOT
 from .process import ServerProcess
+from .serve import SERVERS
 
 PATIENT: Final = ("--timeout", "60")
 """A worker that a busy machine lets wait isn't killed."""
@@ -25,7 +26,7 @@ PATIENT: Final = ("--timeout", "60")
 class Pair:
     """A server with a delivery.
 
-    server:  a worker class of gunicorn's, or "werkzeug", "waitress", "flask run".
+    server:  a worker class of gunicorn's, or one of `serve.SERVERS`.
     threads: how many requests it serves at once.
     alone:   why nothing else can be done while one stream is open; empty if it can.
     polls:   its clients get what they missed, and the close: no thread may be held by a stream.
@@ -130,7 +131,7 @@ class WebServer(HttpServer):
         cwd: Path = ROOT,
         environment: Mapping[str, object | None] | None = None,
     ) -> None:
-        if server in _OWN_COMMANDS:
+        if server in SERVERS:
             command = [sys.executable, "-m", f"{__package__}.serve", server, app, str(threads)]
         else:
             command = [sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}"]
@@ -146,9 +147,6 @@ class WebServer(HttpServer):
 
     def __str__(self) -> str:
         return self._kind
-
-
-_OWN_COMMANDS: Final = ("werkzeug", "waitress", "flask run")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import OLDEST, BrokerUnavailable, Closed, Event, StreamEnded
 from streamy_core.broker import Page
-from streamy_core.ids import sequence_of
+from streamy_core.ids import UNPLACEABLE, sequence_of
 
 from .broken import Bound, Ids, Pages, PagesItsOwnWay
 
@@ -40,6 +40,17 @@ class MakesIdsByChance(MemoryBroker):
             )
             for name, page in super().read(known, limit, max_bytes).items()
         }
+
+    def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
+        known = {name: cursor and self._ids.get(cursor, "?") for name, cursor in cursors.items()}
+        return self._tokens_of(super().back(known, entries))
+
+    def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
+        return self._tokens_of(super().since(stream_ids, seconds))
+
+    def _tokens_of(self, cursors: Mapping[str, str]) -> Mapping[str, str]:
+        no_ids = (OLDEST, UNPLACEABLE)
+        return {name: each if each in no_ids else self._token(each) for name, each in cursors.items()}
 
     def _token(self, entry_id: str) -> str:
         token = self._tokens.setdefault(entry_id, token_hex(8))

@@ -92,6 +92,7 @@ READING = {
         "a_page_holds_what_fits_whatever_the_sizes": "after entry 1",
         "a_page_stays_within_its_bytes": JUST_FITS,
         "many_streams_are_read_at_once_each_after_its_own_cursor": "'old'",
+        "reading_after_the_cursor_so_many_entries_back_gives_so_many": "so many entries lie after",
         "reading_goes_on_after_any_cursor": "after entry 0",
         "reading_while_there_is_more_reads_all_that_a_trimmed_log_has_kept": MORE_ENDS,
         "tail_is_the_place_from_now_on": "['old', 'new'] == ['new']",
@@ -132,6 +133,8 @@ GAPS = {
         "a_cursor_of_another_stream_is_a_gap": "no cursor in another",
         "a_gap_on_an_ended_stream_leads_to_its_entries_and_its_end": "a gap comes alone",
         "a_page_with_a_gap_has_nothing_else": ALONE,
+        "before_a_cursor_that_cannot_be_placed_there_is_none": "what can't be placed",
+        "before_an_entry_that_is_not_there_there_is_none": "what can't be placed",
         "what_was_trimmed_is_a_gap_and_reading_goes_on_at_the_oldest": "its reader isn't told",
     },
     broken.KnowsNoGapOfAnUnknownStream: {
@@ -189,7 +192,8 @@ LIVES = {
         "an_ended_stream_takes_no_more": "that nothing has caused",
     },
     broken_lives.ForgetsWhatWasReadToItsEnd: {
-        "reading_takes_nothing_away": "the second reader found another log"
+        "an_end_is_no_entry": "the newest entry is the last before the end",
+        "reading_takes_nothing_away": "the second reader found another log",
     },
     broken_lives.RefusesNothingAfterTheEnd: {"appending_nothing_does_nothing": CALLED_ENDED},
     broken_lives.KeepsTooLittle: {

@@ -32,7 +32,7 @@ def app(streamy_broker: FaultyBroker) -> Flask:
 
 @pytest.fixture
 def sse(app: Flask) -> StreamManager:
-    sender = app.extensions["streamy"]["default"].sender
+    sender = app.extensions["streamy"]["default"]
     assert isinstance(sender, StreamManager)
     return sender
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from .takeover import LAST_CHUNK, encode_chunk
 
 if TYPE_CHECKING:
     from .groups import Group
+    from .joint import Member
 
 _VISIT: Final = 5.0
 """Seconds in which a client that may not stay is given what it missed."""
@@ -24,25 +26,34 @@ _MOST_UNREAD: Final = 1024 * 1024
 class Client:
     """Only the loop's thread touches it.
 
-    group:   the clients that it is sent the same bytes with; None before it has arrived, and once closed.
+    group:   the clients that it is sent the same bytes with, or what it is among those of several streams;
+             None before it has arrived, and once closed.
     pending: bytes that its socket hasn't taken. While there are some it is alone in its group, and the
              selector tells when it takes more.
     chunked: whether its bytes go out as chunks (RFC 9112 section 7.1), as HTTP/1.1 allows. Some
              clients read a body without chunks by blocks, and would wait until one is full.
     stays:   whether it is kept when it has been given what it missed.
+    left:    to be called once it has left, by a thread that may block.
     """
 
-    __slots__ = ("_unread", "chunked", "group", "pending", "session", "sock", "stays")
+    __slots__ = ("_unread", "chunked", "group", "left", "pending", "session", "sock", "stays")
 
     def __init__(
-        self, sock: socket.socket, session: Session, *, chunked: bool = False, stays: bool = True
+        self,
+        sock: socket.socket,
+        session: Session,
+        *,
+        chunked: bool = False,
+        stays: bool = True,
+        left: Callable[[], object] | None = None,
     ) -> None:
         self.sock: socket.socket = sock
         self.session: Session = session
         self.chunked: bool = chunked
         self.stays: bool = stays
+        self.left: Callable[[], object] | None = left
         self._unread = _MOST_UNREAD
-        self.group: Group | None = None
+        self.group: Group | Member | None = None
         self.pending: memoryview | bytes = b""
 
     @property

@@ -11,11 +11,14 @@ from typing import ClassVar, Final
 
 from ...engine.byte_reader import ByteReader
 from ...observers import DisconnectReason
+from .. import sockets
 from ..delivery import Chosen, Exchange, Terms, turn_away
 from ..session import Session
+from .callbacks import Callbacks
 from .client import Client
-from .loop import DELIVERY, Arrival, Loop
-from .takeover import encode_head, is_plain_head, set_user_timeout, speaks_chunks, take_over
+from .loop import Arrival, Loop
+from .sending import DELIVERY
+from .takeover import encode_head, is_plain_head, take_over
 
 logger: Final = logging.getLogger("streamy.delivery")
 
@@ -30,6 +33,7 @@ class DetachedDelivery:
         self._lock = threading.Lock()
         self._loop: Loop | None = None
         self._warned = False
+        self._callbacks = Callbacks()
 
     def serve(self, session: Session, reader: ByteReader, exchange: Exchange) -> Iterable[bytes] | None:
         """Take the client from its server, if that can be and is wanted. See `Delivery`.
@@ -43,13 +47,13 @@ class DetachedDelivery:
         stays = limits.acquire(session.key)
         if not (stays or limits.acquire_visit()):
             return self._turn_away(session, exchange)
-        chunked = speaks_chunks(exchange.environ)
+        chunked = exchange.server.chunks(exchange.environ)
         head = encode_head(exchange.status, exchange.headers, chunked=chunked)
-        sock = exchange.server.socket(exchange.environ)
-        assert sock is not None
-        make = partial(Client, session=session, chunked=chunked, stays=stays)
+        descriptor = exchange.server.descriptor(exchange.environ)
+        assert descriptor is not None
+        make = partial(Client, session=session, chunked=chunked, stays=stays, left=exchange.left)
         try:
-            return take_over(sock, head, partial(self._adopt, make, reader))
+            return take_over(descriptor, head, partial(self._adopt, make, reader))
         except OSError:  # descriptors have run out
             self._release(session, stays)
             return self._turn_away(session, exchange)
@@ -66,8 +70,10 @@ class DetachedDelivery:
 
     def _turn_away(self, session: Session, exchange: Exchange) -> Iterable[bytes]:
         turn_away(exchange.server, exchange.environ)
+        if exchange.left is not None:
+            self._callbacks.run(exchange.left)
         self._terms.observer.disconnected(session, self.name, DisconnectReason.BUSY)
-        return (self._terms.last_bytes(),)
+        return (self._terms.last_bytes(DisconnectReason.BUSY),)
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
         """See `Delivery`."""
@@ -78,6 +84,7 @@ class DetachedDelivery:
         """See `Delivery`."""
         if self._loop is not None:
             self._loop.shutdown(timeout)
+        self._callbacks.close(timeout)
 
     def _adopt(
         self,
@@ -86,7 +93,8 @@ class DetachedDelivery:
         sock: socket.socket,
         head: bytes,
     ) -> None:
-        set_user_timeout(sock, self._terms.settings.tcp_user_timeout)
+        sockets.set_user_timeout(sock, self._terms.settings.tcp_user_timeout)
+        sockets.send_at_once(sock)
         self._started_loop().adopt(Arrival(make_client(sock), reader, head))
 
     def _started_loop(self) -> Loop:
@@ -95,6 +103,7 @@ class DetachedDelivery:
                 self._loop = Loop(
                     self._terms.replayer,
                     policy=self._terms.settings.slow_client_policy,
+                    give_up_after=self._terms.settings.tcp_user_timeout,
                     last_bytes=self._terms.last_bytes,
                     gone=self._gone,
                     concerned=self._terms.journal.concerns,
@@ -105,6 +114,8 @@ class DetachedDelivery:
     def _gone(self, client: Client, reason: DisconnectReason) -> None:
         self._release(client.session, client.stays)
         self._terms.observer.disconnected(client.session, self.name, reason)
+        if client.left is not None:
+            self._callbacks.run(client.left)
 
     def _release(self, session: Session, stays: bool) -> None:
         if stays:
@@ -118,6 +129,7 @@ class DetachedDelivery:
         if not warned:
             logger.warning(
                 "STREAMY_DELIVERY is 'detached', but this server doesn't allow it for every request (it "
-                "needs gunicorn's sync or gthread worker, plain TCP, HTTP/1, and a `start_response` "
-                "that no middleware wraps where a request has a body): these clients hold a thread each"
+                "needs gunicorn's sync or gthread worker, uWSGI with threads, or Werkzeug's server; plain "
+                "TCP, HTTP/1, and a `start_response` that no middleware wraps where a request has a body): "
+                "these clients hold a thread each"
             )

@@ -8,6 +8,7 @@ group of its kind, if that is at the same position; nobody waits for anybody.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from ...engine.byte_reader import ByteReader
@@ -102,6 +103,21 @@ class Group:
         self.data = head + (encode_chunk(data) if self.key.chunked else data)
         self.unsent = iter(members)
         self.left = len(members)
+
+    @property
+    def sent(self) -> bool:
+        """See `Outgoing`."""
+        return self.left <= 0
+
+    def next(self, most: int) -> Iterator[tuple[Client, bytes]]:
+        """See `Outgoing`."""
+        data = self.data
+        self.left -= most
+        return ((client, data) for client in islice(self.unsent, most) if client.group is self)
+
+    def entries_behind(self) -> int | None:
+        """How many entries its members are behind; None if more than windows hold."""
+        return self.reader.entries_behind()
 
     def split(self, client: Client) -> Group:
         """A group for this member alone, at this position; this one, if it has no other."""

@@ -14,8 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ...engine.byte_reader import ByteReader
 from ...engine.reader import FIRST_SLICE
@@ -28,15 +27,13 @@ from ..replayer import Replayer
 from ..session import Session
 from .client import Client
 from .groups import Group, GroupKey
+from .joint import JointStream, Member
+from .joints import Joints
 from .keepalives import KeepAlives
+from .sending import DELIVERY, SENDS, Sending
 from .slow_clients import SlowClients
 from .timers import Expiries, Timers
 from .waker import LoopWaker
-
-SENDS: Final = 256
-"""How many sends are made before everything else gets its turn."""
-
-DELIVERY: Final = "detached"
 
 logger: Final = logging.getLogger("streamy.loop")
 
@@ -53,7 +50,8 @@ class Loop:
     """See the module.
 
     policy:   what happens to slow clients.
-    last_bytes: makes those for a client that is to come back.
+    give_up_after: seconds after which the kernel gives up on a peer that acknowledges nothing.
+    last_bytes: makes those for a client that is disconnected for this reason.
     gone:     told of clients that are no longer connected.
     concerned: whether a command means a client that has been given since its request began.
     observer: told what happens.
@@ -64,7 +62,8 @@ class Loop:
         replayer: Replayer,
         *,
         policy: SlowClientPolicy,
-        last_bytes: Callable[[], bytes],
+        give_up_after: float,
+        last_bytes: Callable[[DisconnectReason], bytes],
         gone: Callable[[Client, DisconnectReason], None],
         concerned: Callable[[Session], bool],
         observer: Observer,
@@ -76,14 +75,17 @@ class Loop:
         self._observer = observer
         self._clients: dict[Client, None] = {}
         self._leading: dict[GroupKey, Group] = {}
-        self._sending: deque[Group] = deque()
-        self._rung: deque[Group] = deque()
+        self._rung: deque[Group | JointStream] = deque()
         self._arrivals: deque[Arrival] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(time.monotonic)
         self._expiries = Expiries(self._timers, self._expire)
         self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE))
-        self._slow_clients = SlowClients(policy, self._timers, observer=observer, drop=self._drop)
+        self._slow_clients = SlowClients(
+            self._clients, policy, give_up_after, self._timers, observer, self._drop
+        )
+        self._sending = Sending(self._block, partial(self._drop, reason=DisconnectReason.GONE))
+        self._joints = Joints(self._sending, self._timers, self._note, self._attach, observer)
         self._selector = selectors.DefaultSelector()
         self._waker = LoopWaker(self._selector)
         self._stopping = False
@@ -100,7 +102,7 @@ class Loop:
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
         """Tell all clients that are `chosen` to come back, and close them. Any thread."""
-        self._call(partial(self._disconnect_chosen, chosen, reason))
+        self._call(self._disconnect_chosen, chosen, reason)
 
     def shutdown(self, timeout: float) -> None:
         """Disconnect all clients, with what is at hand, and end, in `timeout` seconds. Any thread."""
@@ -108,16 +110,20 @@ class Loop:
         if threading.current_thread() is not self._thread:
             self._over.wait(timeout)
 
-    def _call(self, action: Callable[[], None]) -> None:
-        self._calls.append(action)
+    def _call(self, action: Callable[..., None], *args: Any) -> None:
+        self._calls.append(partial(action, *args))
         self._waker.wake()
 
     def _ring(self, group: Group) -> None:
         """The hub's wake for a group: any thread."""
         if not group.rung:
             group.rung = True
-            self._rung.append(group)
-            self._waker.wake()
+            self._note(group)
+
+    def _note(self, rung: Group | JointStream) -> None:
+        """This has just been rung for: any thread."""
+        self._rung.append(rung)
+        self._waker.wake()
 
     def _run(self) -> None:
         try:
@@ -158,8 +164,12 @@ class Loop:
         for _ in range(min(len(self._calls), SENDS)):
             self._calls.popleft()()
         for _ in range(min(len(self._rung), SENDS)):
-            self._advance(self._rung.popleft())
-        self._send_to_groups()
+            rung = self._rung.popleft()
+            if isinstance(rung, JointStream):
+                self._joints.advance(rung)
+            else:
+                self._advance(rung)
+        self._sending.run()
         self._timers.run()
 
     def _take_arrivals(self, most: int) -> None:
@@ -169,6 +179,7 @@ class Loop:
     def _arrive(self, arrival: Arrival) -> None:
         client = arrival.client
         self._clients[client] = None
+        self._slow_clients.arrived()
         self._selector.register(client.sock, selectors.EVENT_READ, client)
         if client.stays:
             self._observer.connected(client.session, DELIVERY)
@@ -182,7 +193,7 @@ class Loop:
         group.busy = True
         group.start_sending(arrival.reader.take(), arrival.head)
         self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data))
-        self._send_some(group, 1)
+        self._sending.send(group, 1)
         self._finish(group)
 
     def _advance(self, group: Group) -> None:
@@ -211,41 +222,13 @@ class Loop:
         group.busy = True
         self._keep_alives.wrote(group)
         group.start_sending(data)
-        self._sending.append(group)
+        self._sending.start(group, partial(self._finish, group))
         self._observer.delivered(DELIVERY, group.key.streams, group.left, len(data))
-
-    def _send_to_groups(self) -> None:
-        left = SENDS
-        while self._sending and left > 0:
-            group = self._sending.popleft()
-            left -= self._send_some(group, left)
-            if group.left > 0:
-                self._sending.append(group)
-            else:
-                self._finish(group)
-
-    def _send_some(self, group: Group, most: int) -> int:
-        data, size = group.data, len(group.data)
-        sends = min(most, group.left)
-        group.left -= sends
-        for client in islice(group.unsent, sends):
-            if client.group is not group:
-                continue
-            try:
-                sent = client.sock.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._drop(client, DisconnectReason.GONE)
-                continue
-            if sent != size:
-                self._block(client, memoryview(data)[sent:])
-        return max(sends, 1)
 
     def _send_all_due(self, group: Group) -> None:
         """Send what windows hold for the group, as far as its members' sockets take it at once."""
         while True:
-            self._send_some(group, group.left)
+            self._sending.send(group, group.left)
             group.clear()
             if group.replaying or not group.members or group.is_blocked:
                 return
@@ -255,8 +238,9 @@ class Loop:
 
     def _block(self, client: Client, rest: memoryview) -> None:
         """The client's socket takes no more for now: it goes on by itself when it does."""
-        assert client.group is not None
-        alone = client.group.split(client)
+        group = client.group
+        assert group is not None
+        alone = self._joints.release(group) if isinstance(group, Member) else group.split(client)
         alone.busy = True
         self._lead_no_more(alone)
         alone.reader.slice_bytes = FIRST_SLICE
@@ -278,19 +262,21 @@ class Loop:
             self._settle(group)
 
     def _settle(self, group: Group) -> None:
-        """Nothing is due: become part of the leading group, if that is at the same position."""
+        """Nothing is due: become part of those who are at the same position."""
         if not group.stays:
             self._disconnect_all(group, DisconnectReason.BUSY)
             return
-        leading = self._leading.get(group.key)
-        if leading is None:
-            self._leading[group.key] = group
-            group.leading = True
-        elif leading is not group and leading.absorb(group):
+        reader = group.reader
+        if self._joints.take_in(group) if len(reader.position) > 1 else self._becomes_part(group):
             self._forget(group)
-            return
-        if not group.reader.attached:
+        elif not reader.attached:
             self._attach(group)
+
+    def _becomes_part(self, group: Group) -> bool:
+        """Whether it has become part of the leading group of its kind. If there is none, it leads."""
+        leading = self._leading.setdefault(group.key, group)
+        group.leading = leading is group
+        return leading is not group and leading.absorb(group)
 
     def _attach(self, group: Group) -> None:
         try:
@@ -322,10 +308,9 @@ class Loop:
         if client.pending:
             if sent:
                 self._slow_clients.took(client)
-        elif client.group is not None:
+        elif isinstance(client.group, Group):
             client.pending = b""
             self._selector.modify(client.sock, selectors.EVENT_READ, client)
-            self._slow_clients.discard(client)
             self._finish(client.group)
 
     def _still_there(self, client: Client) -> bool:
@@ -351,15 +336,16 @@ class Loop:
     def _shut_down(self) -> None:
         self._take_arrivals(len(self._arrivals))
         for group in {client.group: None for client in self._clients}:
-            if group is not None:
+            if isinstance(group, Group):
                 self._send_all_due(group)
+        self._joints.send_all_due()
         for client in list(self._clients):
             self._disconnect(client, DisconnectReason.SHUTDOWN)
         self._stopping = True
 
     def _disconnect(self, client: Client, reason: DisconnectReason) -> None:
-        """Close a client that is to come back after a while, unless its streams have ended."""
-        client.send_last(b"" if reason is DisconnectReason.ENDED else self._last_bytes())
+        """Tell a client when to come back, if only to hear that its streams have ended, and close it."""
+        client.send_last(self._last_bytes(reason))
         self._drop(client, reason)
 
     def _drop(self, client: Client, reason: DisconnectReason) -> None:
@@ -371,7 +357,9 @@ class Loop:
         self._selector.unregister(client.sock)
         client.sock.close()
         group, client.group = client.group, None
-        if group is not None:
+        if isinstance(group, Member):
+            self._joints.leave(group)
+        elif group is not None:
             group.members.pop(client, None)
             if not group.members:
                 self._forget(group)
@@ -380,13 +368,9 @@ class Loop:
     def _replay(self, group: Group, action: Callable[[], bytes]) -> None:
         """Have the replayer read the log for the group."""
         group.busy = group.replaying = True
-        done = partial(self._call_replayed, group)
+        done = partial(self._call, self._replayed, group)
         key = next(iter(group.members)).session.key
         self._replayer.run(action, done, lambda: bool(group.members), key)
-
-    def _call_replayed(self, group: Group, data: bytes) -> None:
-        """Any thread."""
-        self._call(partial(self._replayed, group, data))
 
     def _replayed(self, group: Group, data: bytes) -> None:
         group.busy = group.replaying = False

@@ -16,12 +16,8 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from typing import Final
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -33,39 +29,27 @@ Adopt = Callable[[socket.socket, bytes], None]
 """Given the client's socket, which is the callee's from then on, and the head to send first."""
 
 
-def take_over(sock: socket.socket, head: bytes, adopt: Adopt) -> Iterator[bytes]:
+def take_over(descriptor: int, head: bytes, adopt: Adopt) -> Iterator[bytes]:
     """Give the client to `adopt`, which must not raise; returns the empty body for the server.
+
+    descriptor: the server's, of the client's connection.
 
     Raises OSError if descriptors have run out; then nothing has changed.
     """
     ours, theirs = socket.socketpair()
     try:
-        client = sock.dup()
+        client = socket.socket(fileno=os.dup(descriptor))
     except OSError:
         ours.close()
         theirs.close()
         raise
     with theirs:
-        os.dup2(theirs.fileno(), sock.fileno(), inheritable=False)
+        os.dup2(theirs.fileno(), descriptor, inheritable=False)
     # What the server reads from the pair is the end of its client's requests.
     ours.shutdown(socket.SHUT_WR)
     client.setblocking(False)
     adopt(client, head)
     return _EmptyBody(ours)
-
-
-def set_user_timeout(client: socket.socket, seconds: float) -> None:
-    """Have the kernel give up on a peer that acknowledges nothing for so long (RFC 5482, tcp(7))."""
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if option is not None and client.family in (socket.AF_INET, socket.AF_INET6):
-        with suppress(OSError):  # it may be dead already, which the loop will notice
-            client.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def speaks_chunks(environ: WSGIEnvironment) -> bool:
-    """Whether the client understands chunks (RFC 9112 section 6.1)."""
-    return bool(environ["SERVER_PROTOCOL"] != "HTTP/1.0")
 
 
 def encode_chunk(data: bytes) -> bytes:

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .base import Server
+from .asgi import AsgiWrapper
+from .base import UNBOUNDED, Server
+from .cheroot import Cheroot
+from .eventlet import Eventlet
 from .gevent import Gevent
 from .gunicorn import Gunicorn
+from .mod_wsgi import ModWsgi
+from .testclient import InProcess
+from .uwsgi import Uwsgi
 from .waitress import Waitress
 from .werkzeug import Werkzeug
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["Server", "server_of"]
+__all__ = ["UNBOUNDED", "Server", "server_of"]
 
-_KNOWN: Final[tuple[Server, ...]] = (Gunicorn(), Werkzeug(), Waitress(), Gevent())
+_KNOWN: Final[tuple[Server, ...]] = (
+    Gunicorn(),
+    Werkzeug(),
+    Uwsgi(),
+    Waitress(),
+    ModWsgi(),
+    Cheroot(),
+    Eventlet(),
+    Gevent(),
+    AsgiWrapper(),
+    InProcess(),
+)
 _UNKNOWN: Final = Server()
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+UNBOUNDED: Final = 2**31
+"""So many requests at once that it is any number."""
 
 
 class Server:
@@ -16,9 +21,6 @@ class Server:
     """
 
     name: ClassVar[str] = "unknown"
-
-    tells_when_stopping: ClassVar[bool] = False
-    """Whether `is_stopping` is worth asking."""
 
     environ_key: ClassVar[str] = ""
     """What only this server puts into a request's environ."""
@@ -32,8 +34,13 @@ class Server:
         """The client's socket, if the server shows it. It is the server's."""
         return None
 
+    def descriptor(self, environ: WSGIEnvironment) -> int | None:
+        """The descriptor that the server has for the client's connection, if it shows it."""
+        sock = self.socket(environ)
+        return None if sock is None else sock.fileno()
+
     def may_take(self, environ: WSGIEnvironment, *, closes: bool) -> bool:
-        """Whether the socket may be taken over, with whatever the client sends after its request.
+        """Whether the descriptor may be taken over, with whatever the client sends after its request.
 
         closes: whether the server will close the connection after this response: see `close_after`.
         """
@@ -43,8 +50,23 @@ class Server:
         """Have the connection closed after this response, where the server can be told; whether it can."""
         return False
 
+    def chunks(self, environ: WSGIEnvironment) -> bool:
+        """Whether a body may go out in chunks (RFC 9112 section 6.1) over a connection that was taken."""
+        return bool(environ["SERVER_PROTOCOL"] != "HTTP/1.0")
+
+    def send_at_once(self, environ: WSGIEnvironment) -> None:
+        """Have the server pass on each piece of the body as it comes, where it would collect some."""
+
     def capacity(self, environ: WSGIEnvironment) -> int | None:
-        """How many requests this process can serve at once; None: any number, or it can't be known."""
+        """How many requests this process can serve at once; UNBOUNDED; None: it can't be known."""
+        return None if environ.get("wsgi.multithread", True) else 1
+
+    def multiprocess(self, environ: WSGIEnvironment) -> bool:
+        """Whether other processes serve the app, too, as far as it is told."""
+        return bool(environ.get("wsgi.multiprocess", False))
+
+    def trouble(self) -> str | None:
+        """What keeps streams from working well on a server that is set up as this one is, and the cure."""
         return None
 
     def connections(self) -> int | None:
@@ -54,9 +76,9 @@ class Server:
     def accept_at_most(self, connections: int) -> None:
         """Accept no more at once, where the server can be told."""
 
-    def is_stopping(self) -> bool:
-        """Whether the server has been told to stop, and waits for its requests to end."""
-        return False
+    def stopping(self) -> Callable[[], bool] | None:
+        """What tells whether the server was told to stop, and waits for its requests; None: nothing."""
+        return None
 
 
 def is_plain(sock: object, environ: WSGIEnvironment) -> bool:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..sockets import PEEK
@@ -17,8 +23,6 @@ class Gunicorn(Server):
     """A gunicorn worker of any kind. Only the sockets of `sync` and `gthread` are plain ones."""
 
     name: ClassVar[str] = "gunicorn"
-    tells_when_stopping: ClassVar[bool] = True
-
     environ_key: ClassVar[str] = "gunicorn.socket"
 
     def socket(self, environ: WSGIEnvironment) -> socket.socket | None:
@@ -41,7 +45,18 @@ class Gunicorn(Server):
         worker = current_worker()
         if worker is None:
             return None
-        return {"SyncWorker": 1, "ThreadWorker": int(worker.cfg.threads)}.get(type(worker).__name__)
+        most = {
+            "SyncWorker": 1,
+            "ThreadWorker": worker.cfg.threads,
+            "GeventWorker": worker.cfg.worker_connections,
+            "GeventPyWSGIWorker": worker.cfg.worker_connections,
+        }
+        return most.get(type(worker).__name__)
+
+    def chunks(self, environ: WSGIEnvironment) -> bool:
+        # Over the uwsgi protocol, the proxy takes what comes for the body.
+        protocol = getattr(getattr(current_worker(), "cfg", None), "protocol", "http")
+        return protocol != "uwsgi" and super().chunks(environ)
 
     def connections(self) -> int | None:
         worker = current_worker()
@@ -55,16 +70,19 @@ class Gunicorn(Server):
         if hasattr(worker, "worker_connections"):
             worker.worker_connections = connections
 
-    def is_stopping(self) -> bool:
-        # Workers put `alive` to False on SIGTERM, reload and `max_requests`, and tell nobody.
-        worker = current_worker()
-        if worker is None:
-            return False
+    def stopping(self) -> Callable[[], bool] | None:
+        worker = current_worker() or _worker_among_all()
+        return None if worker is None else partial(_is_stopping, worker)
+
+
+def _is_stopping(worker: Any) -> bool:
+    """Whether it was told to stop. Workers put `alive` to False on SIGTERM, reload and `max_requests`."""
+    if worker.alive:
         # On SIGINT and SIGQUIT a gthread worker shuts its pool before it puts `alive` to False. If the second
         # of them comes in between, it never does: it waits for a lock of the pool's that it has itself. (So
         # it does when the first comes while it hands work to the pool, and of that nothing tells.)
-        pool = getattr(worker, "tpool", None)
-        return not worker.alive or getattr(pool, "_shutdown", False)
+        return bool(getattr(getattr(worker, "tpool", None), "_shutdown", False))
+    return True
 
 
 def _has_read_all(environ: WSGIEnvironment, sock: socket.socket) -> bool:
@@ -85,6 +103,27 @@ def _has_read_all(environ: WSGIEnvironment, sock: socket.socket) -> bool:
 
 def current_worker() -> Any:
     """The gunicorn worker that this process is, or None. Any thread."""
-    # The handler of SIGTERM is a method of the worker, which nothing else leads to.
+    # The handler of SIGTERM is a method of the worker, unless the app has set one of its own.
     owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return owner if hasattr(owner, "alive") and hasattr(owner, "cfg") else None
+    return owner if hasattr(owner, "alive") and hasattr(owner, "cfg") else _worker_on_the_main_thread()
+
+
+def _worker_on_the_main_thread() -> Any:
+    """The worker whose `run` the main thread is in, unless it is in another greenlet."""
+    frames: Any = sys._current_frames()  # pyright: ignore[reportPrivateUsage] - there is no other way
+    frame: Any = frames.get(threading.main_thread().ident)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name == "run" and module.startswith("gunicorn.workers"):
+            return frame.f_locals.get("self")
+        frame = frame.f_back
+    return None
+
+
+def _worker_among_all() -> Any:
+    """The worker, if there is one. Takes as long as looking at all objects."""
+    base = getattr(sys.modules.get("gunicorn.workers.base"), "Worker", None)
+    if base is None:
+        return None
+    workers = (thing for thing in gc.get_objects() if isinstance(thing, base))
+    return next((worker for worker in workers if getattr(worker, "pid", None) == os.getpid()), None)

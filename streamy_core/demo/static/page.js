@@ -1,4 +1,4 @@
-"use strict";
+import { connect } from "streamy";
 
 const KEPT = 70_000;
 const tally = new Tally();
@@ -11,9 +11,8 @@ let offset = Date.now() - start.now;
 let outage = null;
 let gone = new Set();
 
-const source = new EventSource(document.body.dataset.events);
 const lines = byId("lines") && new Lines(byId("lines"), byId("file-sub"));
-const countdown = new Countdown();
+const countdown = new Countdown(connect);
 
 const percent = (value) => `${Math.round(value)} %`;
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
@@ -80,7 +79,7 @@ function wentAway() {
   if (bands.length > 20) bands.shift();
   gone = new Set();
   showStatus("away", "Reconnecting");
-  byId("cut").disabled = true;
+  byId("cut").ariaDisabled = "true"; // not `disabled`, which would take the focus away
   byId("cut").textContent = "Reconnecting";
   logged(`Connection cut at #${outage.at}`, "cut");
 }
@@ -91,7 +90,7 @@ function cameBack() {
   outage.openedAt = Date.now();
   outage.band.to = outage.openedAt;
   outage.band.label = "while you were away";
-  byId("cut").disabled = false;
+  byId("cut").ariaDisabled = "false";
   byId("cut").textContent = "Cut it again";
 }
 
@@ -109,25 +108,24 @@ function tellTheOutage() {
   logged(`Back at #${tally.last}: ${result}`, "back");
 }
 
-source.addEventListener("open", () => {
-  showStatus("open", "Connected");
-  if (outage) cameBack();
-  else logged(tally.last ? `Connected, going on after #${tally.last}` : "Connected", "back");
-  showTally();
-});
-
-source.addEventListener("error", () => {
-  if (source.readyState === EventSource.CLOSED) {
-    showStatus("closed", "Closed");
-    logged("The browser has given up: reload the page", "bad");
-    return;
+function showState(now, why) {
+  if (now === "live") {
+    showStatus("open", "Connected");
+    if (outage) cameBack();
+    else logged(tally.last ? `Connected, going on after #${tally.last}` : "Connected", "back");
+    showTally();
+  } else if (now === "waiting") {
+    if (outage && outage.openedAt === null) outage.tries += 1;
+    else wentAway();
+  } else if (now !== "connecting") {
+    showStatus("closed", now === "refused" ? "Refused" : "Ended");
+    byId("cut").ariaDisabled = "true";
+    byId("cut").textContent = "No connection";
+    logged(`The server says ${why.status ?? "it is over"}: nothing more will come`, "bad");
   }
-  if (outage && outage.openedAt === null) outage.tries += 1;
-  else wentAway();
-});
+}
 
-source.addEventListener("system", ({ data }) => {
-  const sample = JSON.parse(data);
+function showSystem(sample) {
   offset = Math.min(offset, Date.now() - sample.at);
   const replayed = Boolean(outage) && sample.at + offset < outage.openedAt;
   if (tally.note(sample)) {
@@ -137,28 +135,25 @@ source.addEventListener("system", ({ data }) => {
   if (replayed) outage.missed += 1;
   else if (outage) tellTheOutage();
   showTally();
-});
+}
 
-source.addEventListener("chat", ({ data }) => showMessage(JSON.parse(data)));
-source.addEventListener("line", ({ data }) => lines?.add(data));
-
-source.addEventListener("streamy.gap", ({ data }) => {
-  const { stream } = JSON.parse(data);
+function tellGap({ stream }) {
   if (stream === "system") tally.forget();
   if (gone.has(stream)) return;
   gone.add(stream);
   showGap(gone);
   logged(`Gap in the stream “${stream}”`, "bad");
-});
+}
 
 byId("gap-close").addEventListener("click", () => (byId("gap").hidden = true));
 byId("chat-form").addEventListener("submit", sendMessage);
 byId("cut").addEventListener("click", async () => {
-  byId("cut").disabled = true;
+  if (byId("cut").ariaDisabled === "true") return;
+  byId("cut").ariaDisabled = "true";
   byId("cut-note").textContent = "";
   const response = await fetch(document.body.dataset.cut, { method: "POST" }).catch(() => null);
   if (response?.ok) return;
-  byId("cut").disabled = false;
+  byId("cut").ariaDisabled = "false";
   byId("cut-note").textContent = "There is no connection to cut at the moment.";
 });
 
@@ -189,5 +184,11 @@ for (const data of start.events.chat) showMessage(JSON.parse(data));
 for (const line of start.events.file ?? []) lines.add(line);
 requestAnimationFrame(frame);
 
+const stream = connect(document.body.dataset.events, {
+  on: { system: showSystem, chat: showMessage, line: (_, { raw }) => lines?.add(raw) },
+  gap: tellGap,
+  state: showState,
+});
+
 /** For the console, and for tests. */
-window.streamy = { source, tally, samples, bands, charts, countdown };
+window.streamy = { stream, tally, samples, bands, charts, countdown };

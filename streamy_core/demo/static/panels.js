@@ -85,12 +85,12 @@ function showGap(streams) {
   notice.hidden = false;
 }
 
-/** The countdown: a stream of its own, until the browser has stopped for good. */
+/** The countdown: a stream of its own, until it has ended for good. */
 class Countdown {
-  constructor() {
+  constructor(connect) {
+    this.connect = connect;
     this.button = byId("countdown");
     this.count = byId("count");
-    this.source = null;
     this.button.addEventListener("click", () => this.start());
   }
 
@@ -111,24 +111,22 @@ class Countdown {
   }
 
   listen(url) {
-    const source = (this.source = new EventSource(url));
-    let ended = false;
-    source.addEventListener("open", () => this.done("open"));
-    source.addEventListener("step", ({ data }) => this.show(data, data.length > 1 ? "liftoff" : "running"));
-    source.addEventListener("streamy.end", () => {
-      ended = true;
-      this.done("end");
+    this.stream?.close();
+    this.stream = this.connect(url, {
+      on: { step: (_, { raw }) => this.show(raw, raw.length > 1 ? "liftoff" : "running") },
+      end: () => this.done("end"),
+      state: (now) => {
+        if (now === "live") this.done("open");
+        else if (now === "ended" || now === "refused") this.close(now);
+      },
     });
-    source.addEventListener("error", () => {
-      if (source.readyState !== EventSource.CLOSED) {
-        if (ended) this.done("again");
-        return;
-      }
-      this.done("closed");
-      this.show(ended ? "ended" : "–", "ended");
-      this.button.textContent = "Start another";
-      this.button.disabled = false;
-    });
+  }
+
+  close(now) {
+    if (now === "ended") this.done("closed");
+    this.show(now, "ended");
+    this.button.textContent = "Start another";
+    this.button.disabled = false;
   }
 
   show(text, state) {

@@ -11,40 +11,36 @@ import pytest
 
 from streamy_core import StreamManager
 
+from ...backends.conftest import shared_servers
 from ...backends.redis.conftest import program
 from ...backends.redis.servers import Cluster
 from ...backends.redis.servers import Server as RedisServer
 from ...backends.sql.conftest import server_in
-from ...support.process import stopped_in_the_end
+from ...support.process import started_once
 from .foreign import ForeignRedis, ForeignSql
+
+__all__ = ["shared_servers"]
 
 _names = itertools.count()
 
 NewManager = Callable[..., StreamManager]
 
 
-@pytest.fixture(scope="session")
-def running() -> Iterator[dict[str, Any]]:
-    with stopped_in_the_end() as started:
-        yield started
-
-
 @pytest.fixture
-def server_of(running: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+def server_of(
+    shared_servers: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Any]:
     """A server of this kind, started when a test first asks for it."""
 
-    def give(kind: str) -> Any:
-        if kind not in running:
-            folder = tmp_path_factory.mktemp(kind)
-            if kind == "redis":
-                running[kind] = RedisServer(program("redis"), folder).start()
-            elif kind == "cluster":
-                running[kind] = Cluster(program("valkey"), folder)
-            else:
-                running[kind] = server_in(kind, folder).start()
-        return running[kind]
+    def start(kind: str) -> Any:
+        folder = tmp_path_factory.mktemp(kind)
+        if kind == "redis":
+            return RedisServer(program("redis"), folder).start()
+        if kind == "cluster":
+            return Cluster(program("valkey"), folder)
+        return server_in(kind, folder).start()
 
-    return give
+    return lambda kind: started_once(shared_servers, kind, lambda: start(kind))
 
 
 @pytest.fixture

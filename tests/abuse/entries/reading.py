@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import pytest
 from flask import Flask, Response
 
-from streamy_core import GAP, Entry, StreamManager, Subscription
+from streamy_core import GAP, OLDEST, Entry, StreamManager, Subscription
 from streamy_core.testing import EventClient, EventStream
 
 BAD: Final = "bad"
@@ -72,3 +73,30 @@ def assert_one_gap_among(client: EventStream, sse: StreamManager) -> None:
     events = client.read_to_end()
     assert [event.data for event in events if event.type == "message"] == ["before", "a", "b"]
     assert [event.type for event in events if event.type != "message"] == [GAP, "streamy.end"]
+
+
+def begin(sse: StreamManager) -> StreamManager:
+    """Publish "before" to every stream."""
+    sse.send_event(BAD, "before")
+    publish_to_others(sse, "before")
+    return sse
+
+
+def damage(sse: StreamManager, write: Callable[[], str], caplog: pytest.LogCaptureFixture) -> tuple[str, str]:
+    """Have others write an entry between "a" and "b"; its id, and what is logged of it.
+
+    Fails unless it is one gap, to readers and to new clients, and holds no other stream up.
+    """
+    with sse.subscribe(BAD) as bad, sse.subscribe(OTHERS) as others:
+        sse.send_event(BAD, "a")
+        assert said(bad, 1) == ["a"]
+        damaged = write()
+        publish_to_others(sse)
+        assert_others_come(others)
+        sse.send_event(BAD, "b")
+        assert said(bad, 2) == [GAP, "b"]
+        (error,) = errors_of(caplog)
+        assert (sse.health.damaged, sse.health.failures) == (1, 0)
+    with connect(sse, BAD, after=OLDEST) as client:
+        assert_one_gap_among(client, sse)
+    return damaged, error

@@ -128,16 +128,21 @@ def each(cases: Mapping[str, Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("change", cases.values(), ids=list(cases))
 
 
+def published_and_taken(sse: StreamManager, *data: str) -> tuple[list[str], list[Entry]]:
+    """The ids of what was published, and three entries that came of it. Fails if the others have to wait."""
+    with sse.subscribe(BAD) as bad, sse.subscribe(OTHERS) as others:
+        ids = sse.send_events(BAD, data)
+        publish_to_others(sse)
+        assert_others_come(others)
+        return ids, taken(bad, 3)
+
+
 @each(DAMAGED)
 def test_an_entry_that_can_t_be_passed_on_is_a_gap_up_to_it(
     sse: StreamManager, broker: ForeignBroker, heard: Heard, change: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.change = entries_changed(change)
-    with sse.subscribe(BAD) as bad, sse.subscribe(OTHERS) as others:
-        before, damaged, after = sse.send_events(BAD, ["before", "evil", "after"])
-        publish_to_others(sse)
-        assert_others_come(others)
-        entries = taken(bad, 3)
+    (before, damaged, after), entries = published_and_taken(sse, "before", "evil", "after")
     assert [entry.id for entry in entries] == [before, damaged, after]
     assert [entry.event.name for entry in entries] == [None, GAP, None]
     assert entries[1].event.data == f'{{"stream": "bad", "from": "{before}", "to": "{damaged}"}}'
@@ -155,11 +160,7 @@ def test_what_has_no_id_to_go_on_after_is_skipped_with_the_next_that_has_one(
     sse: StreamManager, broker: ForeignBroker, heard: Heard, change: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.change = entries_changed(change)
-    with sse.subscribe(BAD) as bad, sse.subscribe(OTHERS) as others:
-        before, _, after, last = sse.send_events(BAD, ["before", "evil", "after", "last"])
-        publish_to_others(sse)
-        assert_others_come(others)
-        entries = taken(bad, 3)
+    (before, _, after, last), entries = published_and_taken(sse, "before", "evil", "after", "last")
     assert [entry.id for entry in entries] == [before, after, last]
     assert [entry.event.name for entry in entries] == [None, GAP, None]
     assert heard.gaps == [(BAD, GapCause.DAMAGED)]

@@ -14,9 +14,10 @@ from .foreign import ForeignRedis
 from .reading import (
     BAD,
     OTHERS,
-    assert_one_gap_among,
     assert_others_come,
+    begin,
     connect,
+    damage,
     errors_of,
     publish_to_others,
     said,
@@ -80,30 +81,16 @@ POISONS: Final[dict[str, Poison]] = {
 
 @pytest.fixture
 def sse(foreign_redis: ForeignRedis) -> StreamManager:
-    sse = foreign_redis.manager()
-    sse.send_event(BAD, "before")
-    publish_to_others(sse, "before")
-    return sse
+    return begin(foreign_redis.manager())
 
 
 @pytest.mark.parametrize("poison", POISONS.values(), ids=list(POISONS))
 def test_an_entry_that_can_t_be_read_is_a_gap_and_holds_nobody_up(
     foreign_redis: ForeignRedis, sse: StreamManager, poison: Poison, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with sse.subscribe(BAD) as bad, sse.subscribe(OTHERS) as others:
-        sse.send_event(BAD, "a")
-        assert said(bad, 1) == ["a"]
-        damaged = poison(foreign_redis)
-        publish_to_others(sse)
-        assert_others_come(others)
-        sse.send_event(BAD, "b")
-        assert said(bad, 2) == [GAP, "b"]
-        (error,) = errors_of(caplog)
-        epoch_and_number = damaged.rpartition(".")[0]
-        assert f"stream {BAD!r}: its entry '{epoch_and_number}." in error
-        assert (sse.health.damaged, sse.health.failures) == (1, 0)
-    with connect(sse, BAD, after=OLDEST) as client:
-        assert_one_gap_among(client, sse)
+    damaged, error = damage(sse, lambda: poison(foreign_redis), caplog)
+    epoch_and_number = damaged.rpartition(".")[0]
+    assert f"stream {BAD!r}: its entry '{epoch_and_number}." in error
 
 
 @pytest.mark.parametrize("poison", [*POISONS.values(), by_hand(LIKE_OURS)], ids=[*POISONS, "like ours"])

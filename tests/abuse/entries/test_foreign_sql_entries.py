@@ -14,9 +14,10 @@ from .foreign import ForeignSql
 from .reading import (
     BAD,
     OTHERS,
-    assert_one_gap_among,
     assert_others_come,
+    begin,
     connect,
+    damage,
     errors_of,
     publish_to_others,
     said,
@@ -70,10 +71,7 @@ each_poison = pytest.mark.parametrize(("foreign_sql", "poison"), CASES, indirect
 
 @pytest.fixture
 def sse(foreign_sql: ForeignSql) -> StreamManager:
-    sse = foreign_sql.manager()
-    sse.send_event(BAD, "before")
-    publish_to_others(sse, "before")
-    return sse
+    return begin(foreign_sql.manager())
 
 
 def write(foreign: ForeignSql, poison: dict[str, Any] | str) -> str:
@@ -87,19 +85,8 @@ def write(foreign: ForeignSql, poison: dict[str, Any] | str) -> str:
 def test_an_entry_that_can_t_be_read_is_a_gap_and_holds_nobody_up(
     foreign_sql: ForeignSql, sse: StreamManager, poison: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with sse.subscribe(BAD) as bad, sse.subscribe(OTHERS) as others:
-        sse.send_event(BAD, "a")
-        assert said(bad, 1) == ["a"]
-        damaged = write(foreign_sql, poison)
-        publish_to_others(sse)
-        assert_others_come(others)
-        sse.send_event(BAD, "b")
-        assert said(bad, 2) == [GAP, "b"]
-        (error,) = errors_of(caplog)
-        assert f"stream {BAD!r}: its entry {damaged!r} can't be read" in error
-        assert (sse.health.damaged, sse.health.failures) == (1, 0)
-    with connect(sse, BAD, after=OLDEST) as client:
-        assert_one_gap_among(client, sse)
+    damaged, error = damage(sse, lambda: write(foreign_sql, poison), caplog)
+    assert f"stream {BAD!r}: its entry {damaged!r} can't be read" in error
 
 
 @each_poison

@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.forks", f"{__name__}.outages", f"{__name__}.workers")
+pytest.register_assert_rewrite(
+    f"{__name__}.forks", f"{__name__}.moving", f"{__name__}.outages", f"{__name__}.workers"
+)

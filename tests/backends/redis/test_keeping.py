@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_an_end_outlives_its_streams_entries(keeping: Keeping) -> None:
 
 
 def test_an_idle_stream_is_forgotten_and_its_cursors_are_gaps(keeping: Keeping) -> None:
-    broker = keeping(history_age=0.2, stream_age=0.2)
+    broker = keeping(history_age=0.2, forget_after=0.2)
     (last,) = broker.append("news", events("a"))
     eventually(lambda: listed(broker) == {}, "the stream forgotten")
     assert read(broker, "news", last).gap
@@ -144,14 +145,14 @@ def test_an_idle_stream_is_forgotten_and_its_cursors_are_gaps(keeping: Keeping) 
 
 
 def test_an_end_is_forgotten_with_its_stream(keeping: Keeping) -> None:
-    broker = keeping(history_age=0.2, stream_age=0.2)
+    broker = keeping(history_age=0.2, forget_after=0.2)
     broker.end("news")
     eventually(lambda: listed(broker) == {}, "the stream forgotten")
     assert len(broker.append("news", events("a"))) == 1
 
 
 def test_a_stream_that_is_written_to_is_not_forgotten(keeping: Keeping) -> None:
-    broker = keeping(history_age=0.6, stream_age=0.6)
+    broker = keeping(history_age=0.6, forget_after=0.6)
     broker.append("idle", events("a"))
     ids = broker.append("busy", events("a"))
 
@@ -171,6 +172,50 @@ def test_a_key_is_remembered_for_its_age_and_no_longer(server: Server, keeping: 
     eventually(lambda: not server.client.exists(f"{prefix}:{{news}}:key:k"), "the key forgotten")
     broker.append("news", events("a"), idempotency_key="k")
     assert kept(broker) == ["a", "a"]
+
+
+MANY: Final = 1_600
+"""More than are kept where nobody says anything."""
+
+
+def publish_many(broker: Broker, count: int = MANY) -> None:
+    for first in range(0, count, 100):
+        broker.append("news", events(*map(str, range(first, first + 100))))
+
+
+@pytest.mark.parametrize("publishes", [True, False], ids=["that publishes", "that only reads"])
+def test_a_script_without_a_setting_keeps_what_an_app_keeps(keeping: Keeping, publishes: bool) -> None:
+    app, script = keeping(history=10_000), keeping()
+    if publishes:
+        script.append("news", events("first"))
+        app.append("news", events("second"))
+    publish_many(script)
+    assert len(kept(app)) == MANY + 2 * publishes
+
+
+def test_where_nobody_says_anything_a_thousand_are_kept(keeping: Keeping) -> None:
+    broker = keeping()
+    publish_many(broker)
+    assert 1_000 <= len(kept(broker)) <= 1_125
+
+
+def test_an_end_keeps_what_was_said_of_its_stream(server: Server, keeping: Keeping, prefix: str) -> None:
+    keeping(forget_after=1_000_000, history_age=100).append("news", events("a"))
+    keeping(key_age=10).end("news")
+    assert server.client.pttl(f"{prefix}:{{news}}:state") > 900_000_000
+
+
+def test_a_publisher_that_says_something_else_is_told_once(
+    keeping: Keeping, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeping(history=10_000).append("news", events("first"))
+    script = keeping(history=50)
+    publish_many(script, 300)
+    assert 50 <= len(kept(script)) <= 57
+    (told,) = [record for record in caplog.records if "from now on" in record.getMessage()]
+    assert (told.name, told.levelno) == ("streamy.redis", logging.WARNING)
+    assert "keeps 50 entries" in told.getMessage()
+    assert "not the 10000" in told.getMessage()
 
 
 def fill(broker: Broker) -> None:
@@ -193,21 +238,21 @@ def ages(server: Server, prefix: str) -> dict[str, int]:
 
 
 def test_everything_but_the_epoch_goes_some_day(server: Server, keeping: Keeping, prefix: str) -> None:
-    broker = keeping(history=5, history_age=100, stream_age=1_000, key_age=10)
+    broker = keeping(history=5, history_age=100, forget_after=1_000, key_age=10)
     fill(broker)
     found = ages(server, prefix)
     assert found.pop("epoch") == -1
-    limits = {"log": 100_000, "state": 1_000_000, "key": 10_000}
+    limits = {"kept": 1_000_000, "log": 100_000, "state": 1_000_000, "key": 10_000}
     for key, left in found.items():
         most = limits[key.rpartition("}:")[2].partition(":")[0]]
         assert most / 2 < left <= most, key
     assert {key for key in found if ":key:" not in key} == {
-        "{news}:state", "{news}:log", "{ended}:state", "{ended}:log", "{ended before it began}:state",
+        "kept", "{news}:state", "{news}:log", "{ended}:state", "{ended}:log", "{ended before it began}:state",
     }  # fmt: skip
 
 
 def test_an_idle_prefix_leaves_nothing_but_its_epoch(server: Server, keeping: Keeping, prefix: str) -> None:
-    fill(keeping(history_age=0.2, stream_age=0.2, key_age=0.2))
+    fill(keeping(history_age=0.2, forget_after=0.2, key_age=0.2))
     eventually(lambda: list(ages(server, prefix)) == ["epoch"], "everything else gone")
 
 

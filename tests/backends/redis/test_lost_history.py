@@ -167,12 +167,18 @@ def test_a_subscription_after_a_lost_history_is_healthy(
     assert not sse.health.failures
 
 
+def lose_what_a_reader_missed(sse: StreamManager, stored: Stored, lose: Lose) -> str:
+    """The cursor of a reader that had the first of three events when the history was lost."""
+    cursor, *_ = sse.send_events("news", ["a", "b", "c"])
+    lose(stored)
+    return cursor
+
+
 @all_losses
 def test_a_reader_that_missed_some_of_a_lost_history_is_told_at_once(
     sse: StreamManager, stored: Stored, lose: Lose
 ) -> None:
-    cursor, *_ = sse.send_events("news", ["a", "b", "c"])
-    lose(stored)
+    cursor = lose_what_a_reader_missed(sse, stored, lose)
     with sse.subscribe("news", after=cursor) as subscription:
         assert said(subscription, 1) == [GAP]
         sse.send_event("news", "d")
@@ -183,8 +189,7 @@ def test_a_reader_that_missed_some_of_a_lost_history_is_told_at_once(
 def test_a_reader_that_missed_some_of_a_lost_history_is_told_though_more_has_come_since(
     sse: StreamManager, stored: Stored, lose: Lose
 ) -> None:
-    cursor, *_ = sse.send_events("news", ["a", "b", "c"])
-    lose(stored)
+    cursor = lose_what_a_reader_missed(sse, stored, lose)
     new = list("defghi")
     sse.send_events("news", new)
     with sse.subscribe("news", after=cursor) as subscription:

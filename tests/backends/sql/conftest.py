@@ -17,7 +17,7 @@ from streamy_backends.sql import from_url
 from streamy_backends.sql.options import DRIVERS
 from streamy_core import StreamManager
 
-from ...support.process import stopped_in_the_end
+from ...support.process import started_once
 from ...support.requirements import go_without
 from ..conftest import NewBroker, NewManager
 from .counting import CONNECTIONS, Counting
@@ -53,24 +53,16 @@ def prefix() -> str:
     return f"t{os.getpid()}_{next(_prefixes)}_"
 
 
-@pytest.fixture(scope="session")
-def shared_servers() -> Iterator[dict[str, Server]]:
-    with stopped_in_the_end() as started:
-        yield started
-
-
 @pytest.fixture
 def shared(
     shared_servers: dict[str, Server], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Server]:
     """A server that other tests use, too: "postgresql", "mariadb"."""
 
-    def give(kind: str) -> Server:
-        if kind not in shared_servers:
-            shared_servers[kind] = server_in(kind, tmp_path_factory.mktemp(kind)).start()
-        return shared_servers[kind]
+    def start(kind: str) -> Server:
+        return server_in(kind, tmp_path_factory.mktemp(kind)).start()
 
-    return give
+    return lambda kind: started_once(shared_servers, kind, lambda: start(kind))
 
 
 @pytest.fixture

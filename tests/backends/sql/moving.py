@@ -31,6 +31,9 @@ class Pair:
         """Have `old` take no writes any more: connections stay up."""
         set_read_only(self.kind, self.old, True)
 
+    def promote(self) -> None:
+        set_read_only(self.kind, self.old, False)
+
     def move(self) -> None:
         """Have the endpoint lead to `new` from now on; connections to `old` stay up."""
         self.endpoint.lead_to(("127.0.0.1", self.new.port))

@@ -81,6 +81,10 @@ class Server(ABC):
 
     stop = kill
 
+    def program(self, name: str) -> Path:
+        """Another of the programs that it comes with."""
+        return Path(self._program).with_name(name)
+
     @contextmanager
     def standing_still(self) -> Iterator[None]:
         """Meanwhile it does nothing, connections and all (SIGSTOP)."""

@@ -18,6 +18,7 @@ from streamy_core import Entry, StreamManager
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import DEADLINE, eventually, read_all
 
+from ...support.process import started_once
 from ..conftest import NewManager
 from . import load
 from .conftest import SERVERS, NewEngine, server_in
@@ -67,9 +68,8 @@ def followed(
     if kind == "sqlite":
         url = f"sqlite:///{folder}/streams.db"
     else:
-        if kind not in shared_servers:
-            shared_servers[kind] = server_in(kind, folder).start()
-        url = shared_servers[kind].new_database(folder.name)
+        server = started_once(shared_servers, kind, lambda: server_in(kind, folder).start())
+        url = server.new_database(folder.name)
     return _follow(url, engine_of(url, immediate=ENGINES[request.param]))
 
 

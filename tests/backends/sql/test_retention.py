@@ -11,7 +11,7 @@ import pytest
 
 from streamy_backends.sql.broker import SqlBroker
 from streamy_core import OLDEST, StreamEnded
-from streamy_core.broker import Broker
+from streamy_core.broker import Broker, HasTables
 from streamy_core.events import Page
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import events, eventually, read
@@ -73,6 +73,8 @@ def test_a_history_made_smaller_is_trimmed_in_small_batches(
 ) -> None:
     new_broker(url, history=10_000).append("news", events(*map(str, range(3_000))))
     broker = new_broker(url, history=10)
+    assert isinstance(broker, HasTables)
+    broker.create_tables()
     removed = note_removals(broker, monkeypatch)
     for n in range(3_000, 3_005):
         broker.append("news", events(str(n)))

@@ -264,6 +264,6 @@ def test_tables_of_another_version_are_refused(
     first: Broker = new_broker(url)
     first.append("news", events("hello"))
     with engine.begin() as connection:
-        connection.execute(text(f"UPDATE {prefix}meta SET version = 2"))
-    with pytest.raises(ConfigError, match="are of version 2, and 1 is needed"):
+        connection.execute(text(f"UPDATE {prefix}meta SET version = 1"))
+    with pytest.raises(ConfigError, match="are of version 1, and 2 is needed"):
         new_broker(url)

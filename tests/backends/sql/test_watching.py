@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -41,6 +41,14 @@ def watching(broker: Broker, *names: str) -> Watch:
         watch.add(name)
     assert not watch.wait(0)
     return watch
+
+
+def named_while_waiting(watch: Watch, change: Callable[[], object]) -> Collection[str]:
+    """What the watch names that waits, for as long as it takes, while something is changed."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(watch.wait, None)
+        change()
+        return waiting.result(DEADLINE)
 
 
 def listeners(server: Server, application: str) -> list[int]:
@@ -86,10 +94,7 @@ def test_what_another_process_publishes_is_named(
 
 def test_an_event_that_finds_the_watch_waiting_wakes_it(broker: Broker, other: Broker) -> None:
     watch = watching(broker, "news")
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(watch.wait, None)
-        other.append("news", events("a"))
-        assert waiting.result(DEADLINE) == {"news"}
+    assert named_while_waiting(watch, lambda: other.append("news", events("a"))) == {"news"}
 
 
 def test_an_end_that_is_the_only_change_is_named(broker: Broker, other: Broker) -> None:
@@ -134,10 +139,7 @@ def test_a_publish_in_the_same_process_wakes_the_watch_however_slow_polling_is(
 ) -> None:
     broker = new_broker(url, **SLOWLY, **({"notify": False} if url.startswith("postgresql") else {}))
     watch = watching(broker, "news")
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(watch.wait, None)
-        broker.append("news", events("a"))
-        assert waiting.result(DEADLINE) == {"news"}
+    assert named_while_waiting(watch, lambda: broker.append("news", events("a"))) == {"news"}
 
 
 def test_the_end_of_a_stream_in_the_same_process_wakes_the_watch(url: str, new_broker: NewBroker) -> None:

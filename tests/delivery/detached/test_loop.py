@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import re
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
@@ -14,154 +12,20 @@ import pytest
 
 from streamy_core import OLDEST
 from streamy_core.delivery.detached.client import Client
-from streamy_core.delivery.detached.loop import Arrival, Loop
-from streamy_core.delivery.replayer import Replayer
-from streamy_core.delivery.session import Expiry, Session
-from streamy_core.engine.byte_reader import ByteReader
-from streamy_core.engine.hub import Hub
+from streamy_core.delivery.detached.loop import Loop
 from streamy_core.engine.window import WindowLimits
-from streamy_core.observers import ClientInfo, DisconnectReason, Observer
-from streamy_core.strategies import FixedDelay, FixedInterval, KeepAliveScheduler, Never
+from streamy_core.observers import ClientInfo, DisconnectReason
+from streamy_core.strategies import FixedInterval
 from streamy_core.strategies.slow_clients import (
     Disconnect,
     Lag,
     SkipToLatest,
-    SlowClientPolicy,
     Verdict,
 )
 from streamy_core.testing.reading import DEADLINE, events, eventually, tail
 
 from ...engine.doubles import FaultyBroker
-
-
-class Visitor:
-    """The far end of a client's connection."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.received = b""
-        sock.settimeout(DEADLINE)
-
-    def read_until(self, end: bytes) -> bytes:
-        """Everything up to the first `end`, which has to come within the deadline."""
-        while end not in self.received:
-            data = self.sock.recv(65536)
-            assert data, f"closed after {self.received[-200:]!r}"
-            self.received += data
-        found, _, self.received = self.received.partition(end)
-        return found + end
-
-    def count(self, what: bytes, expected: int) -> None:
-        """Read until this has come so many times."""
-        seen, rest = self.received.count(what), b""
-        while seen < expected:
-            rest += self.sock.recv(262_144)
-            seen += rest.count(what)
-            rest = rest[rest.rfind(b"\n") + 1 :]
-
-    def read_to_the_close(self) -> bytes:
-        while data := self.sock.recv(65536):
-            self.received += data
-        return self.received
-
-    def data(self, count: int) -> list[str]:
-        """The data of the next `count` events."""
-        found = []
-        while len(found) < count:
-            if line := re.search(rb"^data: (.*)$", self.read_until(b"\n\n"), re.MULTILINE):
-                found.append(line[1].decode())
-        return found
-
-
-class House:
-    """A loop with everything it needs, and what it told."""
-
-    def __init__(self, hub: Hub, policy: SlowClientPolicy) -> None:
-        self.hub = hub
-        self.gone: list[tuple[str | None, str]] = []
-        self.slow: list[Lag] = []
-        self.delivered: list[int] = []  # to how many clients each chunk went
-        self.on_connect: Callable[[ClientInfo], None] = lambda client: None
-        self.replayer = Replayer(FixedDelay(0.01, retries=1000), hub.log.failed)
-        self.loop = Loop(
-            self.replayer,
-            policy=policy,
-            last_bytes=lambda: b"retry: 99\n\n",
-            gone=lambda client, reason: self.gone.append((client.session.key, reason)),
-            concerned=lambda session: False,
-            observer=_Telling(self),
-        )
-        self._visitors: list[socket.socket] = []
-
-    def visit(self, *names: str, **more: Any) -> Visitor:
-        """`enter`, and wait for the head."""
-        visitor = self.enter(*names, **more)
-        assert visitor.read_until(b"\n\n") == b"HEAD\n\n"
-        return visitor
-
-    def enter(
-        self,
-        *names: str,
-        after: str | None = None,
-        keep_alive: KeepAliveScheduler | None = None,
-        key: str | None = None,
-        age: float | None = None,
-        buffers: int | None = None,
-    ) -> Visitor:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            near = socket.socket()
-            if buffers:
-                near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
-            near.connect(listener.getsockname())
-            far, _ = listener.accept()
-        if buffers:
-            far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
-        far.setblocking(False)
-        wanted = dict.fromkeys(names or ("news",), after)
-        reader = ByteReader.open_for_client(self.hub, wanted, default_name="message", retry=1)
-        expiry = None if age is None else Expiry(age)
-        session = Session(tuple(wanted), key, keep_alive or Never(), expiry)
-        self.loop.adopt(Arrival(Client(far, session), reader, b"HEAD\n\n"))
-        self._visitors.append(near)
-        return Visitor(near)
-
-    def close(self) -> None:
-        self.loop.shutdown(DEADLINE)
-        self.replayer.close()
-        for visitor in self._visitors:
-            visitor.close()
-
-
-class _Telling(Observer):
-    def __init__(self, house: House) -> None:
-        self._house = house
-
-    def connected(self, client: ClientInfo, delivery: str) -> None:
-        self._house.on_connect(client)
-
-    def slow(self, client: ClientInfo, lag: Lag) -> None:
-        self._house.slow.append(lag)
-
-    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
-        self._house.delivered.append(clients)
-
-
-@pytest.fixture
-def make_house(broker: FaultyBroker, make_hub: Callable[..., Hub]) -> Iterator[Callable[..., House]]:
-    houses = []
-
-    def make(policy: SlowClientPolicy | None = None, **hub: Any) -> House:
-        houses.append(House(make_hub(**hub), policy or Disconnect()))
-        return houses[-1]
-
-    yield make
-    for house in houses:
-        house.close()
-
-
-@pytest.fixture
-def house(make_house: Callable[..., House]) -> House:
-    return make_house()
+from .house import House, Visitor
 
 
 def test_every_client_gets_every_event_in_order(house: House, broker: FaultyBroker) -> None:
@@ -267,7 +131,7 @@ def test_clients_of_other_streams_names_and_framings_are_other_groups(
     assert one.data(1) == both.data(1) == ["1"]
     broker.append("b", events("2"))
     assert two.data(1) == both.data(1) == ["2"]
-    assert house.delivered == [1] * 4
+    eventually(lambda: house.delivered == [1] * 4, "each chunk has been told of")
 
 
 @pytest.mark.slow
@@ -346,7 +210,7 @@ def test_the_end_is_told_and_closes_the_connection(house: House, broker: FaultyB
     broker.append("news", events("a"))
     broker.end("news")
     rest = visitor.read_to_the_close()
-    assert rest.endswith(b'event: streamy.end\ndata: {"stream": "news"}\n\n')
+    assert rest.endswith(b'event: streamy.end\ndata: {"stream": "news"}\n\nretry: 99\n\n')
     assert b"data: a\n" in rest
     eventually(lambda: house.gone == [("u", "ended")], "the loop has let go")
 
@@ -393,7 +257,7 @@ def test_who_has_only_just_come_gets_what_is_due_before_a_shutdown(
             over = pool.submit(house.loop.shutdown, DEADLINE)
             doors.open("late")
             over.result(DEADLINE)
-    assert late.read_to_the_close().count(b"data: ") == 50
+    assert late.read_to_the_close().count(b"data: ") == 1 + 50, "the opening, and what was due"
 
 
 def test_a_command_reaches_clients_that_wait_to_be_taken_care_of(house: House) -> None:

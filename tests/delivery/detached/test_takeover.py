@@ -14,7 +14,8 @@ from typing import Any, Final
 import pytest
 
 from streamy_core import END
-from streamy_core.delivery.detached.takeover import is_plain_head, set_user_timeout
+from streamy_core.delivery import sockets
+from streamy_core.delivery.detached.takeover import is_plain_head
 from streamy_core.delivery.servers.base import is_plain
 from streamy_core.testing.reading import DEADLINE, eventually
 
@@ -410,8 +411,8 @@ def test_signals_of_a_detached_client_come_from_the_worker(server: Gunicorn, str
 
 
 def _read_data(response: HTTPResponse) -> str:
-    """The data of the next event."""
-    while not (line := response.readline()).startswith(b"data: "):
+    """The data of the next event after the opening."""
+    while not (line := response.readline()).startswith(b"data: ") or b"keep_alive" in line:
         assert line, "the response is over"
     return line.removeprefix(b"data: ").decode().rstrip()
 
@@ -439,5 +440,5 @@ def test_the_system_is_told_how_long_a_peer_may_acknowledge_nothing() -> None:
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as sock,
     ):
-        set_user_timeout(sock, 12.5)
+        sockets.set_user_timeout(sock, 12.5)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 12_500

@@ -24,6 +24,7 @@ from ld_eventsource.config import (  # type: ignore[import-untyped]
     RetryDelayStrategy,
 )
 
+from streamy_core import OPEN
 from streamy_core.testing.reading import DEADLINE
 
 from ...support.event_stream import FrameReader, Message
@@ -56,7 +57,7 @@ class HttpxSse:
         while len(messages) < count:
             event = next(self._events)
             assert time.monotonic() < end, f"httpx-sse got {messages}, and not {count} messages in time"
-            if event.data:
+            if event.data and event.event != OPEN:
                 messages.append(Message(event.event or "message", event.data, event.id))
         return messages
 
@@ -86,7 +87,7 @@ class LaunchDarkly:
             while len(messages) < count:
                 action = next(self._actions)
                 assert not late.finished.is_set(), f"launchdarkly-eventsource got {messages}, not {count}"
-                if isinstance(action, Event):
+                if isinstance(action, Event) and action.event != OPEN:
                     messages.append(Message(action.event, action.data, action.last_event_id or ""))
         finally:
             late.cancel()

@@ -12,6 +12,7 @@ RECONNECT_DELAY: Final = 0.1
 
 PAIRS: Final = (
     Pair("werkzeug", "wsgi"),
+    Pair("werkzeug", "detached"),
     Pair("gthread", "wsgi"),
     Pair("gevent", "wsgi"),
     Pair("waitress", "wsgi"),

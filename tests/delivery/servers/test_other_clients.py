@@ -111,9 +111,13 @@ def test_npm_eventsource_is_open_before_any_event(
 def test_npm_eventsource_stops_for_good_after_the_end(
     gthread_server: AppServer, stream: str, connect_npm: ConnectNpm
 ) -> None:
-    client = connect_npm(gthread_server.url(stream), END)
+    url = gthread_server.url(stream)
+    client = connect_npm(url, END)
     gthread_server.send(stream, "last")
     gthread_server.end(stream)
-    assert [message.name for message in client.read(2)] == ["message", END]
-    assert client.wait_until_it_gives_up() == "closed 204"
+    last, end = client.read(2)
+    assert (last.name, end.name) == ("message", END)
+    client.wait_for("reconnecting")  # it waits for some seconds, as it was told
+    again = connect_npm(f"{url}&last_event_id={end.id}", END)
+    assert again.wait_until_it_gives_up() == "closed 204"
     assert gthread_server.calls(stream) == 2

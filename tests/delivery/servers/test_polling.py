@@ -65,5 +65,7 @@ def test_npm_eventsource_gets_all_and_stops_for_good_after_the_end(
     ids = [polling_server.send(stream, str(number)) for number in range(100)]
     assert [message.id for message in client.read(100)] == ids
     polling_server.end(stream)
-    assert client.read(1)[0].name == END
-    assert client.wait_until_it_gives_up() == "closed 204"
+    (end,) = client.read(1)
+    assert end.name == END
+    again = connect_npm(polling_server.url(stream, after=end.id), END)  # sooner than it was told
+    assert again.wait_until_it_gives_up() == "closed 204"

@@ -7,8 +7,10 @@ from collections import defaultdict
 
 import pytest
 
+from streamy_core import OPEN
+
 from ...support.app_server import AppServer
-from .pairs import RECONNECT_DELAY
+from .pairs import KEEP_ALIVE, RECONNECT_DELAY
 
 pytestmark = pytest.mark.slow
 
@@ -89,10 +91,11 @@ def test_the_head_comes_before_any_event_and_any_keep_alive(server: AppServer, s
         assert (client.status, client.messages, client.comments) == (200, [], [])
 
 
-def test_the_first_frame_has_an_id_and_a_retry_and_no_data(server: AppServer, stream: str) -> None:
+def test_the_first_frame_tells_place_reconnection_time_and_keep_alive(server: AppServer, stream: str) -> None:
     with server.connect(stream) as client:
         frame = client.read_opening()
-    assert (frame.id, frame.retry, frame.data) == (server.cursor(stream), RECONNECT_DELAY * 1000, None)
+    assert (frame.id, frame.retry) == (server.cursor(stream), RECONNECT_DELAY * 1000)
+    assert (frame.name, frame.data) == (OPEN, f'{{"keep_alive": {KEEP_ALIVE}}}')
 
 
 @pytest.mark.parametrize(

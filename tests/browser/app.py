@@ -1,0 +1,163 @@
+"""An app whose pages use streamy.js, and whose streams can be made to fail in every way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+from flask import Flask, Response, jsonify, render_template_string, request
+from flask.typing import ResponseReturnValue
+
+from streamy_core import StreamManager
+
+from ..support.app import clients_of, settings_in_environment
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>A page</title>
+{{ streamy_script(nonce="n0") }}
+<script type="module" nonce="n0">
+  import { connect } from "streamy";
+  const given = {{ given|tojson }};
+  const seen = (window.seen = { events: [], states: [], gaps: 0, whys: [], value: null, loads: 0 });
+  const options = {
+    share: given.share,
+    withCredentials: given.abroad,
+    on: { message(data) { seen.events.push(data); } },
+    gap() { seen.gaps += 1; },
+    state(now, why) { seen.states.push(now); seen.whys.push(why); },
+  };
+  if (given.renew) {
+    options.renew = async (status) => {
+      seen.renewed = status;
+      return given.url + "&grant=fresh";
+    };
+  }
+  if (given.cursor) options.cursor = given.cursor;
+  if (given.load) {
+    options.load = async () => {
+      const { cursor, value } = await (await fetch("/count")).json();
+      seen.value = value;
+      seen.loads += 1;
+      return cursor;
+    };
+    options.on.message = (data) => {
+      if (data !== seen.value + 1) seen.events.push([seen.value, data]);
+      seen.value = data;
+    };
+  }
+  window.stream = connect(given.url, options);
+</script>"""
+
+NATIVE = """<!doctype html><script>
+  const seen = (window.seen = { events: [], states: [] });
+  const source = new EventSource("/events?ids=news");
+  source.onopen = () => seen.states.push("live");
+  source.onmessage = ({ data }) => seen.events.push(JSON.parse(data));
+</script>"""
+
+POLICY = "default-src 'none'; script-src 'nonce-n0' 'self'; connect-src 'self'"
+
+
+def create_app() -> Flask:
+    app = Flask(__name__)
+    app.config.update(settings_in_environment())
+    sse = StreamManager(app)
+    app.register_blueprint(sse.blueprint)
+    modes = {"*": "ok"}
+    asked: Counter[str] = Counter()
+    count = {"value": 0}
+    lock = threading.Lock()
+
+    @app.get("/hello")
+    def hello() -> str:
+        return "hello"
+
+    @app.get("/")
+    def page() -> ResponseReturnValue:
+        name = request.args.get("stream", "news")
+        abroad = request.args.get("abroad", "")
+        given = {
+            "url": f"{abroad}/events?ids={name}",
+            "abroad": bool(abroad),
+            "renew": "renew" in request.args,
+            "share": "share" in request.args,
+            "load": "load" in request.args,
+            "cursor": sse.cursor(name) if "cursor" in request.args else "",
+        }
+        return render_template_string(PAGE, given=given), {"Content-Security-Policy": f"{POLICY} {abroad}"}
+
+    @app.get("/native")
+    def native() -> str:
+        return NATIVE
+
+    @app.get("/events")
+    def events() -> ResponseReturnValue:
+        name = request.args["ids"]
+        asked[name] += 1
+        match modes.get(name, modes["*"]):
+            case "ok":
+                return sse.get_stream(name)
+            case "401" if request.args.get("grant") == "fresh":
+                return sse.get_stream(name)
+            case "members":
+                if request.cookies.get("member") != "yes":
+                    return "", 403
+                response = sse.get_stream(name)
+                response.headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "")
+                response.headers["Access-Control-Allow-Credentials"] = "true"
+                return response
+            case "portal":
+                return "<p>Log in to the Wi-Fi"
+            case "503":
+                return "", 503, {"Retry-After": "1"}
+            case status:
+                return "", int(status)
+
+    @app.post("/mode/<now>")
+    def set_mode(now: str) -> str:
+        modes[request.args.get("stream", "*")] = now
+        return now
+
+    @app.post("/send/<name>")
+    def send(name: str) -> str:
+        return sse.send_event(name, request.get_data(as_text=True))
+
+    @app.post("/end/<name>")
+    def end(name: str) -> str:
+        sse.end_stream(name)
+        return "ended"
+
+    @app.post("/cut")
+    def cut() -> str:
+        sse.disconnect(stream_id=request.args["stream"])
+        return "cut"
+
+    @app.get("/asked")
+    def how_often() -> Response:
+        return jsonify(events=asked.total(), clients=clients_of(sse))
+
+    @app.get("/asked/each")
+    def how_often_each() -> Response:
+        return jsonify(asked)
+
+    @app.get("/count")
+    def state() -> Response:
+        cursor = sse.cursor("count")  # first the cursor, then the data
+        return jsonify(cursor=cursor, value=count["value"])
+
+    @app.post("/count")
+    def run() -> str:
+        """Count, 50 times a second, on a thread of its own, for so many seconds; or once."""
+        until = time.monotonic() + float(request.args["seconds"])
+
+        def change() -> None:
+            while time.monotonic() < until:
+                with lock:
+                    count["value"] += 1
+                    sse.send_event("count", count["value"])
+                time.sleep(0.02)
+
+        threading.Thread(target=change).start()
+        return "begun"
+
+    return app

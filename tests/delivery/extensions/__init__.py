@@ -1,0 +1,1 @@
+"""Extensions and middlewares that apps have around their streams, each the real one."""
