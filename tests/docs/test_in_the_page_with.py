@@ -97,19 +97,16 @@ def test_the_page_shows_what_comes_and_goes_on_after_a_cut(gunicorn: Serve, page
     page.on("pageerror", lambda error: errors.append(error))
     host, port = address.removeprefix("http://").split(":")
 
-    def add(text: str) -> None:
-        urlopen(f"{address}/notes", urllib.parse.urlencode({"text": text}).encode()).close()
-
-    add("before <b>")
+    add(address, "before <b>")
     with Proxy((host, int(port))) as proxy:
         page.goto(f"http://127.0.0.1:{proxy.port}/with/{name}")
         shows(page, "before <b>")
-        add("while it is open")
+        add(address, "while it is open")
         shows(page, "before <b>", "while it is open")
         proxy.refuse()
-        add("while it is cut off")
+        add(address, "while it is cut off")
         proxy.resume()
-        add("after it")
+        add(address, "after it")
         shows(page, "before <b>", "while it is open", "while it is cut off", "after it")
     assert errors == []
 
@@ -119,10 +116,15 @@ def test_the_page_with_htmx_asks_no_more_when_it_is_refused(gunicorn: Serve, pag
     host, port = address.removeprefix("http://").split(":")
     with Proxy((host, int(port))) as proxy:
         page.goto(f"http://127.0.0.1:{proxy.port}/with/htmx")
-        page.wait_for_selector("#notes[sse-connect]", state="attached")
+        add(address, "it is open")
+        shows(page, "it is open")
         page.route("**/fragments*", lambda route: route.fulfill(status=401))
         proxy.cut()
         page.wait_for_selector("#notes:not([sse-connect])", state="attached")
+
+
+def add(address: str, text: str) -> None:
+    urlopen(f"{address}/notes", urllib.parse.urlencode({"text": text}).encode()).close()
 
 
 def shows(page: Page, *notes: str) -> None:
