@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from unicodedata import category
 
 from .errors import InvalidEvent, InvalidStreamId
-from .exact import exact_text, exact_whole
+from .exact import exact_number, exact_text, exact_whole
 
 MAX_STREAM_ID: Final = 255
 MAX_EVENT_NAME: Final = 255
@@ -58,15 +59,18 @@ class Event:
            by WHATWG HTML section 9.2.6).
     name:  the event's type; None leaves it to the reader's connection ("message" by default).
     retry: how long a browser waits before it reconnects, in milliseconds.
+    expires: for how many seconds it is of use; who comes later isn't shown it, and 0 is for those who are
+           there. None: for as long as it is kept. What is read back doesn't say.
 
     Raises InvalidEvent for what can't be carried: NUL or a lone surrogate anywhere, a line break
     in the name, a name that is empty or over 255 characters, a retry that is no whole number from
-    0 to 2**31 - 1.
+    0 to 2**31 - 1, an `expires` that is no number of 0 or more.
     """
 
     data: str
     name: str | None = None
     retry: int | None = None
+    expires: float | None = None
 
     def __post_init__(self) -> None:
         # What is only like a str may say of itself what it likes: from here on it is one.
@@ -79,6 +83,8 @@ class Event:
             _check_name(self.name)
         if self.retry is not None:
             object.__setattr__(self, "retry", check_retry(self.retry))
+        if self.expires is not None:
+            object.__setattr__(self, "expires", check_expires(self.expires))
 
     @property
     def size(self) -> int:
@@ -202,6 +208,14 @@ def check_retry(retry: object) -> int:
             f"retry is a whole number of milliseconds from 0 to {MAX_RETRY_MS}, not {_shown(retry)}"
         )
     return whole
+
+
+def check_expires(expires: object) -> float:
+    """Return `expires` (seconds), as a plain float. Raises InvalidEvent."""
+    seconds = exact_number(expires)
+    if seconds is None or not 0 <= seconds < math.inf:
+        raise InvalidEvent(f"expires is a number of seconds of 0 or more, not {_shown(expires)}")
+    return seconds
 
 
 def _shown(value: object) -> str:

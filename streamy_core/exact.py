@@ -1,4 +1,4 @@
-"""Text and whole numbers as what they are, and not as what they are dressed up as.
+"""Text and numbers as what they are, and not as what they are dressed up as.
 
 `class Kind(str, Enum)`, Jinja's `Markup` and a `LocalProxy` all pass for a str, and each says something of
 its own when it is formatted, hashed, or given to a driver. Each is reduced once, where it comes in.
@@ -7,7 +7,7 @@ its own when it is formatted, hashed, or given to a driver. Each is reduced once
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, SupportsFloat
 
 
 def exact_text(value: object) -> str | None:
@@ -31,6 +31,16 @@ def exact_whole(value: object) -> int | None:
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
+        return None
+
+
+def exact_number(value: object) -> float | None:
+    """The float that this is, or an int, a fraction, NumPy's. None for all else, bools and text too."""
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -206,6 +206,7 @@ class StreamManager(Closeable):
         event_name: str | None = None,
         *,
         retry: int | None = None,
+        expires: float | None = None,
         idempotency_key: str | None = None,
         session: Any = None,
     ) -> str:
@@ -213,6 +214,8 @@ class StreamManager(Closeable):
 
         data:  text goes as it is, anything else as the app's JSON.
         retry: how long browsers are to wait before they reconnect, from now on, in milliseconds.
+        expires: for how many seconds the event is of use, as of a sound, or of somebody typing. Who is there
+               gets it; who comes later than that doesn't, and isn't told of a gap. 0: only who is there.
         idempotency_key: repeating a call with the same key stores nothing more. At most 255 characters.
         session: a SQLAlchemy Session or Connection, for a broker that keeps streams in its database:
                the event is part of its transaction. Clients get it once that commits, and never
@@ -222,7 +225,9 @@ class StreamManager(Closeable):
         PublishFailed when the retry policy has given up, with `session` at the first fault, after
         which that has to be rolled back; ConfigError if the broker can't publish by a session.
         """
-        return self.binding.engine.send_event(stream_id, data, event_name, retry, idempotency_key, session)
+        return self.binding.engine.send_event(
+            stream_id, data, event_name, retry, expires, idempotency_key, session
+        )
 
     def send_events(
         self,
@@ -249,6 +254,7 @@ class StreamManager(Closeable):
         event_name: str | None = None,
         *,
         retry: int | None = None,
+        expires: float | None = None,
         idempotency_key: str | None = None,
     ) -> None:
         """Publish one event without waiting for the broker: it is queued, and a thread publishes it.
@@ -264,7 +270,7 @@ class StreamManager(Closeable):
 
         Raises InvalidStreamId or InvalidEvent, and then nothing is queued; Closed.
         """
-        self.binding.engine.send_soon(stream_id, data, event_name, retry, idempotency_key)
+        self.binding.engine.send_soon(stream_id, data, event_name, retry, expires, idempotency_key)
 
     def end_stream(self, stream_id: str) -> None:
         """End a stream for good: its clients get what is left, `streamy.end`, and the close.

@@ -32,6 +32,12 @@ MakeEvent = Callable[[str], Event]
     metavar="MS",
     help="How long browsers are to wait before they reconnect, from now on.",
 )
+@click.option(
+    "--expires",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="For how long it is of use: who comes later isn't shown it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Refuse data that isn't JSON.")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Publish each line of standard input as it comes.")
 @with_binding
@@ -41,6 +47,7 @@ def send(
     data: str | None,
     name: str | None,
     retry: int | None,
+    expires: float | None,
     as_json: bool,
     from_stdin: bool,
 ) -> None:
@@ -53,7 +60,7 @@ def send(
     publisher = binding.engine.publisher
 
     def event(text: str) -> Event:
-        return publisher.event(_checked_json(text) if as_json else text, name, retry)
+        return publisher.event(_checked_json(text) if as_json else text, name, retry, expires)
 
     if from_stdin and data is None:
         source = cast(BufferedReader, sys.stdin.buffer)

@@ -8,7 +8,7 @@ from typing import Self
 from ..ids import JointCursor, join_cursors
 from ..observers import GapCause
 from ..wire import encode_name, encode_opening
-from .frames import Frame, gap_frame
+from .frames import Frame, gap_frame, shown_at
 from .hub import Hub
 from .reader import SLICE, Reader
 
@@ -56,8 +56,9 @@ class ByteReader(Reader):
     def going_on(
         cls, hub: Hub, position: Mapping[str, str], reading: Iterable[str], *, default_name: str
     ) -> Self:
-        """One for clients that have been served up to this position, and had their opening."""
+        """One for clients that have been served up to this position, and were there for all that follows."""
         reader = cls(hub, position)
+        reader.came_at = 0.0
         reader.reading = set(reading)
         reader.default_name = default_name
         reader.level = False
@@ -122,8 +123,8 @@ class ByteReader(Reader):
         start = before = cursor = self.position[name]
         newest: list[Frame] = []
         while frames := self.hub.log.read({name: cursor}, SLICE)[name][0]:
-            for frame in frames:
-                if not frame.ends:
+            for frame in shown_at(frames, self.came_at):
+                if not (frame.ends or frame.hidden):
                     before, newest = cursor, []
                 newest.append(frame)
                 cursor = frame.entry.id
@@ -139,6 +140,10 @@ class ByteReader(Reader):
         if chunk is None:
             self.lagging = [name]
             return b""
+        if chunk.until <= self.came_at:
+            data = self._encode(self.due())
+            self.more = bool(data)
+            return data
         self.position[name] = chunk.cursor
         self.more = chunk.more
         if chunk.ends:

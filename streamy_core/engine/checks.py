@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..events import RESERVED_PREFIX, DamagedEvent, Entry, Event, Page
 from ..ids import ID, OLDEST, UNPLACEABLE
 from ..observers import GapCause
+from .expiry import as_published
 from .frames import Frame, cause_of, end_frame, frame_of, gap_frame
 
 _SHOWN: Final = 200
@@ -56,14 +57,14 @@ def _frames(stream_id: str, cursor: str, page: Page, report: Report) -> list[Fra
     frames: list[Frame] = []
     passed_over: list[tuple[str, str]] = []  # what has no id to go on after, and why
     for entry in page.entries:
-        reason = _damage(stream_id, entry)
-        if reason is None and not passed_over:
-            frames.append(frame_of(entry))
+        found = _look_at(stream_id, entry)
+        if isinstance(found, Frame) and not passed_over:
+            frames.append(found)
             cursor = entry.id
             continue
         # Nobody can go on after what has no id: with it goes the next that has one.
-        if reason is not None:
-            passed_over.append((_cut(str(getattr(entry, "id", "")) or "?"), reason))
+        if isinstance(found, str):
+            passed_over.append((_cut(str(getattr(entry, "id", "")) or "?"), found))
         if not (goes_on := usable_cursor(getattr(entry, "id", None))):
             continue
         frame = gap_frame(stream_id, cursor, goes_on, GapCause.DAMAGED)
@@ -77,8 +78,8 @@ def _frames(stream_id: str, cursor: str, page: Page, report: Report) -> list[Fra
     return frames
 
 
-def _damage(stream_id: str, entry: Entry) -> str | None:
-    """Why an entry can't be passed on, or None."""
+def _look_at(stream_id: str, entry: Entry) -> Frame | str:
+    """The entry's frame, or why it can't be passed on."""
     try:
         entry_id, name_of_stream, event = entry
         if type(entry_id) is not str or not ID.fullmatch(entry_id):
@@ -87,11 +88,14 @@ def _damage(stream_id: str, entry: Entry) -> str | None:
             return "it is another stream's"
         if type(event) is not Event:
             return _cut(event.reason) if isinstance(event, DamagedEvent) else "its event is none"
-        if event.name is not None and event.name.startswith(RESERVED_PREFIX):
+        if event.name is None or not event.name.startswith(RESERVED_PREFIX):
+            return frame_of(entry)
+        published, until = as_published(event)
+        if until is None:
             return f"its name is one of Streamy's own, {_cut(event.name)!r}, and somebody else has written it"
+        return frame_of(entry._replace(event=published), until)
     except Exception as error:  # noqa: BLE001 - of somebody else's broker
         return _cut(f"it is none: {type(error).__name__}: {error}")
-    return None
 
 
 def _cut(text: str) -> str:

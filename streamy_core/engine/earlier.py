@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from ..events import Entry, History
 from ..ids import OLDEST, UNPLACEABLE, epoch_of, sequence_of, split_cursor
 from ..starts import Last, Since, Start
-from .frames import Frame
+from .frames import Frame, shown_at
 from .log import Log
 
 MAX_HISTORY: Final = 1_000
@@ -20,6 +21,9 @@ _MOST: Final = 2**52
 
 _LONG: Final = 1e11
 """More seconds than there are since 1970."""
+
+_PAGES: Final = 10
+"""As many are looked through for the entries of one."""
 
 _BYTES: Final = 256 * 1024
 """About how many are read at once."""
@@ -44,22 +48,35 @@ def wanted_of(log: Log, names: list[str], cursor: str | None, start: Start | Non
 
 def history(log: Log, stream_id: str, limit: int, before: str | None) -> History:
     """The newest entries, or those before one: see `StreamManager.history`. Raises BrokerUnavailable."""
+    found = _page(log, stream_id, limit, before)
+    for _ in range(_PAGES - 1):  # entries that have expired may leave a page half empty
+        if len(found.entries) >= limit or found.before is None:
+            break
+        older = _page(log, stream_id, limit, found.before)
+        entries = older.entries + found.entries
+        first = older.before if len(entries) <= limit else entries[-limit].id
+        found = History(entries[-limit:], found.cursor, first)
+    return found
+
+
+def _page(log: Log, stream_id: str, limit: int, before: str | None) -> History:
     # One more before an entry, which isn't one of them itself; nor is an end, but that isn't counted.
     most = limit if before is None else limit + 1
     start = UNPLACEABLE if before == OLDEST else _back(log, {stream_id: before}, most)[stream_id]
+    came_at = time.time()
     found: list[Entry] = []
     first: str | None = None
     cursor, more = start, start != UNPLACEABLE
     while more and len(found) < most:
         frames, page = log.read({stream_id: cursor}, _BYTES, most - len(found))[stream_id]
         more = page.more or page.gap
-        for frame in frames:
+        for frame in shown_at(frames, came_at):
             if frame.ends or (before is not None and not _lies_before(frame.entry.id, before)):
                 more = False
                 break
             cursor = frame.entry.id
             first = first or cursor
-            if frame.gap is None:
+            if frame.gap is None and not frame.hidden:
                 found.append(frame.entry)
     if len(found) > limit:
         found = found[-limit:]

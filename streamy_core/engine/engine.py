@@ -83,11 +83,12 @@ class Engine(Closeable):
         data: Any,
         event_name: str | None = None,
         retry: int | None = None,
+        expires: float | None = None,
         idempotency_key: str | None = None,
         session: Any = None,
     ) -> str:
         """As `StreamManager.send_event`."""
-        events = [self.publisher.event(data, event_name, retry)]
+        events = [self.publisher.event(data, event_name, retry, expires)]
         return self.publisher.publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
 
     def send_soon(
@@ -96,11 +97,12 @@ class Engine(Closeable):
         data: Any,
         event_name: str | None = None,
         retry: int | None = None,
+        expires: float | None = None,
         idempotency_key: str | None = None,
     ) -> None:
         """As `StreamManager.send_soon`."""
         key = None if idempotency_key is None else check_idempotency_key(idempotency_key)
-        event = self.publisher.event(data, event_name, retry)
+        event = self.publisher.event(data, event_name, retry, expires)
         self.outbox.put(check_stream_id(stream_id), event, key)
 
     def send_events(

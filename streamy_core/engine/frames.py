@@ -13,6 +13,8 @@ from ..wire import encode_body, encode_id, encode_retry
 
 _SHOWN: Final = 128
 _AFTER_THE_END: Final = (5_000, 60_000)
+_NOTHING: Final = b"\n"
+"""After an `id:` line: it moves a client's place and dispatches nothing (WHATWG HTML section 9.2.6)."""
 
 
 class Gap(NamedTuple):
@@ -31,11 +33,15 @@ class Frame(NamedTuple):
     """An entry and its bytes, without the `id:` line, which depends on who reads it.
 
     gap: what it tells of, if it is a gap's.
+    until: who comes later isn't shown it, in seconds since 1970; None: everybody is.
+    hidden: it is shown to nobody, and only moves the cursor on.
     """
 
     entry: Entry
     body: bytes
     gap: Gap | None = None
+    until: float | None = None
+    hidden: bool = False
 
     @property
     def ends(self) -> bool:
@@ -48,10 +54,18 @@ class Frame(NamedTuple):
         default_name: the `event:` line for an event without a name, or nothing.
         last: whether it is the end of the reader's only stream that goes on: then it tells when to come back.
         """
-        name = default_name if self.entry.event.name is None else b""
+        name = self.name_line(default_name)
         # The entry's own id has been looked at when the frame was made.
         line = b"id: %b\n" % cursor.encode() if cursor is self.entry.id else encode_id(cursor)
         return line + (encode_retry(retry_after_end()) if last else b"") + name + self.body
+
+    def was_over_at(self, moment: float) -> bool:
+        """Whether who came at this moment, in seconds since 1970, isn't shown it."""
+        return self.until is not None and self.until <= moment
+
+    def name_line(self, default_name: bytes) -> bytes:
+        """What goes before its body where an event without a name is called so, by this `event:` line."""
+        return default_name if self.entry.event.name is None and not self.hidden else b""
 
 
 def retry_after_end() -> int:
@@ -59,9 +73,19 @@ def retry_after_end() -> int:
     return random.randint(*_AFTER_THE_END)
 
 
-def frame_of(entry: Entry) -> Frame:
-    """The frame of an entry that is sound."""
-    return Frame(entry, encode_body(entry.event))
+def frame_of(entry: Entry, until: float | None = None) -> Frame:
+    """The frame of an entry that is sound. until: see Frame."""
+    return Frame(entry, encode_body(entry.event), None, until)
+
+
+def shown_at(frames: list[Frame], came_at: float) -> list[Frame]:
+    """These, with those hidden that were over at this moment, in seconds since 1970."""
+    if not any(frame.was_over_at(came_at) for frame in frames):
+        return frames
+    return [
+        frame._replace(body=_NOTHING, hidden=True) if frame.was_over_at(came_at) else frame
+        for frame in frames
+    ]
 
 
 def end_frame(stream_id: str, cursor: str) -> Frame:

@@ -25,6 +25,7 @@ from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
 from ..wire import data_size
+from .expiry import as_stored
 
 MAX_KEY: Final = 255
 """Characters of an idempotency key, which each backend keeps for a while."""
@@ -72,10 +73,12 @@ class Publisher:
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
 
-    def event(self, data: Any, name: str | None = None, retry: int | None = None) -> Event:
-        """The event for this data, or InvalidEvent. Nothing is stored."""
+    def event(
+        self, data: Any, name: str | None = None, retry: int | None = None, expires: float | None = None
+    ) -> Event:
+        """The event for this data, as the log keeps it, or InvalidEvent. Nothing is stored."""
         if type(data) is str:
-            return self.check(Event(data, name, retry))
+            return self.check(Event(data, name, retry, expires))
         data = behind_proxy(data)
         if isinstance(data, str):
             text = data
@@ -92,23 +95,25 @@ class Publisher:
                     read_json(text)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
-        return self.check(Event(text, name, retry))
+        return self.check(Event(text, name, retry, expires))
 
     def check(self, event: Event) -> Event:
-        """The event itself, if it may be published. Raises InvalidEvent."""
+        """The event as the log keeps it, if it may be published. Raises InvalidEvent."""
         if event.name is not None and event.name.startswith(RESERVED_PREFIX):
             raise InvalidEvent(
                 f"event names that start with {RESERVED_PREFIX!r} are reserved: {event.name!r}"
             )
-        if len(event.data) * _MOST_PER_CHARACTER <= self._max_bytes:
-            return event
+        if len(event.data) * _MOST_PER_CHARACTER > self._max_bytes:
+            self._check_size(event)
+        return event if event.expires is None else as_stored(event, time.time())
+
+    def _check_size(self, event: Event) -> None:
         if (size := data_size(event)) > self._max_bytes:
             breaks = "" if size == event.size else ", with seven for each line break"
             raise InvalidEvent(
                 f"the event has {size:,} bytes of data{breaks}, more than the {self._max_bytes:,} that "
                 "STREAMY_MAX_EVENT_BYTES allows: send a link to it, or raise the limit"
             )
-        return event
 
     def publish(
         self, stream_id: str, events: Sequence[Event], idempotency_key: str | None = None, session: Any = None

@@ -52,7 +52,7 @@ class Subscription(Closeable, Iterator[Entry]):
             while self._due:
                 frame = self._due.pop()
                 self._reader.passed(frame)
-                if not frame.ends:
+                if not (frame.ends or frame.hidden):
                     return frame.entry
             if self._closed.is_set() or self._reader.hub.closed or not self._reader.reading:
                 self.close()

@@ -6,6 +6,7 @@ from here; when it lies elsewhere (the reader lags, or has just come back) the l
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -30,12 +31,17 @@ class WindowLimits:
 
 
 class Chunk(NamedTuple):
-    """Consecutive frames joined for one stream's readers. `more`: there are further ones."""
+    """Consecutive frames joined for one stream's readers.
+
+    more:  there are further ones.
+    until: it is right for those who came before this moment, in seconds since 1970.
+    """
 
     data: bytes
     cursor: str
     ends: bool
     more: bool
+    until: float
 
 
 class Window:
@@ -125,11 +131,12 @@ class Window:
 
     def _join(self, frames: list[Frame], cursor: str, default_name: str) -> Chunk:
         if not frames:
-            return Chunk(b"", cursor, False, False)
+            return Chunk(b"", cursor, False, False, math.inf)
         name = encode_name(default_name) if default_name else b""
         data = b"".join([frame.encode(frame.entry.id, name, last=frame.ends) for frame in frames])
         last = frames[-1]
-        return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1])
+        until = min([frame.until for frame in frames if frame.until is not None], default=math.inf)
+        return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1], until)
 
     def _count_up_to(self, cursor: str) -> int | None:
         newest = self._dropped + len(self._frames)

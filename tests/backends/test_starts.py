@@ -10,6 +10,7 @@ from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import ConfigError, Last, Since, StreamManager
 
 from .conftest import NewBroker
+from .promises.expiring import ExpiringPromises
 from .promises.starts import StartPromises, begun, publish, sse
 
 __all__ = ["sse"]
@@ -27,13 +28,13 @@ def url() -> str:
     return "memory://"
 
 
-class TestMemory(StartPromises):
+class TestMemory(StartPromises, ExpiringPromises):
     @pytest.fixture
     def new_broker(self) -> NewBroker:
         return lambda url, **options: MemoryBroker(Limits(**options))
 
 
-class TestReadingForward(StartPromises):
+class TestReadingForward(StartPromises, ExpiringPromises):
     @pytest.fixture
     def new_broker(self) -> NewBroker:
         return lambda url, **options: ReadsForward(Limits(**options))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
 
-from streamy_core import BrokerUnavailable
+from streamy_core import BrokerUnavailable, Event
 from streamy_core.engine.byte_reader import ByteReader
+from streamy_core.engine.expiry import as_stored
 from streamy_core.engine.hub import Hub
 from streamy_core.engine.log import Part
 from streamy_core.engine.reader import SLICE
@@ -65,6 +67,16 @@ def test_a_single_entry_is_no_gap(
     broker.append("news", events("1"))
     assert shown(reader.skip_to_newest()) == ["1"]
     assert noticed == []
+
+
+def test_an_event_that_was_over_before_the_client_came_is_no_newest_entry(
+    connect: Callable[..., ByteReader], broker: FaultyBroker
+) -> None:
+    over = as_stored(Event("over", expires=0), time.time())
+    reader = connect("news")
+    broker.append("news", [*events("1", "2"), over])
+    reader.came_at = time.time()
+    assert shown(reader.skip_to_newest()) == ["streamy.gap", "2"]
 
 
 def test_of_an_ended_stream_the_newest_entry_comes_before_its_end(

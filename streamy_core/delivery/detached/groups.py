@@ -132,6 +132,7 @@ class Group:
             return False
         for client in other.members:
             client.group = self
+        self.reader.came_at = min(self.reader.came_at, other.reader.came_at)
         self.members |= other.members
         other.members = {}
         return True

@@ -290,8 +290,8 @@ class Round:
         name = encode_name(kind.default_name) if kind.default_name else b""
         pieces = [b""]
         for frame in self.frames:
-            line = name if frame.entry.event.name is None else b""
-            pieces += (b"", self.stream.part_at(frame.entry.id), b"", line + frame.body)
+            lines = frame.name_line(name) + frame.body
+            pieces += (b"", self.stream.part_at(frame.entry.id), b"", lines)
         size = sum(map(len, pieces))
         pieces.append(b"\r\n" if kind.chunked else b"")
         self._pieces[kind] = (pieces, size)

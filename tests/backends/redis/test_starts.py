@@ -11,6 +11,7 @@ from streamy_backends.redis.keys import Keys
 from streamy_core import GAP, Last
 
 from ..conftest import NewManager
+from ..promises.expiring import ExpiringPromises
 from ..promises.starts import StartPromises, begun, publish, sse
 from .conftest import ALL_KINDS
 
@@ -23,7 +24,7 @@ def url(request: pytest.FixtureRequest, shared: Callable[[str], Any]) -> str:
     return found
 
 
-class TestStarts(StartPromises):
+class TestStarts(StartPromises, ExpiringPromises):
     pass
 
 

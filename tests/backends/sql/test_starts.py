@@ -8,13 +8,14 @@ from sqlalchemy import text
 from streamy_core import GAP, Last, Since, StreamManager
 
 from ..conftest import NewManager
+from ..promises.expiring import ExpiringPromises
 from ..promises.starts import StartPromises, begun, publish, read_by_pages, sse
 from .conftest import NewEngine
 
 __all__ = ["sse"]
 
 
-class TestStarts(StartPromises):
+class TestStarts(StartPromises, ExpiringPromises):
     pass
 
 
