@@ -21,6 +21,7 @@ from .delivery.session import Expiry, Session
 from .engine.byte_reader import ByteReader
 from .engine.earlier import wanted_of
 from .engine.engine import Engine
+from .engine.frames import Framing
 from .engine.hub import Health
 from .engine.opener import Opener
 from .engine.streams import StreamIds
@@ -117,7 +118,7 @@ class Binding:
         names: list[str],
         cursor: str | None,
         start: Start | None,
-        event_name: str,
+        framing: Framing,
         capacity: int | None = None,
         keep_alive: KeepAliveScheduler | None = None,
     ) -> ByteReader:
@@ -133,7 +134,7 @@ class Binding:
             return ByteReader.open_for_client(
                 hub,
                 wanted_of(hub.log, names, cursor, start),
-                default_name=event_name,
+                framing=framing,
                 retry=self.retry_ms,
                 keep_alive=longest_silence(keep_alive),
             )

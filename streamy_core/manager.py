@@ -17,6 +17,7 @@ from flask import (
     request_finished,
     request_started,
 )
+from werkzeug.http import parse_options_header
 
 from .apps import Apps
 from .binding import Binding
@@ -26,6 +27,7 @@ from .closeable import Closeable
 from .commands import check_key
 from .delivery.delivery import retry_ms
 from .delivery.servers import server_of
+from .engine.frames import Framing
 from .engine.hub import Health
 from .engine.streams import StreamIds, names_of
 from .engine.subscription import Subscription
@@ -154,6 +156,7 @@ class StreamManager(Closeable):
         whose = None if key is None else check_key(key)
         binding = self.binding
         named = binding.engine.publisher.check(Event("", event_name)).name or event_name
+        framing = Framing.of(named, tells_streams=len(names) > 1 and _asks_for_streams())
         keep_alive = _keep_alive(binding, keep_alive_interval)
         environ = request.environ if has_request_context() else None
         server = server_of(environ)
@@ -161,7 +164,7 @@ class StreamManager(Closeable):
             binding.warn_if_split(server.multiprocess(environ))
         try:
             capacity = None if environ is None else server.capacity(environ)
-            reader = binding.open_reader(names, _cursor_of_request(), start, named, capacity, keep_alive)
+            reader = binding.open_reader(names, _cursor_of_request(), start, framing, capacity, keep_alive)
         except (BrokerUnavailable, ConfigError, OSError) as error:
             binding.postponed(names, error)
             return self._respond((encode_retry(retry_ms(binding.settings)),), headers)
@@ -371,6 +374,12 @@ def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:
     if interval is _DEFAULT_INTERVAL:
         return binding.settings.keep_alive
     return Never() if interval is None else FixedInterval(interval)
+
+
+def _asks_for_streams() -> bool:
+    """Whether the client accepts `text/event-stream;streams=1`: each event is to say its stream."""
+    accepted = request.accept_mimetypes.values() if has_request_context() else ()
+    return any(parse_options_header(kind) == ("text/event-stream", {"streams": "1"}) for kind in accepted)
 
 
 def _cursor_of_request() -> str | None:

@@ -53,6 +53,15 @@ def encode_name(name: str) -> bytes:
     return f"event: {name}\n".encode()
 
 
+def encode_stream(stream_id: str) -> bytes:
+    """The line that says which stream an event is of, in a field of our own: readers ignore those that they
+    don't know (WHATWG HTML section 9.2.6).
+
+    A stream id has no line breaks.
+    """
+    return f"stream: {stream_id}\n".encode()
+
+
 def encode_retry(retry: int) -> bytes:
     """The line that sets how long the client waits before it reconnects, in milliseconds.
 

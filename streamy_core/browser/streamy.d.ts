@@ -35,6 +35,8 @@ export interface StreamEvent {
   type: string;
   /** Its data as text. */
   raw: string;
+  /** The stream that it is of, on a connection to several. */
+  stream?: string;
 }
 
 /** What lies between two cursors of a stream is lost. */
@@ -95,10 +97,11 @@ export function connect(url: string | URL, options?: Options): Stream;
 /**
  * A parser of event streams (WHATWG HTML, section 9.2.6): takes bytes, cut anywhere.
  *
- * frame: called at each blank line; `id` is undefined as long as none has come, `data` if there is none.
+ * frame: called at each blank line; `id` is undefined as long as none has come, `data` if there is none,
+ * `stream` where the server doesn't say.
  * retry: called with a new reconnection time in milliseconds.
  */
 export function parser(
-  frame: (name: string, id: string | undefined, data: string | undefined) => void,
+  frame: (name: string, id: string | undefined, data: string | undefined, stream: string | undefined) => void,
   retry: (time: number) => void,
 ): (bytes: Uint8Array) => void;

@@ -32,7 +32,7 @@ export function connect(url, options = {}) {
   };
 
   /** Hands over an event, or only the place after it. */
-  const pass = ({ id, type, raw }) => {
+  const pass = ({ id, type, raw, stream }) => {
     place = id; // first: what a handler fails at isn't repeated
     if (type === "streamy.gap") {
       stale = load;
@@ -44,7 +44,7 @@ export function connect(url, options = {}) {
       if (!/^[._-]/.test(id)) finish("ended", { reason: "end" });
     } else if (type) {
       loads = 0;
-      if (Object.hasOwn(on, type)) call(on[type], json ? parsed(raw) : raw, { id, type, raw });
+      if (Object.hasOwn(on, type)) call(on[type], json ? parsed(raw) : raw, { id, type, raw, stream });
     }
   };
 
@@ -69,10 +69,10 @@ export function connect(url, options = {}) {
     let at = Date.now();
     let limit = PATIENCE;
     let opened;
-    const frame = (name, id, raw) => {
+    const frame = (name, id, raw, stream) => {
       if (signal.aborted) return;
       const opening = name === "streamy.open";
-      const entry = { prev: place, id: id ?? place ?? "", type: raw === undefined || opening ? "" : name, raw };
+      const entry = { prev: place, id: id ?? place ?? "", type: raw === undefined || opening ? "" : name, raw, stream };
       if (!opened) limit = (opening && parsed(raw)?.keep_alive * 1500 + 1000) || Infinity;
       if (entry.type || entry.id !== entry.prev) {
         if (leader) tell(entry);
@@ -90,7 +90,7 @@ export function connect(url, options = {}) {
     const watch = setInterval(() => Date.now() - at > limit && attempt.abort("silent"), 1000);
     try {
       const target = new URL(address);
-      const given = { Accept: "text/event-stream", ...headers };
+      const given = { Accept: "text/event-stream, text/event-stream;streams=1", ...headers };
       if (place && target.origin === page?.location.origin) given["Last-Event-ID"] = place;
       else if (place) target.searchParams.set("last_event_id", place); // a header would need a preflight
       const credentials = withCredentials ? "include" : "same-origin";
@@ -290,18 +290,20 @@ export function parser(frame, retry) {
   let afterCr = false;
   let name = "";
   let data = [];
-  let id;
+  let id, stream;
 
   const take = (line) => {
     if (!line) {
-      frame(name || "message", id, data.length ? data.join("\n") : undefined);
+      frame(name || "message", id, data.length ? data.join("\n") : undefined, stream);
       name = "";
+      stream = undefined;
       data = [];
       return;
     }
     const [, field, value] = /^([^:]*):? ?([^]*)$/.exec(line);
     if (field === "data") data.push(value);
     else if (field === "event") name = value;
+    else if (field === "stream") stream = value;
     else if (field === "id" && !value.includes("\0")) id = value;
     else if (field === "retry" && /^\d+$/.test(value)) retry(+value);
   };

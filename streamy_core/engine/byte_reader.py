@@ -7,8 +7,8 @@ from typing import Self
 
 from ..ids import JointCursor, join_cursors
 from ..observers import GapCause
-from ..wire import encode_name, encode_opening
-from .frames import Frame, gap_frame, shown_at
+from ..wire import encode_opening
+from .frames import Frame, Framing, gap_frame, shown_at
 from .hub import Hub
 from .reader import SLICE, Reader
 
@@ -17,16 +17,16 @@ class ByteReader(Reader):
     """Reads for one client, or for a group of clients that are at the same position.
 
     more:         after `take`, whether there may be more to take at once.
-    default_name: the name for entries that were published without one.
+    framing:      how frames go out.
 
     Otherwise as Reader. Made by `open_for_client`.
     """
 
-    __slots__ = ("_opening", "default_name", "more")
+    __slots__ = ("_opening", "framing", "more")
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
         super().__init__(hub, position)
-        self.default_name: str = ""
+        self.framing: Framing = Framing()
         self.more: bool = False
         self._opening = b""
 
@@ -36,7 +36,7 @@ class ByteReader(Reader):
         hub: Hub,
         wanted: Mapping[str, str | None],
         *,
-        default_name: str,
+        framing: Framing,
         retry: int,
         keep_alive: float | None = None,
     ) -> Self:
@@ -46,21 +46,20 @@ class ByteReader(Reader):
         keep_alive: after how many seconds at most something comes; None: nobody knows.
         """
         reader = cls.open(hub, wanted)
-        # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
-        reader.default_name = "" if default_name == "message" else default_name
+        reader.framing = framing
         if reader.reading or reader.backlog:
             reader._opening = encode_opening(join_cursors(reader.position), retry, keep_alive)
         return reader
 
     @classmethod
     def going_on(
-        cls, hub: Hub, position: Mapping[str, str], reading: Iterable[str], *, default_name: str
+        cls, hub: Hub, position: Mapping[str, str], reading: Iterable[str], *, framing: Framing
     ) -> Self:
         """One for clients that have been served up to this position, and were there for all that follows."""
         reader = cls(hub, position)
         reader.came_at = 0.0
         reader.reading = set(reading)
-        reader.default_name = default_name
+        reader.framing = framing
         reader.level = False
         return reader
 
@@ -136,7 +135,7 @@ class ByteReader(Reader):
         if not self.reading:
             return b""
         (name,) = self.position
-        chunk = self.hub.chunk(name, self.position[name], self.default_name, SLICE)
+        chunk = self.hub.chunk(name, self.position[name], self.framing, SLICE)
         if chunk is None:
             self.lagging = [name]
             return b""
@@ -157,7 +156,6 @@ class ByteReader(Reader):
 
     def _encode(self, frames: Iterable[Frame]) -> bytes:
         """The bytes of these frames, up to about `SLICE`; the others are the backlog."""
-        name = encode_name(self.default_name) if self.default_name else b""
         token = JointCursor(self.position) if len(self.position) > 1 else None
         parts: list[bytes] = []
         size = 0
@@ -170,6 +168,6 @@ class ByteReader(Reader):
             if token is not None:
                 token.move(frame.entry.stream_id, cursor)
                 cursor = str(token)
-            parts.append(frame.encode(cursor, name, last=not self.reading))
+            parts.append(frame.encode(cursor, self.framing, last=not self.reading))
             size += len(parts[-1])
         return b"".join(parts)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from ..events import END, GAP, Entry, Event
 from ..ids import ID, epoch_of
 from ..observers import GapCause
-from ..wire import encode_body, encode_id, encode_retry
+from ..wire import encode_body, encode_id, encode_name, encode_retry, encode_stream
 
 _SHOWN: Final = 128
 _AFTER_THE_END: Final = (5_000, 60_000)
@@ -27,6 +27,23 @@ class Gap(NamedTuple):
     goes_on: str
     cause: GapCause
     placed: bool = True
+
+
+class Framing(NamedTuple):
+    """How a client is sent its frames.
+
+    default_line: the `event:` line of an event that was published without a name; nothing: none.
+    tells_streams: whether each frame says which stream it is of.
+    """
+
+    default_line: bytes = b""
+    tells_streams: bool = False
+
+    @classmethod
+    def of(cls, default_name: str, *, tells_streams: bool = False) -> Self:
+        """That by which an event without a name gets this one. Raises InvalidEvent for a line break in it."""
+        # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
+        return cls(b"" if default_name == "message" else encode_name(default_name), tells_streams)
 
 
 class Frame(NamedTuple):
@@ -48,24 +65,26 @@ class Frame(NamedTuple):
         """Whether this is the stream's end."""
         return self.entry.event.name == END
 
-    def encode(self, cursor: str, default_name: bytes, *, last: bool = False) -> bytes:
+    def encode(self, cursor: str, framing: Framing, *, last: bool = False) -> bytes:
         """All bytes for a reader that is at `cursor` after this frame.
 
-        default_name: the `event:` line for an event without a name, or nothing.
         last: whether it is the end of the reader's only stream that goes on: then it tells when to come back.
         """
-        name = self.name_line(default_name)
         # The entry's own id has been looked at when the frame was made.
         line = b"id: %b\n" % cursor.encode() if cursor is self.entry.id else encode_id(cursor)
-        return line + (encode_retry(retry_after_end()) if last else b"") + name + self.body
+        return line + (encode_retry(retry_after_end()) if last else b"") + self.after_id(framing)
+
+    def after_id(self, framing: Framing) -> bytes:
+        """Its bytes but for the `id:` line."""
+        if self.hidden:
+            return self.body
+        name = framing.default_line if self.entry.event.name is None else b""
+        stream = encode_stream(self.entry.stream_id) if framing.tells_streams else b""
+        return name + stream + self.body
 
     def was_over_at(self, moment: float) -> bool:
         """Whether who came at this moment, in seconds since 1970, isn't shown it."""
         return self.until is not None and self.until <= moment
-
-    def name_line(self, default_name: bytes) -> bytes:
-        """What goes before its body where an event without a name is called so, by this `event:` line."""
-        return default_name if self.entry.event.name is None and not self.hidden else b""
 
 
 def retry_after_end() -> int:

@@ -24,7 +24,7 @@ from ..events import CONTROL, Page
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
-from .frames import Frame
+from .frames import Frame, Framing
 from .log import Log, Part
 from .window import Chunk, Feed, Wake, WindowLimits
 
@@ -158,11 +158,11 @@ class Hub:
         if changed and watch is not None:
             watch.interrupt()
 
-    def chunk(self, stream_id: str, cursor: str, default_name: str, max_bytes: int) -> Chunk | None:
+    def chunk(self, stream_id: str, cursor: str, framing: Framing, max_bytes: int) -> Chunk | None:
         """The joined bytes after `cursor`, up to about `max_bytes`; None if the window doesn't hold it."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            return feed.window.chunk(cursor, default_name, max_bytes) if feed else None
+            return feed.window.chunk(cursor, framing, max_bytes) if feed else None
 
     def frames(self, stream_id: str, cursor: str, max_bytes: int) -> list[Frame] | None:
         """The frames after `cursor`, likewise."""

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
 
-from ..wire import encode_name
-from .frames import Frame
+from .frames import Frame, Framing
 
 _CHUNKS: Final = 16
 
@@ -77,7 +76,7 @@ class Window:
         self._counts: dict[str, int] = {}
         self._counted = -1  # up to which frame
         self._bytes = 0
-        self._chunks: dict[tuple[str, str, int], Chunk] = {}
+        self._chunks: dict[tuple[str, Framing, int], Chunk] = {}
 
     @property
     def ended(self) -> bool:
@@ -116,9 +115,9 @@ class Window:
             frames.append(frame)
         return frames
 
-    def chunk(self, cursor: str, default_name: str, max_bytes: int) -> Chunk | None:
+    def chunk(self, cursor: str, framing: Framing, max_bytes: int) -> Chunk | None:
         """What `after` gives, joined; made once for all readers that are at the same cursor."""
-        key = (cursor, default_name, max_bytes)
+        key = (cursor, framing, max_bytes)
         chunk = self._chunks.get(key)
         if chunk is None:
             frames = self.after(cursor, max_bytes)
@@ -126,14 +125,13 @@ class Window:
                 return None
             if len(self._chunks) >= _CHUNKS:
                 self._chunks.clear()
-            chunk = self._chunks[key] = self._join(frames, cursor, default_name)
+            chunk = self._chunks[key] = self._join(frames, cursor, framing)
         return chunk
 
-    def _join(self, frames: list[Frame], cursor: str, default_name: str) -> Chunk:
+    def _join(self, frames: list[Frame], cursor: str, framing: Framing) -> Chunk:
         if not frames:
             return Chunk(b"", cursor, False, False, math.inf)
-        name = encode_name(default_name) if default_name else b""
-        data = b"".join([frame.encode(frame.entry.id, name, last=frame.ends) for frame in frames])
+        data = b"".join([frame.encode(frame.entry.id, framing, last=frame.ends) for frame in frames])
         last = frames[-1]
         until = min([frame.until for frame in frames if frame.until is not None], default=math.inf)
         return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1], until)

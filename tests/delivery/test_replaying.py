@@ -10,6 +10,7 @@ from streamy_backends.memory import Limits
 from streamy_core import OLDEST
 from streamy_core.broker import Page
 from streamy_core.engine.byte_reader import ByteReader
+from streamy_core.engine.frames import Framing
 from streamy_core.engine.hub import Hub
 from streamy_core.testing.reading import events
 
@@ -34,7 +35,7 @@ class Metered(FaultyBroker):
 
 def replay(hub: Hub, names: Collection[str]) -> int:
     """The bytes that a client of these streams is sent until it has everything."""
-    reader = ByteReader.open_for_client(hub, dict.fromkeys(names, OLDEST), default_name="", retry=1)
+    reader = ByteReader.open_for_client(hub, dict.fromkeys(names, OLDEST), framing=Framing(), retry=1)
     delivered = 0
     while True:
         if data := reader.take():

@@ -11,6 +11,7 @@ import pytest
 from streamy_core import BrokerUnavailable, Event
 from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.expiry import as_stored
+from streamy_core.engine.frames import Framing
 from streamy_core.engine.hub import Hub
 from streamy_core.engine.log import Part
 from streamy_core.engine.reader import SLICE
@@ -37,7 +38,7 @@ def connect(make_hub: Callable[..., Hub], noticed: list[str]) -> Callable[..., B
 
     def make(*names: str) -> ByteReader:
         reader = ByteReader.open_for_client(
-            make_hub(observer=observer), dict.fromkeys(names), default_name="", retry=1
+            make_hub(observer=observer), dict.fromkeys(names), framing=Framing(), retry=1
         )
         reader.take()
         return reader

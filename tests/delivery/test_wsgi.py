@@ -18,6 +18,7 @@ from streamy_core.delivery.replayer import Replayer
 from streamy_core.delivery.servers import server_of
 from streamy_core.delivery.session import Expiry, Session
 from streamy_core.delivery.wsgi import WsgiBody, WsgiDelivery
+from streamy_core.engine.frames import Framing
 from streamy_core.observers import DisconnectReason
 from streamy_core.observers.signals import Signals
 from streamy_core.signals import client_disconnected, slow_client
@@ -57,7 +58,7 @@ def body_of(
     binding = sse.binding
     streams = list(names or ("news",))
     session = binding.session(streams, key, FixedInterval(interval) if interval else Never())
-    reader = binding.open_reader(streams, after, None, "message")
+    reader = binding.open_reader(streams, after, None, Framing())
     return binding.delivery.body(session, reader, Connection(server_of(None), capacity=capacity))
 
 
@@ -143,7 +144,7 @@ class Served:
         client_disconnected.connect(self._gone, sse)
         terms = terms_of(sse, slow_client_policy=policy)
         session = Session(("news",), None, FixedInterval(30))
-        reader = binding.open_reader(["news"], None, None, "message")
+        reader = binding.open_reader(["news"], None, None, Framing())
         self.body = WsgiDelivery(terms, clock=self._clock).body(session, reader, Connection(server_of(None)))
         next(self.body)
 
@@ -295,7 +296,7 @@ class NeverLevel:
         self.clock = ManualClock()
         terms = terms_of(sse)
         session = Session(("news",), None, Never(), None if age is None else Expiry(age))
-        reader = binding.open_reader(["news"], OLDEST, None, "message")
+        reader = binding.open_reader(["news"], OLDEST, None, Framing())
         self.body = WsgiDelivery(terms, clock=self.clock).body(session, reader, Connection(server_of(None)))
 
     def pieces(self) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from streamy_backends.memory import Limits
 from streamy_core import GAP, OLDEST, OPEN
 from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.earlier import wanted_of
+from streamy_core.engine.frames import Framing
 from streamy_core.engine.hub import Hub
 from streamy_core.ids import join_cursors
 from streamy_core.testing.event_stream import parsed
@@ -31,7 +32,7 @@ def broker() -> Iterator[FaultyBroker]:
 def sent(hub: Hub, after: str, *names: str) -> bytes:
     """All that a client of these streams is sent that comes back with this id."""
     reader = ByteReader.open_for_client(
-        hub, wanted_of(hub.log, list(names), after or OLDEST, None), default_name="", retry=1
+        hub, wanted_of(hub.log, list(names), after or OLDEST, None), framing=Framing(), retry=1
     )
     data = b""
     while True:

@@ -9,12 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamy_core.engine.checks import check_page
-from streamy_core.engine.frames import Frame, gap_frame
+from streamy_core.engine.frames import Frame, Framing, gap_frame
 from streamy_core.engine.window import Window, WindowLimits
 from streamy_core.events import END, GAP, Entry, Event, Page
 from streamy_core.observers import GapCause
 from streamy_core.testing.event_stream import Dispatched, parse
-from streamy_core.wire import encode_name
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -60,7 +59,7 @@ def test_a_pages_entries_become_frames_in_their_order() -> None:
 
 def test_a_gap_becomes_an_event_that_says_which_stream_and_from_where_to_where() -> None:
     (gap,) = frames_of("news", "lost", Page((), "e.7.bbb", gap=True))
-    ((type_, data, place),) = parse(gap.encode(gap.entry.id, b""))
+    ((type_, data, place),) = parse(gap.encode(gap.entry.id, Framing()))
     assert (type_, json.loads(data), place) == (
         GAP,
         {"stream": "news", "from": "lost", "to": "e.7.bbb"},
@@ -75,7 +74,7 @@ def test_a_gap_becomes_an_event_that_says_which_stream_and_from_where_to_where()
 )
 def test_a_gap_carries_any_cursor_of_a_client_harmlessly(cursor: str) -> None:
     (gap,) = frames_of("news", cursor, Page((), "e.7.bbb", gap=True))
-    ((type_, data, _),) = parse(gap.encode(gap.entry.id, b""))
+    ((type_, data, _),) = parse(gap.encode(gap.entry.id, Framing()))
     assert (type_, json.loads(data)["from"]) == (GAP, cursor[:128])
 
 
@@ -83,7 +82,7 @@ def test_the_end_becomes_an_event_behind_the_last_entries() -> None:
     page = Page((Entry("1", "news", Event("last")),), "end", ended=True)
     last, end = frames_of("news", START, page)
     assert (last.ends, end.ends) == (False, True)
-    assert parse(end.encode("end", b"")) == [Dispatched(END, '{"stream": "news"}', "end")]
+    assert parse(end.encode("end", Framing())) == [Dispatched(END, '{"stream": "news"}', "end")]
 
 
 def test_a_reader_that_has_seen_the_end_is_not_told_again() -> None:
@@ -94,12 +93,12 @@ def test_a_reader_that_has_seen_the_end_is_not_told_again() -> None:
 
 
 def test_a_frame_carries_the_readers_own_place() -> None:
-    assert frame("1", "x", "n").encode("_joint", b"") == b"id: _joint\nevent: n\ndata: x\n\n"
+    assert frame("1", "x", "n").encode("_joint", Framing()) == b"id: _joint\nevent: n\ndata: x\n\n"
 
 
 @pytest.mark.parametrize(("name", "type_"), [(None, "theirs"), ("own", "own")])
 def test_a_connections_name_is_only_for_events_without_one(name: str | None, type_: str) -> None:
-    encoded = frame("1", "x", name).encode("1", encode_name("theirs"))
+    encoded = frame("1", "x", name).encode("1", Framing.of("theirs"))
     assert [event.type for event in parse(encoded)] == [type_]
     assert encoded.count(b"event:") == 1
 
@@ -122,7 +121,7 @@ def test_a_reader_gets_what_lies_behind_its_cursor(cursor: str, left: str) -> No
 def test_a_window_does_not_know_a_cursor_of_elsewhere(cursor: str) -> None:
     window = window_of(5)
     assert window.after(cursor, MUCH) is None
-    assert window.chunk(cursor, "", MUCH) is None
+    assert window.chunk(cursor, Framing(), MUCH) is None
     assert window.distance(cursor) is None
 
 
@@ -180,7 +179,7 @@ def test_a_reader_gets_about_so_many_bytes_but_at_least_one_frame(most: int, cou
 
 
 def test_a_chunk_joins_frames_each_with_its_own_id() -> None:
-    chunk = window_of(2).chunk(START, "", MUCH)
+    chunk = window_of(2).chunk(START, Framing(), MUCH)
     assert parse(chunk.data) == [Dispatched("message", "data 1", "1"), Dispatched("message", "data 2", "2")]
     assert (chunk.cursor, chunk.ends, chunk.more) == ("2", False, False)
 
@@ -189,21 +188,24 @@ def test_chunks_lead_on_until_nothing_is_left() -> None:
     window = window_of(5)
     cursor, events, more = START, [], True
     while more:
-        chunk = window.chunk(cursor, "", 32)
+        chunk = window.chunk(cursor, Framing(), 32)
         cursor, more = chunk.cursor, chunk.more
         events += parse(chunk.data)
     assert [event.data for event in events] == [f"data {number}" for number in range(1, 6)]
-    assert window.chunk(cursor, "", 32).data == b""
+    assert window.chunk(cursor, Framing(), 32).data == b""
 
 
 def test_readers_at_one_place_share_the_same_bytes() -> None:
     window = window_of(3)
-    assert window.chunk("1", "", MUCH).data is window.chunk("1", "", MUCH).data
+    assert window.chunk("1", Framing(), MUCH).data is window.chunk("1", Framing(), MUCH).data
 
 
 def test_readers_with_other_names_for_unnamed_events_do_not_share() -> None:
     window = window_of(1)
-    assert [parse(window.chunk(START, name, MUCH).data)[0].type for name in ("", "tick", "tock", "tick")] == [
+    assert [
+        parse(window.chunk(START, Framing.of(name), MUCH).data)[0].type
+        for name in ("message", "tick", "tock", "tick")
+    ] == [
         "message",
         "tick",
         "tock",
@@ -213,19 +215,19 @@ def test_readers_with_other_names_for_unnamed_events_do_not_share() -> None:
 
 def test_a_chunk_made_before_a_new_frame_is_not_given_after_it() -> None:
     window = window_of(1)
-    window.chunk(START, "", MUCH)
+    window.chunk(START, Framing(), MUCH)
     window.append(frames(2, 2))
-    assert window.chunk(START, "", MUCH).cursor == "2"
+    assert window.chunk(START, Framing(), MUCH).cursor == "2"
 
 
 def test_a_chunk_up_to_the_end_says_so() -> None:
     window = window_of(1)
     window.append(frames_of("news", "1", Page((), "end", ended=True)))
-    assert window.chunk(START, "", MUCH).ends
+    assert window.chunk(START, Framing(), MUCH).ends
 
 
 def test_the_chunks_that_are_kept_are_bounded() -> None:
     window = window_of(1)
     for number in range(1_000):
-        window.chunk(START, f"name {number}", MUCH)
+        window.chunk(START, Framing.of(f"name {number}"), MUCH)
     assert len(window._chunks) <= 64

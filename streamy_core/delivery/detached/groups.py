@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ...engine.byte_reader import ByteReader
+from ...engine.frames import Framing
 from ...strategies.keepalive import KeepAliveScheduler
 from .client import Client
 from .takeover import encode_chunk
@@ -21,7 +22,7 @@ class GroupKey(NamedTuple):
     """What groups have in common that may become one."""
 
     streams: tuple[str, ...]
-    default_name: str
+    framing: Framing
     keep_alive: Hashable
     chunked: bool
 
@@ -66,7 +67,7 @@ class Group:
     def __init__(self, reader: ByteReader, client: Client) -> None:
         session = client.session
         self.key: GroupKey = GroupKey(
-            session.streams, reader.default_name, _hashable(session.keep_alive), client.chunked
+            session.streams, reader.framing, _hashable(session.keep_alive), client.chunked
         )
         self.keep_alive: KeepAliveScheduler = session.keep_alive
         self.stays: bool = client.stays
@@ -132,7 +133,6 @@ class Group:
             return False
         for client in other.members:
             client.group = self
-        self.reader.came_at = min(self.reader.came_at, other.reader.came_at)
         self.members |= other.members
         other.members = {}
         return True

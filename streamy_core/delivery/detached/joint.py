@@ -18,7 +18,6 @@ from ...engine.frames import Frame
 from ...engine.hub import Hub
 from ...engine.reader import SLICE
 from ...ids import Spelling, epoch_of
-from ...wire import encode_name
 from .client import Client
 
 if TYPE_CHECKING:
@@ -254,9 +253,10 @@ class Round:
 
     def _all_bytes_for(self, member: Member) -> bytes | None:
         """All that is due to the member in any of its streams; None if it is to read that by itself."""
-        begun = [stream.round for stream in member.streams if stream.round and stream.round.frames]
+        begun = [stream.round for stream in member.streams if stream.round]
         due = [each for each in begun if each.number > member.seen]
-        if not self.frames or member.is_too_much(sum([len(each.frames) for each in due])):
+        leaves = not all(each.frames for each in due)
+        if leaves or member.is_too_much(sum([len(each.frames) for each in due])):
             return None
         due.sort(key=attrgetter("number"))
         return b"".join([each._make_bytes(member) for each in due])
@@ -287,11 +287,9 @@ class Round:
 
     def _pieces_for(self, kind: Kind) -> tuple[list[bytes], int]:
         """All pieces, with room for what differs by member; and how many bytes of data the others are."""
-        name = encode_name(kind.default_name) if kind.default_name else b""
         pieces = [b""]
         for frame in self.frames:
-            lines = frame.name_line(name) + frame.body
-            pieces += (b"", self.stream.part_at(frame.entry.id), b"", lines)
+            pieces += (b"", self.stream.part_at(frame.entry.id), b"", frame.after_id(kind.framing))
         size = sum(map(len, pieces))
         pieces.append(b"\r\n" if kind.chunked else b"")
         self._pieces[kind] = (pieces, size)

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
+from ...engine.frames import Framing
 from ...strategies.keepalive import KeepAliveScheduler, due_after_write
 from ...wire import KEEP_ALIVE
 from .client import Client
@@ -23,7 +24,7 @@ _LOOKS: Final = 8
 class KindKey(NamedTuple):
     """What members of one kind have in common. keep_alive: as `GroupKey` has it."""
 
-    default_name: str
+    framing: Framing
     keep_alive: Hashable
     chunked: bool
 
@@ -31,12 +32,12 @@ class KindKey(NamedTuple):
 class Kind(Members):
     """Members that are sent bytes in the same form, and keep-alives by the same rule. For one thread."""
 
-    __slots__ = ("_scheduler", "_sending", "_timers", "_watched", "chunked", "default_name", "key")
+    __slots__ = ("_scheduler", "_sending", "_timers", "_watched", "chunked", "framing", "key")
 
     def __init__(self, key: KindKey, scheduler: KeepAliveScheduler, timers: Timers, sending: Sending) -> None:
         super().__init__()
         self.key: KindKey = key
-        self.default_name: str = key.default_name
+        self.framing: Framing = key.framing
         self.chunked: bool = key.chunked
         self._scheduler = scheduler
         self._timers = timers

@@ -77,9 +77,7 @@ class Joints:
     def release(self, member: Member) -> Group:
         """Make a group of one of a member."""
         alike = member.streams[0].alike
-        reader = ByteReader.going_on(
-            alike.hub, member.position, member.reading, default_name=member.kind.default_name
-        )
+        reader = ByteReader.going_on(alike.hub, member.position, member.reading, framing=member.kind.framing)
         group = Group(reader, member.client)
         self._released(group)
         self.leave(member)

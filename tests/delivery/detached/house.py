@@ -13,6 +13,7 @@ from streamy_core.delivery.replayer import Replayer
 from streamy_core.delivery.session import Expiry, Session
 from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.earlier import wanted_of
+from streamy_core.engine.frames import Framing
 from streamy_core.engine.hub import Hub
 from streamy_core.observers import ClientInfo, Observer
 from streamy_core.strategies import FixedDelay, KeepAliveScheduler, Never
@@ -98,6 +99,7 @@ class House:
         age: float | None = None,
         buffers: int | None = None,
         default_name: str = "message",
+        tells_streams: bool = False,
         chunked: bool = False,
     ) -> Visitor:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -110,7 +112,8 @@ class House:
             far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
         far.setblocking(False)
         wanted = wanted_of(self.hub.log, list(names or ("news",)), after, None)
-        reader = ByteReader.open_for_client(self.hub, wanted, default_name=default_name, retry=1)
+        framing = Framing.of(default_name, tells_streams=tells_streams)
+        reader = ByteReader.open_for_client(self.hub, wanted, framing=framing, retry=1)
         expiry = None if age is None else Expiry(age)
         session = Session(tuple(wanted), key, keep_alive or Never(), expiry)
         self.loop.adopt(Arrival(Client(far, session, chunked=chunked), reader, b"HEAD\n\n"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streamy_backends.memory import Limits
-from streamy_core import END, GAP
+from streamy_core import END, GAP, BrokerUnavailable
 from streamy_core.delivery.detached.client import Client
 from streamy_core.ids import join_cursors
 from streamy_core.strategies import FixedInterval
@@ -152,6 +152,24 @@ def test_a_gap_in_one_stream_is_told_and_all_go_on() -> None:
         assert [frame.name for frame in got].count(GAP) == 1
         assert got[-1].id == join_cursors(broker.tail(["a", "b"]))
         house.close()
+
+
+def test_an_end_among_news_of_many_streams_is_told(house: House, broker: FaultyBroker) -> None:
+    going_on = [f"s{number}" for number in range(10)]
+    visitor = house.visit(*going_on)
+    broker.append("s0", events("level"))
+    frames(visitor, 1)
+    for text in "abcdef":
+        ended = going_on.pop()
+        broker.deaf = True
+        for name in going_on:
+            broker.append(name, events(text))
+        broker.end(ended)
+        broker.deaf = False
+        broker.broken = BrokerUnavailable("for a moment")  # after which all streams are read together
+        broker.append("s0", events(text))
+        got = frames(visitor, len(going_on) + 2)
+        assert sorted(frame.name for frame in got) == ["message"] * (len(going_on) + 1) + [END]
 
 
 def test_a_member_that_takes_no_more_goes_on_by_itself_and_loses_nothing(
