@@ -379,7 +379,9 @@ def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:
 def _asks_for_streams() -> bool:
     """Whether the client accepts `text/event-stream;streams=1`: each event is to say its stream."""
     accepted = request.accept_mimetypes.values() if has_request_context() else ()
-    return any(parse_options_header(kind) == ("text/event-stream", {"streams": "1"}) for kind in accepted)
+    return any(
+        parse_options_header(kind.lower()) == ("text/event-stream", {"streams": "1"}) for kind in accepted
+    )
 
 
 def _cursor_of_request() -> str | None:

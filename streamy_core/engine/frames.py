@@ -80,7 +80,7 @@ class Frame(NamedTuple):
             return self.body
         name = framing.default_line if self.entry.event.name is None else b""
         stream = encode_stream(self.entry.stream_id) if framing.tells_streams else b""
-        return name + stream + self.body
+        return stream + name + self.body
 
     def was_over_at(self, moment: float) -> bool:
         """Whether who came at this moment, in seconds since 1970, isn't shown it."""

@@ -47,6 +47,12 @@ def test_send_prints_the_id_under_which_the_entry_is_stored(sse: StreamManager, 
     assert (result.exit_code, result.stdout) == (0, f"{entry.id}\n")
 
 
+def test_send_publishes_what_is_only_for_now(sse: StreamManager, invoke: Invoke) -> None:
+    invoke("send", "news", "over", "--expires", "0")
+    invoke("send", "news", "hello", "--expires", "600")
+    assert [entry.event.data for entry in sse.history("news").entries] == ["hello"]
+
+
 def test_send_gives_the_event_its_name_and_retry(sse: StreamManager, invoke: Invoke) -> None:
     invoke("send", "news", "hello", "--event", "greeting", "--retry", "5000")
     assert stored(sse)[0].event == Event("hello", "greeting", 5000)

@@ -13,7 +13,7 @@ from flask import Flask, render_template_string
 from werkzeug.test import TestResponse
 
 from streamy_backends.memory import MemoryBroker
-from streamy_core import ConfigError, InvalidEvent, InvalidStreamId, StreamManager
+from streamy_core import OLDEST, ConfigError, InvalidEvent, InvalidStreamId, StreamManager
 from streamy_core.strategies import FixedInterval, Never
 from streamy_core.testing import FaultyBroker
 
@@ -268,6 +268,34 @@ def test_the_first_frame_tells_place_reconnection_time_and_keep_alive(
     entry_id = sse.send_event("news", "before")
     expected = f'id: {entry_id}\nretry: 1500\nevent: streamy.open\ndata: {{"keep_alive": 30}}\n\n'
     assert first_bytes(app.test_client().get("/stream")) == expected.encode()
+
+
+@pytest.mark.parametrize(
+    ("streams", "accept", "told"),
+    [
+        (["news", "user:7"], "text/event-stream;streams=1", [b"news", b"user:7"]),
+        (
+            ["news", "user:7"],
+            'text/event-stream, text/event-stream; streams="1"; q=0.5',
+            [b"news", b"user:7"],
+        ),
+        (["news", "user:7"], "TEXT/Event-Stream;Streams=1", [b"news", b"user:7"]),
+        (["news", "user:7"], "text/event-stream", []),
+        (["news", "user:7"], "text/event-stream;streams=0, text/html;streams=1, */*", []),
+        (["news", "user:7"], "", []),
+        (["user:7"], "text/event-stream;streams=1", []),
+    ],
+)
+def test_each_event_of_a_joint_connection_says_its_stream_to_who_asks(
+    make_manager: Callable[..., StreamManager], streams: list[str], accept: str, told: list[bytes]
+) -> None:
+    sse = make_manager()
+    for name in streams:
+        sse.send_event(name, "a", "tick")
+        sse.end_stream(name)
+    with make_app().test_request_context(headers={"Accept": accept}):
+        data = b"".join(sse.get_stream(streams, after=OLDEST).response)
+    assert re.findall(rb"^stream: (.*)\nevent: tick\n", data, re.MULTILINE) == told
 
 
 def test_an_interval_of_thirty_seconds_that_was_given_is_honoured() -> None:

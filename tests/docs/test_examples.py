@@ -376,6 +376,37 @@ def test_the_walls_page_shows_the_newest_notes_older_ones_and_what_comes(
     assert shown() == [f"note {number}" for number in range(26)]
 
 
+@pytest.mark.slow
+def test_a_room_keeps_its_messages_and_shows_who_is_typing_to_those_who_are_there(
+    gunicorn: Serve, browser_page: BrowserPage
+) -> None:
+    address = gunicorn("room:app")
+
+    def post(path: str, form: str) -> None:
+        urllib.request.urlopen(f"{address}/{path}", form.encode()).close()
+
+    post("messages", "text=hello")
+    browser_page.goto(address)
+    browser_page.wait_for_selector("li:text-is('hello')")
+    post("typing", "who=Ann")
+    browser_page.wait_for_selector("#typing:text-is('Ann is typing …')")
+    browser_page.wait_for_function("document.getElementById('typing').textContent === ''")
+    post("messages", "text=there")
+    browser_page.wait_for_selector("li:text-is('there')")
+
+
+def test_who_was_typing_is_not_told_to_who_comes_later(load: Load, connect: Connect) -> None:
+    example = load("room")
+    example.sse.send_event("room:typing", {"who": "Ann"}, "typing", expires=0)
+    example.sse.send_event("room", "hello")
+    asking = connect(example.app, "/stream", headers={"Accept": "text/event-stream;streams=1"})
+    example.app.test_client().post("/typing", data={"who": "Eve"})
+    assert [(event.type, event.data) for event in asking.events(2)] == [
+        ("message", "hello"),
+        ("typing", '{"who": "Eve"}'),
+    ]
+
+
 def test_alarms_and_answers_begin_where_their_views_say(load: Load, connect: Connect) -> None:
     example = load("wall")
     for stream in ("alarms", "answer:7"):

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from streamy_core import END, GAP, Entry, Event, StreamManager, StreamyError
 from streamy_core.cli import flask_commands, main
 from streamy_core.config import known_keys
-from streamy_core.engine.frames import Frame, end_frame, gap_frame
+from streamy_core.engine.frames import Frame, Framing, end_frame, gap_frame
 from streamy_core.ids import join_cursors, make_id
 from streamy_core.observers import GapCause
 from streamy_core.wire import KEEP_ALIVE, encode_body, encode_id, encode_last, encode_opening
@@ -94,16 +94,17 @@ def test_the_frames_are_what_is_sent(docs: Path) -> None:
     assert frame(docs, "keep-alive") == KEEP_ALIVE
     assert frame(docs, "come-back") == encode_last(2_714)
     joint = Frame(Entry(ID, "news", event), encode_body(Event("hello")))
-    assert frame(docs, "joint") == joint.encode(join_cursors(CURSORS), b"")
+    assert frame(docs, "joint") == joint.encode(join_cursors(CURSORS), Framing())
+    assert frame(docs, "stream") == joint.encode(join_cursors(CURSORS), Framing(tells_streams=True))
 
 
 def test_the_frame_of_a_gap_and_of_the_end_are_what_is_sent(docs: Path) -> None:
     last = make_id("k3Jx0", 9, "d-1")
     lost = gap_frame("news", ID, last, GapCause.TRIMMED)
-    assert frame(docs, "gap") == lost.encode(last, b"")
+    assert frame(docs, "gap") == lost.encode(last, Framing())
     end = make_id("k3Jx0", 10, "Nn0")
     ended = end_frame("news", end)
-    told = re.sub(rb"retry: [0-9]+", b"retry: 34817", ended.encode(end, b"", last=True))
+    told = re.sub(rb"retry: [0-9]+", b"retry: 34817", ended.encode(end, Framing(), last=True))
     assert frame(docs, "end") == told
     assert (lost.entry.event.name, ended.entry.event.name) == (GAP, END)
     assert json.loads(ended.entry.event.data) == {"stream": "news"}

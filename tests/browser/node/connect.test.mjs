@@ -264,6 +264,15 @@ test("data is JSON, or text if it isn't; and always text if json is false", asyn
   assert.deepEqual(other.events(), ['{"a": 1}', "plain"]);
 });
 
+test("a handler is told the stream where the server says it", async (context) => {
+  const frames = [`stream: news\n${event(1)}`, event(2)];
+  const told = await client(context, (_, response) => stream(response, ...frames), {
+    on: { message: (_, { stream }) => told.note("event", stream) },
+  });
+  await told.until(() => told.events().length === 2);
+  assert.deepEqual(told.events(), ["news", undefined]);
+});
+
 test("a name that every object has is no handler", async (context) => {
   const failing = context.mock.method(console, "error", () => {});
   const { until, events } = await client(context, (_, response) => stream(response, event(1, "{}", "hasOwnProperty"), event(2)));
@@ -293,7 +302,7 @@ test("the cursor is where it begins, and headers are sent", async (context) => {
   await until(() => events().length === 1);
   assert.equal(place(server.requests[0]), "7");
   assert.equal(server.requests[0].headers["x-own"], "yes");
-  assert.equal(server.requests[0].headers.accept, "text/event-stream");
+  assert.equal(server.requests[0].headers.accept, "text/event-stream, text/event-stream;streams=1");
 });
 
 test("it waits at random, and at most for as long as the server's retry while an outage is short", async (context) => {

@@ -5,11 +5,14 @@ import { parser } from "../../../streamy_core/browser/streamy.js";
 
 const encoder = new TextEncoder();
 
-/** All frames and reconnection times of a stream in these chunks. */
+/** All frames, their streams where they are told, and reconnection times of a stream in these chunks. */
 function parse(...chunks) {
   const frames = [];
   const times = [];
-  const feed = parser((...frame) => frames.push(frame), (time) => times.push(time));
+  const feed = parser(
+    (name, id, data, stream) => frames.push([name, id, data, ...(stream === undefined ? [] : [stream])]),
+    (time) => times.push(time),
+  );
   for (const chunk of chunks) feed(typeof chunk === "string" ? encoder.encode(chunk) : chunk);
   return { frames, times };
 }
@@ -30,6 +33,12 @@ test("one leading byte order mark is dropped, and no other", () => {
 
 test("an id without data is told by itself", () => {
   assert.deepEqual(parse("id: 7\n\n").frames, [["message", "7", undefined]]);
+});
+
+test("the stream is that of one event only", () => {
+  const text = "id: 1\nstream: user:7\ndata: a\n\ndata: b\n\nstream\ndata: c\n\n";
+  const expected = [["message", "1", "a", "user:7"], ["message", "1", "b"], ["message", "1", "c", ""]];
+  assert.deepEqual(parse(text).frames, expected);
 });
 
 test("an id with NUL is ignored", () => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -96,6 +97,31 @@ def test_events_without_a_name_get_the_clients_own(house: House, broker: FaultyB
         for name, visitor in visitors.items():
             (frame,) = frames(visitor, 1)
             assert (frame.name, frame.data) == (name, str(number))
+
+
+def test_clients_that_ask_are_told_the_stream_of_each_event_and_no_others(
+    house: House, broker: FaultyBroker
+) -> None:
+    asking, other = house.visit("a", "b", tells_streams=True), house.visit("a", "b")
+    for number in range(3):
+        broker.append("a", events(str(number)))
+        broker.append("b", events(str(number)))
+        for visitor, told in ((asking, {b"a", b"b"}), (other, set())):
+            seen = b"".join(visitor.read_until(f"data: {number}\n\n".encode()) for _ in range(2))
+            assert set(re.findall(rb"^stream: (.*)$", seen, re.MULTILINE)) == told
+
+
+def test_a_client_that_has_read_by_itself_is_sent_its_frames_as_before(
+    house: House, broker: FaultyBroker
+) -> None:
+    visitor = house.visit("a", "b", "c", tells_streams=True, default_name="tick")
+    broker.append("a", events("level"))
+    visitor.read_until(b"event: tick\ndata: level\n\n")
+    broker.end("c")
+    assert b"\nstream: c\n" in visitor.read_until(b'data: {"stream": "c"}\n\n')
+    for number in range(2):
+        broker.append("b", events(str(number)))
+        assert b"\nstream: b\nevent: tick\n" in visitor.read_until(f"data: {number}\n\n".encode())
 
 
 def test_over_chunks_what_is_due_comes_whole(house: House, broker: FaultyBroker) -> None:
