@@ -1,4 +1,4 @@
-"""gunicorn or Redis stopped and started behind nginx, as the guide sets it up, while events are published."""
+"""gunicorn or Redis stopped and started behind a proxy, as the guide sets it up, while events are published."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from streamy_core import StreamManager
 from streamy_core.testing.reading import eventually
 
 from ..backends.redis.servers import HOW_TO_GET, Server, binary
+from ..support.caddy import Caddy
 from ..support.certificates import make_certificate
 from ..support.nginx import Nginx
 from ..support.ports import free_port
@@ -38,25 +39,29 @@ def shop(start: Callable[..., Shop], broker_url: str) -> Shop:
 
 
 @pytest.fixture
-def nginx(guided: bool, shop: Shop, tmp_path: Path) -> Iterator[Nginx]:
-    with Nginx(tmp_path, shop.address, make_certificate(tmp_path), guided=guided).start() as nginx:
-        yield nginx
+def proxy(kind: str, shop: Shop, tmp_path: Path) -> Iterator[Nginx | Caddy]:
+    if kind == "Caddy":
+        made: Nginx | Caddy = Caddy(tmp_path, shop.address)
+    else:
+        made = Nginx(tmp_path, shop.address, make_certificate(tmp_path), guided=kind == "nginx")
+    with made.start():
+        yield made
 
 
 @pytest.mark.parametrize(
-    ("path", "guided"),
-    [("native", True), ("?share", True), ("?share", False)],
-    ids=["a native EventSource, as the guide says", "streamy.js, as the guide says", "streamy.js"],
+    ("path", "kind"),
+    [("native", "nginx"), ("native", "Caddy"), ("?share", "nginx"), ("?share", "nginx as it comes")],
+    ids=["EventSource, nginx", "EventSource, Caddy", "streamy.js, nginx", "streamy.js, nginx as it comes"],
 )
 def test_every_event_is_there_once_soon_after_the_start(
     shop: Shop,
-    nginx: Nginx,
+    proxy: Nginx | Caddy,
     context: BrowserContext,
     broker_url: str,
     path: str,
 ) -> None:
     page = context.new_page()
-    page.goto(f"http://127.0.0.1:{nginx.plain[1]}/{path}")
+    page.goto(f"http://127.0.0.1:{proxy.plain[1]}/{path}")
     eventually(lambda: "live" in page.evaluate("seen.states"), "the page is live")
     shop.send(0)
     eventually(lambda: events(page) == [0], "the first event")
