@@ -1,4 +1,4 @@
-"""gunicorn or Redis stopped and started behind a proxy, as the guide sets it up, while events are published."""
+"""gunicorn or Redis stopped and started behind a proxy as the guide has it, while events are published."""
 
 from __future__ import annotations
 
