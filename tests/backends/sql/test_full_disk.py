@@ -14,7 +14,7 @@ from streamy_core.ids import sequence_of
 
 from ...support import ROOT
 from ...support.requirements import go_without
-from .conftest import KINDS
+from .conftest import SERVERS
 from .servers import HOW_TO_GET, Mariadb, Postgresql, programs
 from .small_disk import BATCH, FAILURES, REFILLED, Full, fill_and_empty, on_disk
 
@@ -53,7 +53,7 @@ class SmallMariadb(Mariadb):
 _SMALL: Final = {"postgresql": SmallPostgresql, "mariadb": SmallMariadb}
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=["sqlite", *SERVERS])
 def kind(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found

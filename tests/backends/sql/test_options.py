@@ -269,6 +269,7 @@ def test_the_timeout_is_the_wait_for_a_lock(url: str, new_broker: NewBroker, sec
         "sqlite": ("PRAGMA busy_timeout", round(float(seconds) * 1_000)),
         "postgresql": ("SHOW lock_timeout", f"{seconds}s" if whole == float(seconds) else "300ms"),
         "mariadb": ("SELECT @@innodb_lock_wait_timeout", whole),
+        "mysql": ("SELECT @@innodb_lock_wait_timeout", whole),
     }[url.partition(":")[0]]
     assert asked(broker, question) == answer
 
