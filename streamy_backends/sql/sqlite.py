@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -21,6 +21,11 @@ from .options import Options
 from .pages import Range, Row, State
 from .sessions import Place
 from .tables import Tables
+
+_KNOWN: Final = frozenset(
+    ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements")
+)
+"""What SQLAlchemy hands on to the driver, as a number where it is one."""
 
 
 def _decode(text: bytes) -> str:
@@ -119,7 +124,9 @@ class Sqlite(Dialect):
 
     @classmethod
     def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
-        return {"timeout": options.timeout}
+        # Unless it takes them for part of a URI, SQLAlchemy 2.0 drops them; the driver refuses them.
+        unknown = {} if "uri" in url.query else {n: v for n, v in url.query.items() if n not in _KNOWN}
+        return {"timeout": options.timeout, **unknown}
 
     @classmethod
     def settings(cls, options: Options) -> Sequence[str]:

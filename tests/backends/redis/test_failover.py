@@ -86,7 +86,7 @@ def failover(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         eventually(lambda: group.replica.client.xlen(log) == len(KEPT), "what the replica is to have")
         # Not paused alone: what the system has received for it, it would still read when it goes on.
         group.replica.pause()
-        group.primary.client.client_kill_filter(_type="replica")
+        group.primary.client.execute_command("CLIENT", "KILL", "TYPE", "replica")
         found.lost_ids = sse.send_events("news", LOST)
         wait_for(LOST[-1])
         group.primary.kill()
