@@ -40,6 +40,14 @@ class Broker(Closeable, ABC):
     """Whether an append can be stored and fail all the same, as when only the reply is lost. Then each
     is given an idempotency key, so that it can be tried again."""
 
+    rings_within: float = 2.0
+    """Seconds within which a bell is heard: so long after an append or an end has returned, a `wait` has
+    named the stream at the latest, in every process. At most 2, unless the backend can't do better."""
+
+    quiet_for: float = 0.1
+    """Seconds after which a watch is at rest: if a `wait` of so long names nothing, nothing is named until
+    something grows. A watch that polls may declare more; a second at most is sensible."""
+
     @abstractmethod
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
@@ -48,9 +56,10 @@ class Broker(Closeable, ABC):
 
         Returns the new entries' ids, in order; for no events none, and nothing is done. If
         `idempotency_key`, which may be any text, was used on this stream before, nothing is stored
-        and the ids of that first time are returned, also after the stream's end: as a `Duplicate`,
-        if the broker can tell. How long a key is remembered is the broker's to say; it has to
-        outlast any retry policy.
+        and the ids of that first time are returned, whatever the events are now, also after the stream's
+        end: as a `Duplicate`, if the broker can tell. A key is remembered in every process for at least
+        a minute, unless 1,000 later appends to its stream come before, and also when its entries have
+        been trimmed: it has to outlast any retry policy.
 
         Raises StreamEnded; BrokerUnavailable, after which the events may or may not be stored,
         which repeating the call with the same key settles.
@@ -101,7 +110,11 @@ class Watch(ABC):
     The promise that everything rests on: an append that returns after `add(stream)` returned makes
     a later `wait` name that stream. A stream may be named for nothing; it may never be forgotten.
     After the backend was away, `wait` names everything or raises BrokerUnavailable, after which
-    the watch is closed and a new one made.
+    whoever called it closes the watch and makes a new one.
+
+    How soon: a bell is heard within `Broker.rings_within` seconds. `interrupt` and `close`, of the watch or of
+    its broker, wake a `wait` within one second. While nothing grows, a watch names nothing (see
+    `Broker.quiet_for`), and takes next to no time of the CPU.
     """
 
     @abstractmethod
@@ -110,7 +123,10 @@ class Watch(ABC):
 
     @abstractmethod
     def discard(self, stream_id: str) -> None:
-        """Watch this stream no longer. Discarding what isn't watched does nothing. Any thread."""
+        """Watch this stream no longer: what rings from now on isn't named.
+
+        Discarding what isn't watched does nothing. Any thread.
+        """
 
     @abstractmethod
     def wait(self, timeout: float | None) -> Collection[str]:
@@ -122,7 +138,7 @@ class Watch(ABC):
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make the `wait` under way, or else the next one, return at once. Any thread."""
+        """Make the `wait` under way, or else the next one, return at once, and no other. Any thread."""
 
     @abstractmethod
     def close(self) -> None:

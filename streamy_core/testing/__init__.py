@@ -5,7 +5,7 @@ from streamy_core.testing import BrokerContract
 class TestMyBroker(BrokerContract):
     @pytest.fixture
     def make_broker(self, tmp_path):
-        return lambda log="log", *, history=10_000: MyBroker(tmp_path / log, history=history)
+        return FromUrl(f"mine://{tmp_path}/{{log}}")
 """
 
 import pytest
@@ -20,14 +20,16 @@ pytest.register_assert_rewrite(
             "fault_contract",
             "key_contract",
             "life_contract",
+            "others",
             "page_contract",
             "sharing_contract",
+            "surviving_contract",
             "watch_contract",
         )
     )
 )
 
-from .basis import MakeBroker  # noqa: E402
+from .basis import FromUrl, MakeBroker  # noqa: E402
 from .client import EventClient, EventStream  # noqa: E402
 from .clock import ManualClock  # noqa: E402
 from .contract import BrokerContract  # noqa: E402
@@ -41,6 +43,7 @@ __all__ = [
     "FaultContract",
     "Faults",
     "FaultyBroker",
+    "FromUrl",
     "MakeBroker",
     "ManualClock",
     "RecordingBroker",

@@ -8,11 +8,18 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from ..broker import Broker
+from ..broker import Broker, BrokerFactory
+from ..plugins import open_broker
 
 STRANGE_CURSORS = [
     "x", "0", "-1", "1", "..", "a.b.c", "a.1.b", "zzzzz.1.000", "zzzzz.99999999.000", "'", "*", "%", "_",
     "\u00e9", "🎈", "\n", "x" * 128, "x" * 5_000, "zzzzz.zzzzzzzzzzz.000",
+]  # fmt: skip
+
+AWKWARD_NAMES = [
+    "a:b", "a", "A", "ä", "a\u0308", "a ", " a", "a%", "a_b", "axb", "*", "a*", "?", "[a]", "{a}", "a/b",
+    "../a", ".", "'; DROP TABLE a; --", "\u2028", "日本語", "🎈", "x" * 255, "🎈" * 255, "\x1fa",
+    "a%41", "%61", "a+b", "a b", "a%2Fb", "a%20b", "a\\b", "x" * 254 + "y", "x" * 200, "🎈" * 254, "NULL", "0", "00",
 ]  # fmt: skip
 
 _WHOLE = "test_nothing_of_the_contract_is_dropped_without_a_reason"
@@ -23,9 +30,35 @@ class MakeBroker(Protocol):
 
     A log is empty at first. It keeps at least `history` entries of a stream, and what lies beyond
     them is gone at the latest when as many again have been appended.
+
+    If brokers are shared, other processes are handed it by `pickle`, to make their own: so it is a
+    `FromUrl`, or another function or object of a module that they can import.
     """
 
     def __call__(self, log: str = "log", *, history: int = 10_000) -> Broker: ...
+
+
+class FromUrl:
+    """Makes brokers from a URL, here and in other processes. A `MakeBroker`.
+
+        FromUrl(f"directory://{tmp_path}/{{log}}", from_url)
+
+    url:     `{log}` in it stands for the name of the log.
+    factory: what the plug-in names for the URL's scheme; by itself, that of an installed plug-in.
+    options: given to the factory, with `history`; `{log}` in texts stands for the name of the log.
+    """
+
+    def __init__(self, url: str, factory: BrokerFactory = open_broker, **options: object) -> None:
+        self._url = url
+        self._factory = factory
+        self._options = options
+
+    def __call__(self, log: str = "log", *, history: int = 10_000) -> Broker:
+        def named(value: object) -> object:
+            return value.replace("{log}", log) if isinstance(value, str) else value
+
+        options = {name: named(value) for name, value in self._options.items()}
+        return self._factory(self._url.replace("{log}", log), {**options, "history": history})
 
 
 @contextmanager
@@ -58,6 +91,11 @@ class Contract:
             "define the fixture make_broker: a function that takes the name of a log, and history=, and "
             "returns a new broker on that log, as a process of its own would"
         )
+
+    @pytest.fixture
+    def make_elsewhere(self, make_broker: MakeBroker) -> MakeBroker:
+        """How another process makes a broker; by itself, as this one does."""
+        return make_broker
 
     @pytest.fixture
     def broker(self, make_broker: MakeBroker) -> Iterator[Broker]:

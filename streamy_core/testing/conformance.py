@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
 import pytest
 
@@ -21,12 +22,18 @@ class TestConformance(BrokerContract):
 
     @pytest.fixture
     def make_broker(self) -> MakeBroker:
-        run = secrets.token_hex(8)
+        return Corners(self.url, secrets.token_hex(8))
 
-        def make(log: str = "log", *, history: int = 10_000) -> Broker:
-            return Namespaced(self._open(history), f"{run}-{log}:", owns=True)
 
-        return make
+@dataclass(frozen=True)
+class Corners:
+    """Makes brokers on logs of which each is a corner of the backend at `url`, whose names begin with `run`."""
+
+    url: str
+    run: str
+
+    def __call__(self, log: str = "log", *, history: int = 10_000) -> Broker:
+        return Namespaced(self._open(history), f"{self.run}-{log}:", owns=True)
 
     def _open(self, history: int) -> Broker:
         try:

@@ -14,20 +14,15 @@ import pytest
 from ..broker import Broker, ListsStreams
 from ..events import Event
 from ..ids import ID, OLDEST
-from .basis import STRANGE_CURSORS, Contract, MakeBroker
+from .basis import AWKWARD_NAMES, STRANGE_CURSORS, Contract, MakeBroker
 from .history_contract import HistoryContract
 from .key_contract import KeyContract
 from .life_contract import LifeContract
 from .page_contract import PageContract
 from .reading import DEADLINE, data_of, events, read, read_all, tail
 from .sharing_contract import SharingContract
+from .surviving_contract import SurvivingContract
 from .watch_contract import WatchContract
-
-AWKWARD_NAMES = [
-    "a:b", "a", "A", "ä", "a\u0308", "a ", " a", "a%", "a_b", "axb", "*", "a*", "?", "[a]", "{a}", "a/b",
-    "../a", ".", "'; DROP TABLE a; --", "\u2028", "日本語", "🎈", "x" * 255, "🎈" * 255, "\x1fa",
-]  # fmt: skip
-
 
 class LogContract:
     """What every broker keeps of what is appended and read."""
@@ -213,6 +208,7 @@ class LogContract:
 
 # pytest goes from the last base to the first, so that failures can be taken from top to bottom.
 class BrokerContract(
+    SurvivingContract,
     SharingContract,
     WatchContract,
     KeyContract,

@@ -23,7 +23,8 @@ class Namespaced(Wrapper):
         self._owns = owns
         self._watches: list[Watch] = []
         self._closed = False
-        self.shared: bool = broker.shared  # as that of the other one
+        self.shared = broker.shared
+        self.rings_within, self.quiet_for = broker.rings_within, broker.quiet_for
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None

@@ -15,6 +15,8 @@ from ..ids import OLDEST
 
 DEADLINE = 10.0
 """Seconds after which something that should have happened has not."""
+WAKES_WITHIN = 1.0
+"""Seconds within which `interrupt` and `close` wake a `wait`, as `Watch` promises."""
 
 
 def events(*data: str) -> list[Event]:
@@ -58,18 +60,31 @@ def data_of(entries: list[Entry] | tuple[Entry, ...]) -> list[str]:
     return [entry.event.data for entry in entries]
 
 
-def wait_for_bell(watch: Watch, *stream_ids: str) -> None:
-    """Wait until the watch has named all of these streams; fail after the deadline."""
-    missing = set(stream_ids)
+def rest(watch: Watch, broker: Broker) -> None:
+    """Bring the watch to rest: wait until it names nothing for as long as the broker declares."""
     end = time.monotonic() + DEADLINE
+    while named_by(watch, broker.quiet_for):
+        assert time.monotonic() < end, "a watch of a silent stream never stops ringing"
+
+
+def wait_for_bell(watch: Watch, *stream_ids: str, within: float | None = None) -> None:
+    """Wait until the watch has named all of these streams; fail after so many seconds, or the deadline."""
+    missing = set(stream_ids)
+    within = DEADLINE if within is None else within
+    end = time.monotonic() + within
     while missing and (left := end - time.monotonic()) > 0:
-        waiting = in_a_thread(partial(watch.wait, left))
-        finish(waiting, f"the return of wait({left:.3g})")
-        named: Any = waiting.result()
-        names: Any = named
-        assert isinstance(named, Collection), f"wait returned {names!r}, and no collection of names"
-        missing -= set(names)
-    assert not missing, f"the watch never named {sorted(missing)}, which have grown"
+        missing -= named_by(watch, left)
+    assert not missing, f"the watch never named {sorted(missing)}, which have grown, within {within:g} s"
+
+
+def named_by(watch: Watch, timeout: float) -> set[str]:
+    """What a `wait` of so many seconds names, which returns when they are over."""
+    waiting = in_a_thread(partial(watch.wait, timeout))
+    finish(waiting, f"the return of wait({timeout:.3g})")
+    named: Any = waiting.result()
+    names: Any = named
+    assert isinstance(named, Collection), f"wait returned {names!r}, and no collection of names"
+    return set(names)
 
 
 def eventually(condition: Callable[[], object], what: str, *, within: float = DEADLINE) -> None:
@@ -94,11 +109,13 @@ def in_a_thread(call: Callable[[], object]) -> Future[object]:
     return outcome
 
 
-def finish(outcome: Future[object], what: str) -> None:
-    """Wait for the outcome of a call; fail after twice the deadline, saying `what` has not happened."""
+def finish(outcome: Future[object], what: str, within: float | None = None) -> None:
+    """Wait for the outcome of a call; fail after so many seconds (by itself twice the deadline), saying
+    `what` has not happened."""
+    within = 2 * DEADLINE if within is None else within
     try:
-        outcome.result(2 * DEADLINE)
+        outcome.result(within)
     except TimeoutError:
         if outcome.done():
             raise
-        raise AssertionError(f"{what}: not within {2 * DEADLINE:g} s") from None
+        raise AssertionError(f"{what}: not within {within:g} s") from None

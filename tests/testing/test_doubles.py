@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import getattr_static
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from streamy_core import BrokerUnavailable, Event, PublishFailed, StreamManager
-from streamy_core.broker import AppendsWithin, HasTables
+from streamy_core.broker import AppendsWithin, Broker, HasTables
 from streamy_core.plugins import open_broker
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing import BrokerContract, FaultyBroker, MakeBroker, ManualClock
@@ -18,21 +19,24 @@ from streamy_core.testing.namespaced import Namespaced
 from streamy_core.testing.reading import data_of, events, read_all, wait_for_bell
 
 
+def in_a_corner(url: str, log: str = "log", *, history: int = 10_000) -> Broker:
+    return Namespaced(open_broker(url, {"history": history}), f"{log}:", owns=True)
+
+
+def that_can_fail(folder: str, log: str = "log", *, history: int = 10_000) -> Broker:
+    return FaultyBroker(open_broker(f"{folder}/{log}.db", {"history": history}))
+
+
 class TestNamespaced(BrokerContract):
     @pytest.fixture
     def make_broker(self, tmp_path: Path) -> MakeBroker:
-        url = f"sqlite:///{tmp_path}/streams.db"
-        return lambda log="log", *, history=10_000: Namespaced(
-            open_broker(url, {"history": history}), f"{log}:", owns=True
-        )
+        return partial(in_a_corner, f"sqlite:///{tmp_path}/streams.db")
 
 
 class TestFaulty(BrokerContract):
     @pytest.fixture
     def make_broker(self, tmp_path: Path) -> MakeBroker:
-        return lambda log="log", *, history=10_000: FaultyBroker(
-            open_broker(f"sqlite:///{tmp_path}/{log}.db", {"history": history})
-        )
+        return partial(that_can_fail, f"sqlite:///{tmp_path}")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamy_backends.redis import from_url
-from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
+from streamy_core.testing import BrokerContract, FaultContract, Faults, FromUrl, MakeBroker
 
 from ..promises.outages import KilledServer
 from .conftest import ALL_KINDS, KINDS, OwnServer
@@ -16,9 +16,7 @@ from .servers import Server
 
 
 def on(server: Any, prefix: str) -> MakeBroker:
-    return lambda log="log", *, history=10_000: from_url(
-        server.url, {"prefix": f"{prefix}-{log}", "history": history}
-    )
+    return FromUrl(server.url, from_url, prefix=f"{prefix}-{{log}}")
 
 
 class TestRedisBroker(BrokerContract):

@@ -9,7 +9,7 @@ import pytest
 
 from streamy_backends.redis import from_url
 from streamy_core.broker import BrokerUnavailable, ListsStreams
-from streamy_core.testing import BrokerContract, MakeBroker
+from streamy_core.testing import BrokerContract, FromUrl, MakeBroker
 from streamy_core.testing.reading import data_of, events, eventually, read_all, wait_for_bell
 
 from ..conftest import NewBroker
@@ -41,6 +41,11 @@ class TestSharedClient(BrokerContract):
         return lambda log="log", *, history=10_000: from_url(
             "redis://", {"client": client, "prefix": f"{prefix}-{log}", "history": history}
         )
+
+    @pytest.fixture
+    def make_elsewhere(self, kind: str, shared: Any, prefix: str) -> MakeBroker:
+        """Other processes have clients of their own."""
+        return FromUrl(shared(kind).url, from_url, prefix=f"{prefix}-{{log}}")
 
 
 def test_a_shared_client_goes_on_when_the_broker_is_closed(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from streamy_backends.sql import from_url
-from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
+from streamy_core.testing import BrokerContract, FaultContract, Faults, FromUrl, MakeBroker
 
 from ..promises.outages import KilledServer
 from .conftest import KINDS, OTHER_DRIVERS, SERVERS, OwnServer, by_driver
@@ -15,9 +15,7 @@ from .servers import Server
 
 
 def on(url: str, prefix: str) -> MakeBroker:
-    return lambda log="log", *, history=10_000: from_url(
-        url, {"table_prefix": f"{prefix}{log}_", "history": history}
-    )
+    return FromUrl(url, from_url, table_prefix=f"{prefix}{{log}}_")
 
 
 class TestSqlBroker(BrokerContract):
