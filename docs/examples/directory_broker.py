@@ -21,6 +21,7 @@ from streamy_core.broker import (
     Duplicate,
     Entry,
     Event,
+    ForkGuard,
     Page,
     PollingWatch,
     StreamEnded,
@@ -31,7 +32,9 @@ from streamy_core.broker import (
 )
 from streamy_core.options import option, parse_options, whole
 
-Log = dict[str, Any]  # "count" of all rows ever; "rows" that are left; the cursor "before" them; "end"
+# "count" of all rows ever; "rows" that are left; the cursor "before" them; the "end"; the ids by "keys"
+Log = dict[str, Any]
+KEYS = 1_000  # so many idempotency keys are remembered of a stream, also of rows that are gone
 
 
 @hookimpl
@@ -54,23 +57,30 @@ class DirectoryBroker(Broker):
     def __init__(self, directory: Path, history: int = 1_000) -> None:
         self._directory = directory
         self._history = history
-        self._watches: WeakSet[Watch] = WeakSet()
         self._closed = False
+        self._guard = ForkGuard(self._start)
+
+    def _start(self) -> None:
+        self._watches: WeakSet[Watch] = WeakSet()  # a parent's aren't the child's to close
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         with self._locked():
             log = self._load(stream_id)
-            known = [row["id"] for row in log["rows"] if row["key"] == idempotency_key is not None]
-            if known or not events:
-                return Duplicate(known)
+            if not events:
+                return []
+            key = None if idempotency_key is None else _digest(idempotency_key)
+            if key in log["keys"]:
+                return Duplicate(log["keys"][key])
             if log["end"]:
                 raise StreamEnded(stream_id)
             ids = [_next_id(log) for _ in events]
             for entry_id, event in zip(ids, events, strict=True):
                 fields = {"data": event.data, "name": event.name, "retry": event.retry}
-                log["rows"].append({"id": entry_id, "key": idempotency_key, "event": fields})
+                log["rows"].append({"id": entry_id, "event": fields})
+            if key:
+                log["keys"] = dict([*log["keys"].items(), (key, ids)][-KEYS:])
             if len(log["rows"]) > self._history:
                 log["before"] = log["rows"][-self._history - 1]["id"]
                 log["rows"] = log["rows"][-self._history :]
@@ -104,19 +114,24 @@ class DirectoryBroker(Broker):
             return watch
 
     def close(self) -> None:
+        self._guard.check()
         self._closed = True
         for watch in list(self._watches):
             watch.close()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        self._guard.check()
         if self._closed:
             raise Closed("this directory broker has been closed")
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with (self._directory / "lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
+                try:
+                    yield
+                finally:
+                    fcntl.flock(lock, fcntl.LOCK_UN)  # not by closing: a child forked meanwhile has it open
         except OSError as error:
             raise BrokerUnavailable(str(error)) from error
 
@@ -126,7 +141,7 @@ class DirectoryBroker(Broker):
         # One start for all streams, other than that of a directory that was here before.
         if not (start := self._directory / "start").exists():
             self._store(start, secrets.token_hex(8))
-        return {"count": 0, "rows": [], "before": start.read_text(), "end": None}
+        return {"count": 0, "rows": [], "before": start.read_text(), "end": None, "keys": {}}
 
     def _store(self, path: Path, text: str) -> None:
         fresh = self._directory / "fresh"
@@ -134,11 +149,15 @@ class DirectoryBroker(Broker):
         fresh.replace(path)  # whole or not at all
 
     def _path(self, stream_id: str) -> Path:
-        return self._directory / sha256(stream_id.encode()).hexdigest()  # any name is a file's name so
+        return self._directory / _digest(stream_id)  # any name is a file's name so
 
     def _counts(self, stream_ids: Collection[str]) -> dict[str, int]:
         with self._locked():
             return {name: self._load(name)["count"] for name in stream_ids}
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _next_id(log: Log) -> str:

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from directory_broker import DirectoryBroker, from_url
+from directory_broker import from_url
 
 from streamy_core import ConfigError
-from streamy_core.testing import BrokerContract, MakeBroker
+from streamy_core.testing import BrokerContract, FromUrl, MakeBroker
 
 
 class TestDirectoryBroker(BrokerContract):
     @pytest.fixture
     def make_broker(self, tmp_path: Path) -> MakeBroker:
-        return lambda log="log", *, history=10_000: DirectoryBroker(tmp_path / log, history)
+        return FromUrl(f"directory://{tmp_path}/{{log}}", from_url)
 
 
 def test_unknown_options_are_refused(tmp_path: Path) -> None:

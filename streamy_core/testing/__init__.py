@@ -16,8 +16,10 @@ pytest.register_assert_rewrite(
         f"{__name__}.{part}"
         for part in (
             "basis",
+            "capability_contract",
             "contract",
             "fault_contract",
+            "history_contract",
             "key_contract",
             "life_contract",
             "others",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import ClassVar, Protocol
 
@@ -96,6 +96,12 @@ class Contract:
     def make_elsewhere(self, make_broker: MakeBroker) -> MakeBroker:
         """How another process makes a broker; by itself, as this one does."""
         return make_broker
+
+    @pytest.fixture
+    def wipe(self) -> Callable[[], None] | None:
+        """To be given by the subclass, if it can: deletes all data of `make_broker`'s logs, as when an
+        operator empties the database."""
+        return None
 
     @pytest.fixture
     def broker(self, make_broker: MakeBroker) -> Iterator[Broker]:

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import pytest
 
-from ..broker import Broker, Watch
+from ..broker import Broker, Forgets, ListsStreams, ReadsBack, Watch
 from ..errors import BrokerUnavailable
 from ..ids import OLDEST
 from .basis import Contract
-from .reading import data_of, events, eventually, read, read_all, wait_for_bell
+from .reading import data_of, events, eventually, finish, in_a_thread, read, read_all, wait_for_bell
 
 
 class Faults(Protocol):
@@ -50,6 +50,44 @@ class FaultContract(Contract):
         }
         for name, call in calls.items():
             assert not _answers(call), f"{name} returned although the backend is away"
+        faults.start()
+
+    def test_while_the_backend_is_away_each_capability_says_so(self, broker: Broker, faults: Faults) -> None:
+        broker.append("news", events("a"))
+        faults.stop()
+        calls: dict[str, Callable[[], object]] = {}
+        if isinstance(broker, ListsStreams):
+            calls["streams"] = lambda: list(broker.streams())
+        if isinstance(broker, ReadsBack):
+            calls["back"] = lambda: broker.back({"news": None}, 1)
+            calls["since"] = lambda: broker.since(["news"], 1)
+        if isinstance(broker, Forgets):
+            calls["forget"] = lambda: broker.forget(3_600)
+        for name, call in calls.items():
+            assert not _answers(call), f"{name} returned although the backend is away"
+        faults.start()
+
+    def test_a_watch_made_while_the_backend_is_away_raises_nothing_else(
+        self, broker: Broker, faults: Faults
+    ) -> None:
+        faults.stop()
+
+        def watch() -> None:
+            made = broker.watch()
+            made.add("news")
+            made.wait(0.2)
+            made.discard("news")
+            made.close()
+
+        _answers(watch)
+        faults.start()
+
+    def test_closing_works_while_the_backend_is_away(self, broker: Broker, faults: Faults) -> None:
+        watch = broker.watch()
+        watch.add("news")
+        broker.append("news", events("a"))
+        faults.stop()
+        finish(in_a_thread(broker.close), "closing a broker whose backend is away")
         faults.start()
 
     def test_the_broker_works_again_when_the_backend_is_back(self, broker: Broker, faults: Faults) -> None:

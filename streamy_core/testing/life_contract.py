@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -10,7 +12,7 @@ from ..broker import Broker
 from ..errors import Closed, StreamEnded
 from ..ids import ID, OLDEST
 from .basis import MakeBroker
-from .reading import data_of, events, read, read_all, tail
+from .reading import DEADLINE, data_of, events, finish, in_a_thread, read, read_all, tail
 
 
 class LifeContract:
@@ -53,6 +55,48 @@ class LifeContract:
                 "and at most as many again"
             )
 
+    def test_a_batch_larger_than_the_history_is_stored_and_its_newest_are_kept(
+        self, make_broker: MakeBroker
+    ) -> None:
+        with make_broker("short", history=10) as broker:
+            first, *_ = broker.append("news", events("before"))
+            ids = broker.append("news", events(*map(str, range(50))))
+            assert len(ids) == 50, "a batch has an id for each of its events"
+            kept = read_all(broker, "news")
+            assert data_of(kept)[-10:] == [str(n) for n in range(40, 50)], "its newest entries aren't kept"
+            assert [entry.id for entry in kept] == ids[-len(kept) :]
+            assert tail(broker, "news") == ids[-1]
+            assert len(kept) == 51 or read(broker, "news", first).gap, "its reader isn't told of what is gone"
+
+    def test_the_cursor_of_a_gap_in_a_trimmed_log_is_an_id_and_no_gap(self, make_broker: MakeBroker) -> None:
+        with make_broker("short", history=10) as broker:
+            first, *_ = broker.append("news", events("first", "second"))
+            for n in range(100):
+                broker.append("news", events(str(n)))
+            cursor = read(broker, "news", first).cursor
+            assert ID.fullmatch(cursor), f"a gap's cursor is sent to clients, as any other: it can't be {cursor!r}"
+            page = read(broker, "news", cursor, limit=1)
+            assert (page.gap, len(page.entries)) == (False, 1), "a gap's cursor leads on to the oldest entry"
+
+    def test_a_page_read_while_the_log_is_trimmed_has_no_hole(self, make_broker: MakeBroker) -> None:
+        with make_broker("short", history=10) as broker:
+            broker.append("news", events("0"))
+            publishing = in_a_thread(lambda: [broker.append("news", events(str(n))) for n in range(1, 300)])
+            cursor, newest = OLDEST, -1
+            while not publishing.done():
+                page = read(broker, "news", cursor, limit=5)
+                numbers = [int(data) for data in data_of(page.entries)]
+                follows = [newest + 1 + n for n in range(len(numbers))]
+                assert numbers == follows or cursor == OLDEST or page.gap, (
+                    f"after {newest} comes {numbers}: entries were stepped over, and no gap told of it"
+                )
+                assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, (
+                    f"a page has a hole: {numbers}"
+                )
+                newest = numbers[-1] if numbers else newest
+                cursor = OLDEST if page.gap else page.cursor
+            publishing.result()
+
     def test_a_gap_on_an_ended_stream_leads_to_its_entries_and_its_end(self, broker: Broker) -> None:
         broker.append("news", events("a", "b"))
         broker.end("news")
@@ -69,6 +113,20 @@ class LifeContract:
         with pytest.raises(StreamEnded):
             broker.append("news", events("b"))
         assert data_of(read_all(broker, "news")) == ["a"]
+
+    def test_who_appends_to_an_ended_stream_is_told_which(self, broker: Broker) -> None:
+        broker.end("other")
+        broker.end("news")
+        with pytest.raises(StreamEnded) as refused:
+            broker.append("news", events("a"))
+        assert refused.value.stream_id == "news", "StreamEnded is given the name of the stream that has ended"
+
+    def test_an_end_comes_after_an_append_that_has_returned(self, broker: Broker) -> None:
+        for n in range(20):
+            broker.append(f"s{n}", events("a", "b"))
+            broker.end(f"s{n}")
+            page = read(broker, f"s{n}")
+            assert (data_of(page.entries), page.ended) == (["a", "b"], True)
 
     def test_ending_twice_does_nothing_more(self, broker: Broker) -> None:
         broker.end("news")
@@ -127,6 +185,32 @@ class LifeContract:
         }
         for name, call in calls.items():
             assert _says_closed(call), f"{name} returned, and did not raise Closed"
+
+
+    def test_closing_while_calls_are_under_way_ends_them(self, make_broker: MakeBroker) -> None:
+        for _ in range(3):
+            with make_broker() as broker:
+                calls: list[Callable[[], object]] = [
+                    lambda: broker.append("news", events("a")),  # noqa: B023
+                    lambda: broker.read({"news": OLDEST}, 10),  # noqa: B023
+                    lambda: broker.tail(["news"]),  # noqa: B023
+                    lambda: broker.end("other"),  # noqa: B023
+                ]
+                started = threading.Barrier(len(calls) + 1)
+                callers = [in_a_thread(partial(_until_closed, call, started)) for call in calls]
+                started.wait(DEADLINE)
+            for caller in callers:
+                finish(caller, "a call that was under way when the broker was closed returns, or raises Closed")
+
+
+def _until_closed(call: Callable[[], object], started: threading.Barrier) -> None:
+    call()
+    started.wait(DEADLINE)
+    try:
+        while True:
+            call()
+    except Closed:
+        return
 
 
 def _says_closed(call: Callable[[], object]) -> bool:

@@ -33,10 +33,24 @@ class PageContract:
     def test_a_page_is_full_or_reaches_the_end(self, broker: Broker, limit: int) -> None:
         broker.append("news", events(*map(str, range(150))))
         page = read(broker, "news", limit=limit)
-        assert len(page.entries) == min(limit, 150), (
+        expected = min(limit, 150)
+        assert len(page.entries) <= expected, f"a page has no more entries than its limit, which is {limit}"
+        assert len(page.entries) == expected, (
             "a page with fewer entries than its limit reaches the end of the log"
         )
         assert page.more is (limit < 150), "`more` says whether a page stops before the end of the log"
+
+    def test_a_long_log_is_one_page_if_its_limit_says_so(self, broker: Broker) -> None:
+        for _ in range(3):
+            broker.append("news", events(*map(str, range(500))))
+        page = read(broker, "news", limit=5_000)
+        assert (len(page.entries), page.more) == (1_500, False), "a page holds as many entries as its limit"
+
+    @pytest.mark.parametrize("bound", [2**31 - 1, 2**31, 2**63 - 1, 2**64])
+    def test_huge_bounds_are_bounds(self, broker: Broker, bound: int) -> None:
+        broker.append("news", events(*"abc"))
+        page = read(broker, "news", limit=bound, max_bytes=bound)
+        assert (data_of(page.entries), page.more) == (list("abc"), False), f"a bound of {bound} is none that is met"
 
     def test_only_a_page_that_stops_before_the_end_of_the_log_has_more(self, broker: Broker) -> None:
         first, last = broker.append("news", events("a", "b"))

@@ -16,12 +16,14 @@ from typing import Final
 from xml.etree import ElementTree
 
 from streamy_core.testing import FaultContract
+from streamy_core.testing.capability_contract import CapabilityContract
 from streamy_core.testing.contract import LogContract
 from streamy_core.testing.history_contract import HistoryContract
 from streamy_core.testing.key_contract import KeyContract
 from streamy_core.testing.life_contract import LifeContract
 from streamy_core.testing.page_contract import PageContract
 from streamy_core.testing.sharing_contract import SharingContract
+from streamy_core.testing.surviving_contract import SurvivingContract
 from streamy_core.testing.watch_contract import WatchContract
 
 from ..support import ROOT
@@ -35,7 +37,9 @@ PARTS: Final[Mapping[type, str]] = {
     LifeContract: "What is trimmed, ends and closing",
     KeyContract: "Idempotency keys",
     WatchContract: "Bells",
+    CapabilityContract: "Listing, forgetting, making tables",
     SharingContract: "Between processes",
+    SurvivingContract: "Forks, and processes that are killed",
     FaultContract: "When the backend goes away",
 }
 

@@ -43,8 +43,9 @@ class TestSharedClient(BrokerContract):
         )
 
     @pytest.fixture
-    def make_elsewhere(self, kind: str, shared: Any, prefix: str) -> MakeBroker:
+    def make_elsewhere(self, request: pytest.FixtureRequest, shared: Any, prefix: str) -> MakeBroker:
         """Other processes have clients of their own."""
+        kind, _ = CLIENTS[request.node.callspec.params["client"]]
         return FromUrl(shared(kind).url, from_url, prefix=f"{prefix}-{{log}}")
 
 

@@ -9,8 +9,7 @@ import pytest
 from servers import Server
 from streamy_nats import from_url
 
-from streamy_core.broker import Broker
-from streamy_core.testing import MakeBroker
+from streamy_core.testing import FromUrl, MakeBroker
 
 NewServer = Callable[..., Server]
 
@@ -50,9 +49,4 @@ def own_server(new_server: NewServer) -> Server:
 @pytest.fixture
 def make_broker(shared_server: Server, tmp_path: Path) -> MakeBroker:
     """Makes brokers on logs of the test's own."""
-    test = tmp_path.name
-
-    def make(log: str = "log", *, history: int = 10_000) -> Broker:
-        return from_url(shared_server.url, {"prefix": f"{test}-{log}", "history": history})
-
-    return make
+    return FromUrl(shared_server.url, from_url, prefix=f"{tmp_path.name}-{{log}}")

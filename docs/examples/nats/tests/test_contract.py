@@ -6,7 +6,7 @@ import pytest
 from servers import Server
 from streamy_nats import from_url
 
-from streamy_core.testing import BrokerContract, FaultContract, Faults, MakeBroker
+from streamy_core.testing import BrokerContract, FaultContract, Faults, FromUrl, MakeBroker
 
 
 class TestNatsBroker(BrokerContract):
@@ -18,9 +18,7 @@ class TestNatsBroker(BrokerContract):
 class TestNatsFaults(FaultContract):
     @pytest.fixture
     def make_broker(self, own_server: Server) -> MakeBroker:
-        return lambda log="log", *, history=10_000: from_url(
-            own_server.url, {"prefix": log, "history": history}
-        )
+        return FromUrl(own_server.url, from_url, prefix="{log}")
 
     @pytest.fixture
     def faults(self, own_server: Server) -> Faults:

@@ -1,0 +1,122 @@
+"""What a broker keeps that says it can list or forget streams, or make tables: the contract's part on them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ..broker import Broker, Forgets, HasTables, ListsStreams, StreamInfo
+from .basis import AWKWARD_NAMES, MakeBroker
+from .others import append, end
+from .processes import Process
+from .reading import data_of, eventually, events, read, read_all, tail
+from .sharing_contract import ElsewhereFixture
+
+
+def _listing(broker: Broker) -> ListsStreams:
+    if not isinstance(broker, ListsStreams):
+        pytest.skip(f"{type(broker).__name__} has no `streams`: its streams can't be listed")
+    return broker
+
+
+def _forgetting(broker: Broker) -> Forgets:
+    if not isinstance(broker, Forgets):
+        pytest.skip(f"{type(broker).__name__} has no `forget`")
+    return broker
+
+
+class CapabilityContract(ElsewhereFixture):
+    """What `ListsStreams`, `Forgets` and `HasTables` promise."""
+
+    def test_where_nothing_was_written_no_stream_is_listed(self, broker: Broker) -> None:
+        assert list(_listing(broker).streams()) == []
+
+    def test_streams_are_listed_by_name_with_what_is_left_of_each(self, broker: Broker) -> None:
+        listing = _listing(broker)
+        last_b = broker.append("b", events("1", "2", "3"))[-1]
+        last_a = broker.append("a", events("1"))[-1]
+        assert list(listing.streams()) == [StreamInfo("a", 1, last_a, False), StreamInfo("b", 3, last_b, False)], (
+            "every stream is listed, by name, with its entries and the newest one's id"
+        )
+
+    def test_ended_streams_are_listed_and_said_to_have_ended(self, broker: Broker) -> None:
+        listing = _listing(broker)
+        last = broker.append("over", events("1"))[-1]
+        broker.append("going on", events("1"))
+        broker.end("over")
+        broker.end("never written to")
+        told = {info.stream_id: info for info in listing.streams()}
+        assert {name: info.ended for name, info in told.items()} == {
+            "going on": False,
+            "never written to": True,
+            "over": True,
+        }
+        assert told["over"].last == last, "`last` is the newest entry's id, and not the end's"
+        assert [told[name].entries for name in ("over", "never written to")] == [1, 0], "an end is no entry"
+
+    def test_what_a_list_calls_last_is_a_cursor_at_the_newest_entry(self, broker: Broker) -> None:
+        listing = _listing(broker)
+        broker.append("news", events("1", "2"))
+        broker.append("other", events("1"))
+        for info in listing.streams():
+            assert info.last == tail(broker, info.stream_id)
+            assert read(broker, info.stream_id, info.last).entries == ()
+
+    def test_streams_are_listed_under_their_exact_names(self, broker: Broker) -> None:
+        listing = _listing(broker)
+        for name in AWKWARD_NAMES:
+            broker.append(name, events("a"))
+        assert sorted(info.stream_id for info in listing.streams()) == sorted(AWKWARD_NAMES)
+
+    def test_a_list_counts_what_is_kept_of_a_trimmed_stream(self, make_broker: MakeBroker) -> None:
+        with make_broker("short", history=10) as broker:
+            listing = _listing(broker)
+            for n in range(50):
+                broker.append("news", events(str(n)))
+            (info,) = listing.streams()
+            assert info.entries == len(read_all(broker, "news")), "`entries` is how many are left"
+
+    def test_many_streams_are_listed_each_once(self, broker: Broker) -> None:
+        listing = _listing(broker)
+        names = sorted(f"s{n}" for n in range(300))
+        for name in names:
+            broker.append(name, events("a"))
+        assert [info.stream_id for info in listing.streams()] == names
+
+    def test_streams_of_other_processes_are_listed(self, broker: Broker, other: Process) -> None:
+        listing = _listing(broker)
+        other.call(append, "theirs", "a", "b")
+        other.call(end, "theirs")
+        broker.append("ours", events("a"))
+        assert [(info.stream_id, info.entries, info.ended) for info in listing.streams()] == [
+            ("ours", 1, False),
+            ("theirs", 2, True),
+        ]
+
+    def test_a_stream_that_was_forgotten_begins_anew_and_its_readers_are_told(self, broker: Broker) -> None:
+        forget = _forgetting(broker).forget
+        ids = broker.append("news", events("a", "b"), idempotency_key="k")
+        broker.end("news")
+        eventually(lambda: forget(0.01) == 1, "forgetting a stream that is idle")
+        again = broker.append("news", events("c", "d"))
+        assert not set(again) & set(ids), "a stream that was forgotten has handed out an id again"
+        for cursor in ids:
+            assert read(broker, "news", cursor).gap, "a reader of what was forgotten isn't told of a gap"
+        assert data_of(read_all(broker, "news")) == ["c", "d"]
+
+    def test_only_idle_streams_are_forgotten(self, broker: Broker) -> None:
+        forget = _forgetting(broker).forget
+        broker.append("news", events("a"))
+        assert forget(3_600) == 0, "a stream that was just written to isn't idle"
+        eventually(lambda: forget(0.01, ended=True) == 0, "only ended streams are forgotten with ended=True")
+        assert data_of(read_all(broker, "news")) == ["a"]
+
+    def test_tables_are_made_by_several_at_once_and_again(self, broker: Broker) -> None:
+        if not isinstance(broker, HasTables):
+            pytest.skip(f"{type(broker).__name__} has no `create_tables`: it needs nothing made")
+        broker.append("news", events("a"))
+        with ThreadPoolExecutor(4) as pool:
+            for making in [pool.submit(broker.create_tables) for _ in range(4)]:
+                making.result()
+        assert data_of(read_all(broker, "news")) == ["a"], "making what is there already takes nothing away"
