@@ -1,5 +1,7 @@
 """The contract, for the directory broker."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ class TestDirectoryBroker(BrokerContract):
     @pytest.fixture
     def make_broker(self, tmp_path: Path) -> MakeBroker:
         return FromUrl(f"directory://{tmp_path}/{{log}}", from_url)
+
+    @pytest.fixture
+    def wipe(self, tmp_path: Path) -> Callable[[], None]:
+        return lambda: shutil.rmtree(tmp_path / "log")
 
 
 def test_unknown_options_are_refused(tmp_path: Path) -> None:

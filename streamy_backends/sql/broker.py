@@ -38,7 +38,7 @@ from .logs import Logs
 from .looks import Looks
 from .migrations import register_with_old_alembic
 from .options import Options
-from .pages import ANY_BYTES, DAMAGED, NO_ENTRY
+from .pages import ANY_BYTES, ANY_ENTRIES, DAMAGED, NO_ENTRY
 from .retention import Retention, now_ms
 from .sessions import Place, borrow, elsewhere
 from .tables import VERSION, Tables, add_tables
@@ -176,9 +176,9 @@ class SqlBroker(Broker):
         origin = self._origin()
         if not cursors:
             return {}
-        share = ANY_BYTES if max_bytes is None else max_bytes // len(cursors)
+        share = ANY_BYTES if max_bytes is None else min(max_bytes // len(cursors), ANY_BYTES)
         with self._tables_there(), self._database.reading("read") as db:
-            return self._read(db, cursors, limit, share, origin)
+            return self._read(db, cursors, min(limit, ANY_ENTRIES), share, origin)
 
     @once_more
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
@@ -194,7 +194,7 @@ class SqlBroker(Broker):
         """See ReadsBack."""
         self._ready()
         with self._tables_there(), self._database.reading("read") as db:
-            return self._earlier.back(db, cursors, entries)
+            return self._earlier.back(db, cursors, min(entries, ANY_ENTRIES))
 
     @once_more
     def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:

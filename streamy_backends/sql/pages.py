@@ -23,6 +23,8 @@ NOWHERE: Final = 2**62
 
 ANY_BYTES: Final = 2**62
 """As many bytes as a log can't have."""
+ANY_ENTRIES: Final = 2**30
+"""As many entries as a page can't have, which a database can still count with."""
 
 DAMAGED: Final = Page((), "", damage="Streamy hasn't written its row in the table of streams")
 """Of a stream that can't be read. Its cursor is none."""

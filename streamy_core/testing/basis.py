@@ -49,7 +49,7 @@ class FromUrl:
     """
 
     def __init__(self, url: str, factory: BrokerFactory = open_broker, **options: object) -> None:
-        self._url = url
+        self.url = url
         self._factory = factory
         self._options = options
 
@@ -58,7 +58,7 @@ class FromUrl:
             return value.replace("{log}", log) if isinstance(value, str) else value
 
         options = {name: named(value) for name, value in self._options.items()}
-        return self._factory(self._url.replace("{log}", log), {**options, "history": history})
+        return self._factory(self.url.replace("{log}", log), {**options, "history": history})
 
 
 @contextmanager

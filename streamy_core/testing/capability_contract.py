@@ -10,7 +10,7 @@ from ..broker import Broker, Forgets, HasTables, ListsStreams, StreamInfo
 from .basis import AWKWARD_NAMES, MakeBroker
 from .others import append, end
 from .processes import Process
-from .reading import data_of, eventually, events, read, read_all, tail
+from .reading import data_of, events, eventually, read, read_all, tail
 from .sharing_contract import ElsewhereFixture
 
 
@@ -36,9 +36,10 @@ class CapabilityContract(ElsewhereFixture):
         listing = _listing(broker)
         last_b = broker.append("b", events("1", "2", "3"))[-1]
         last_a = broker.append("a", events("1"))[-1]
-        assert list(listing.streams()) == [StreamInfo("a", 1, last_a, False), StreamInfo("b", 3, last_b, False)], (
-            "every stream is listed, by name, with its entries and the newest one's id"
-        )
+        assert list(listing.streams()) == [
+            StreamInfo("a", 1, last_a, False),
+            StreamInfo("b", 3, last_b, False),
+        ], "every stream is listed, by name, with its entries and the newest one's id"
 
     def test_ended_streams_are_listed_and_said_to_have_ended(self, broker: Broker) -> None:
         listing = _listing(broker)

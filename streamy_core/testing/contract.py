@@ -26,6 +26,7 @@ from .sharing_contract import SharingContract
 from .surviving_contract import SurvivingContract
 from .watch_contract import WatchContract
 
+
 class LogContract:
     """What every broker keeps of what is appended and read."""
 
@@ -263,7 +264,9 @@ class LogContract:
             broker.append(name, events("x"))
             broker.end(name)
         end = read(broker, "other").cursor
-        assert read(broker, "news", end).gap, "each end has an id of its own, and is no cursor in another stream"
+        assert read(broker, "news", end).gap, (
+            "each end has an id of its own, and is no cursor in another stream"
+        )
 
     def test_ids_are_not_used_again_after_the_data_was_deleted(
         self, make_broker: MakeBroker, wipe: Callable[[], None] | None

@@ -40,7 +40,7 @@ class HistoryContract:
         assert back({"news": ids[0]}, 1) == {"news": OLDEST}, "before the first entry there is only OLDEST"
         assert back({"news": OLDEST}, 1) == {"news": OLDEST}
 
-    @pytest.mark.parametrize("entries", [5, 6, 10_000])
+    @pytest.mark.parametrize("entries", [5, 6, 10_000, 2**64])
     def test_where_no_more_entries_are_left_the_cursor_is_the_oldest(
         self, broker: Broker, entries: int
     ) -> None:

@@ -45,7 +45,9 @@ class KeyContract:
 
     def test_a_key_is_answered_whatever_the_events_are_now(self, broker: Broker) -> None:
         first = broker.append("news", events("a", "b"), idempotency_key="k")
-        assert broker.append("news", events("x"), idempotency_key="k") == first, "a key is of its first append"
+        assert broker.append("news", events("x"), idempotency_key="k") == first, (
+            "a key is of its first append"
+        )
         assert data_of(read_all(broker, "news")) == ["a", "b"], "a key that was used before stores nothing"
 
     def test_a_key_outlasts_many_later_ones(self, broker: Broker) -> None:
@@ -109,7 +111,19 @@ class KeyContract:
         assert other != first, f"the key {key[:20]!r} is not the same with a space after it"
 
     def test_keys_are_exact(self, broker: Broker) -> None:
-        keys = ["a", "A", "ä", "a\u0308", "a ", "%61", "a%", "k" * 200, "k" * 200 + "l", "k" * 5_000, "k" * 4_999]
+        keys = [
+            "a",
+            "A",
+            "ä",
+            "a\u0308",
+            "a ",
+            "%61",
+            "a%",
+            "k" * 200,
+            "k" * 200 + "l",
+            "k" * 5_000,
+            "k" * 4_999,
+        ]
         ids = [broker.append("news", events(key), idempotency_key=key) for key in keys]
         assert data_of(read_all(broker, "news")) == keys, "a key was taken for another"
         assert [broker.append("news", events(key), idempotency_key=key) for key in keys] == ids

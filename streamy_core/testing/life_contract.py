@@ -74,7 +74,9 @@ class LifeContract:
             for n in range(100):
                 broker.append("news", events(str(n)))
             cursor = read(broker, "news", first).cursor
-            assert ID.fullmatch(cursor), f"a gap's cursor is sent to clients, as any other: it can't be {cursor!r}"
+            assert ID.fullmatch(cursor), (
+                f"a gap's cursor is sent to clients, as any other: it can't be {cursor!r}"
+            )
             page = read(broker, "news", cursor, limit=1)
             assert (page.gap, len(page.entries)) == (False, 1), "a gap's cursor leads on to the oldest entry"
 
@@ -186,21 +188,22 @@ class LifeContract:
         for name, call in calls.items():
             assert _says_closed(call), f"{name} returned, and did not raise Closed"
 
-
     def test_closing_while_calls_are_under_way_ends_them(self, make_broker: MakeBroker) -> None:
         for _ in range(3):
             with make_broker() as broker:
                 calls: list[Callable[[], object]] = [
-                    lambda: broker.append("news", events("a")),  # noqa: B023
-                    lambda: broker.read({"news": OLDEST}, 10),  # noqa: B023
-                    lambda: broker.tail(["news"]),  # noqa: B023
-                    lambda: broker.end("other"),  # noqa: B023
+                    lambda: broker.append("news", events("a")),
+                    lambda: broker.read({"news": OLDEST}, 10),
+                    lambda: broker.tail(["news"]),
+                    lambda: broker.end("other"),
                 ]
                 started = threading.Barrier(len(calls) + 1)
                 callers = [in_a_thread(partial(_until_closed, call, started)) for call in calls]
                 started.wait(DEADLINE)
             for caller in callers:
-                finish(caller, "a call that was under way when the broker was closed returns, or raises Closed")
+                finish(
+                    caller, "a call that was under way when the broker was closed returns, or raises Closed"
+                )
 
 
 def _until_closed(call: Callable[[], object], started: threading.Barrier) -> None:

@@ -142,7 +142,9 @@ def append_batches(here: Here, stream_id: str, size: int) -> None:
     """Append batches for ever, each under a key of its own; tell of each that has been acknowledged."""
     for n in itertools.count():
         here.tell(n)
-        here.broker.append(stream_id, events(*[f"{n} {part}" for part in range(size)]), idempotency_key=f"{n}")
+        here.broker.append(
+            stream_id, events(*[f"{n} {part}" for part in range(size)]), idempotency_key=f"{n}"
+        )
 
 
 def end_streams(here: Here, beginning: str) -> None:
@@ -151,4 +153,3 @@ def end_streams(here: Here, beginning: str) -> None:
         here.tell(n)
         here.broker.append(f"{beginning}{n}", events("a"))
         here.broker.end(f"{beginning}{n}")
-

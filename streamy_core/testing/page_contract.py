@@ -50,7 +50,9 @@ class PageContract:
     def test_huge_bounds_are_bounds(self, broker: Broker, bound: int) -> None:
         broker.append("news", events(*"abc"))
         page = read(broker, "news", limit=bound, max_bytes=bound)
-        assert (data_of(page.entries), page.more) == (list("abc"), False), f"a bound of {bound} is none that is met"
+        assert (data_of(page.entries), page.more) == (list("abc"), False), (
+            f"a bound of {bound} is none that is met"
+        )
 
     def test_only_a_page_that_stops_before_the_end_of_the_log_has_more(self, broker: Broker) -> None:
         first, last = broker.append("news", events("a", "b"))

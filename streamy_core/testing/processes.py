@@ -114,7 +114,9 @@ class Starter:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-c", _COMMAND, str(theirs.fileno())]
-            self._interpreter = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            self._interpreter = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            )
         self._line = ours
         self._path = pickle.dumps(sys.path)
 
@@ -122,7 +124,7 @@ class Starter:
         """A process with a broker that it has made itself, as `make_broker` tells."""
         try:
             maker = pickle.dumps(make_broker)
-        except Exception as error:  # noqa: BLE001 - whatever it holds says in its own words why it can't be sent
+        except Exception as error:
             raise AssertionError(
                 f"make_broker can't be handed to another process, which has to make its own broker ({error}): "
                 "return FromUrl(...), or a function or object of a module"

@@ -178,7 +178,9 @@ class SharingContract(ElsewhereFixture):
             other.go()
         answers = [other.result() for other in others]
         stored = [entry.id for entry in read_all(broker, "news")]
-        assert answers == [stored] * len(others), "a key that processes used at once was stored more than once"
+        assert answers == [stored] * len(others), (
+            "a key that processes used at once was stored more than once"
+        )
 
     def test_processes_that_publish_at_once_make_one_log(self, broker: Broker, elsewhere: Elsewhere) -> None:
         others = {f"there{n}": elsewhere() for n in range(3)}
@@ -210,6 +212,8 @@ class SharingContract(ElsewhereFixture):
         first.call(end, "news")
         first.kill()
         second = elsewhere()
-        assert [entry.id for entry in second.call(entries, "news")] == ids, "entries are lost with their process"
+        assert [entry.id for entry in second.call(entries, "news")] == ids, (
+            "entries are lost with their process"
+        )
         assert second.call(is_refused, "news"), "an end is lost with its process"
         assert second.call(append_under_keys, "news", ["k"]) == ids, "a key is lost with its process"

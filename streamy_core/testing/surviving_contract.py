@@ -105,7 +105,9 @@ class SurvivingContract(ElsewhereFixture):
             assert page.ended, "a stream whose end was cut short can't be ended any more"
             assert len(page.entries) <= 1, "an entry was stored twice"
 
-    def test_what_a_killed_process_stored_others_go_on_from(self, broker: Broker, elsewhere: Elsewhere) -> None:
+    def test_what_a_killed_process_stored_others_go_on_from(
+        self, broker: Broker, elsewhere: Elsewhere
+    ) -> None:
         victim = elsewhere()
         ids = victim.call(append_under_keys, "news", ["k"])
         victim.kill()

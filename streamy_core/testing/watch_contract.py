@@ -185,7 +185,9 @@ class WatchContract:
             named += named_by(watch, left)
         busy = time.process_time() - busy
         assert not named, f"nothing has grown, and in {A_MOMENT:g} s the watch named {len(named)} streams"
-        assert busy < A_MOMENT / 2, f"nothing has grown, and {A_MOMENT:g} s of waiting took {busy:.2f} s of CPU"
+        assert busy < A_MOMENT / 2, (
+            f"nothing has grown, and {A_MOMENT:g} s of waiting took {busy:.2f} s of CPU"
+        )
 
     def test_interrupt_makes_a_wait_under_way_return(self, broker: Broker) -> None:
         watch = broker.watch()
@@ -209,7 +211,9 @@ class WatchContract:
         start = time.monotonic()
         watch.wait(0.3)
         took = time.monotonic() - start
-        assert took > 0.2, f"nothing rang, and a wait of 0.3 s took {took:.3f} s: an interrupt is still in force"
+        assert took > 0.2, (
+            f"nothing rang, and a wait of 0.3 s took {took:.3f} s: an interrupt is still in force"
+        )
 
     def test_an_interrupt_forgets_no_bell(self, broker: Broker) -> None:
         watch = _watching(broker, "news")

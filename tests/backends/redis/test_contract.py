@@ -26,6 +26,16 @@ class TestRedisBroker(BrokerContract):
     ) -> MakeBroker:
         return on(shared(request.param), prefix)
 
+    @pytest.fixture
+    def wipe(self, make_broker: MakeBroker, prefix: str) -> Callable[[], None]:
+        def delete_all() -> None:
+            with make_broker() as broker:
+                for node in broker._servers.nodes():  # type: ignore[attr-defined]
+                    for key in node.scan_iter(f"*{prefix}-*", 1_000):
+                        node.delete(key)
+
+        return delete_all
+
 
 class TestRedisFaults(FaultContract):
     @pytest.fixture(params=KINDS)

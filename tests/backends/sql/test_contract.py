@@ -5,20 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import inspect, text
 
 from streamy_backends.sql import from_url
 from streamy_core.testing import BrokerContract, FaultContract, Faults, FromUrl, MakeBroker
 
 from ..promises.outages import KilledServer
-from .conftest import KINDS, OTHER_DRIVERS, SERVERS, OwnServer, by_driver
+from .conftest import KINDS, OTHER_DRIVERS, SERVERS, NewEngine, OwnServer, by_driver
 from .servers import Server
 
 
-def on(url: str, prefix: str) -> MakeBroker:
+def on(url: str, prefix: str) -> FromUrl:
     return FromUrl(url, from_url, table_prefix=f"{prefix}{{log}}_")
 
 
-class TestSqlBroker(BrokerContract):
+class HasTablesToDrop:
+    """How to delete everything that the broker has stored."""
+
+    @pytest.fixture
+    def wipe(self, make_broker: FromUrl, new_engine: NewEngine, prefix: str) -> Callable[[], None]:
+        engine = new_engine(make_broker.url)
+
+        def drop_tables() -> None:
+            with engine.begin() as db:
+                for table in inspect(db).get_table_names():
+                    if table.startswith(prefix):
+                        db.execute(text(f"DROP TABLE {table}"))
+
+        return drop_tables
+
+
+class TestSqlBroker(HasTablesToDrop, BrokerContract):
     @pytest.fixture(params=[*KINDS, "as mysql"])
     def make_broker(
         self, request: pytest.FixtureRequest, url_of: Callable[[str], str], prefix: str
@@ -29,7 +46,7 @@ class TestSqlBroker(BrokerContract):
         return on(url_of(request.param), prefix)
 
 
-class TestOtherDrivers(BrokerContract):
+class TestOtherDrivers(HasTablesToDrop, BrokerContract):
     @pytest.fixture(params=OTHER_DRIVERS)
     def make_broker(
         self, request: pytest.FixtureRequest, url_of: Callable[[str], str], prefix: str
