@@ -112,8 +112,8 @@ class Watch(ABC):
     After the backend was away, `wait` names everything or raises BrokerUnavailable, after which
     whoever called it closes the watch and makes a new one.
 
-    How soon: a bell is heard within `Broker.rings_within` seconds. `interrupt` and `close`, of the watch or of
-    its broker, wake a `wait` within one second. While nothing grows, a watch names nothing (see
+    How soon: a bell is heard within `Broker.rings_within` seconds. `interrupt` and `close`, of the watch
+    or of its broker, wake a `wait` within one second. While nothing grows, a watch names nothing (see
     `Broker.quiet_for`), and takes next to no time of the CPU.
     """
 

@@ -19,7 +19,8 @@ STRANGE_CURSORS = [
 AWKWARD_NAMES = [
     "a:b", "a", "A", "ä", "a\u0308", "a ", " a", "a%", "a_b", "axb", "*", "a*", "?", "[a]", "{a}", "a/b",
     "../a", ".", "'; DROP TABLE a; --", "\u2028", "日本語", "🎈", "x" * 255, "🎈" * 255, "\x1fa",
-    "a%41", "%61", "a+b", "a b", "a%2Fb", "a%20b", "a\\b", "x" * 254 + "y", "x" * 200, "🎈" * 254, "NULL", "0", "00",
+    "a%41", "%61", "a+b", "a b", "a%2Fb", "a%20b", "a\\b", "x" * 254 + "y", "x" * 200, "🎈" * 254,
+    "NULL", "0", "00",
 ]  # fmt: skip
 
 _WHOLE = "test_nothing_of_the_contract_is_dropped_without_a_reason"

@@ -27,7 +27,7 @@ class TestConformance(BrokerContract):
 
 @dataclass(frozen=True)
 class Corners:
-    """Makes brokers on logs of which each is a corner of the backend at `url`, whose names begin with `run`."""
+    """Makes brokers on logs that are corners of the backend at `url`, with names that begin with `run`."""
 
     url: str
     run: str

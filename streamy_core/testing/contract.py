@@ -116,7 +116,7 @@ class LogContract:
             assert found == [f"for {name}"], f"another name is taken for {_short(name)}, or this one is lost"
 
     def test_tails_and_ends_are_of_exact_names_too(self, broker: Broker) -> None:
-        tails = {}
+        tails: dict[str, str] = {}
         for name in AWKWARD_NAMES:
             broker.append(name, events("a"))
             tails[name] = tail(broker, name)
@@ -242,7 +242,7 @@ class LogContract:
             ids = broker.append("news", events(*"abc"))
             for cursor in _further(ids):
                 assert read(broker, "news", cursor).gap, (
-                    f"{cursor!r} lies beyond {ids[-1]!r}, the newest entry: what comes next would be stepped over"
+                    f"{cursor!r} lies beyond {ids[-1]!r}, the newest entry: what comes would be stepped over"
                 )
 
     def test_a_cursor_of_another_history_is_a_gap(self, broker: Broker, make_broker: MakeBroker) -> None:
@@ -305,7 +305,7 @@ def _others_like(known: str) -> Iterator[str]:
 
 
 def _further(ids: Sequence[str]) -> list[str]:
-    """What later ids might be, if they are counted: the newest with what differs from the one before raised."""
+    """What later ids might be, if they are counted: the newest, with what it differs in raised."""
     before, newest = ids[-2:]
     places = [n for n, (one, other) in enumerate(zip(before, newest, strict=False)) if one != other]
     if len(before) != len(newest) or len(places) != 1:

@@ -63,7 +63,7 @@ class KeyContract:
         for _ in range(3):
             broker.append("news", events(*["x"] * 500))
         assert broker.append("news", events("a"), idempotency_key="k") == first, (
-            "a key is forgotten after 3 later appends of 500 entries: it is to be remembered through 1,000 appends"
+            "a key is forgotten after 3 later appends of 500 entries: it is to outlast 1,000 appends"
         )
 
     def test_a_key_outlasts_its_entries(self, make_broker: MakeBroker) -> None:

@@ -72,11 +72,12 @@ class Process:
             raise AssertionError(f"in another process: {what}")
         return what
 
-    def told_already(self) -> list[Any]:
-        """All that it has told so far, of a process that is gone: acknowledged, and not yet heard."""
-        found = []
+    def told_for(self, seconds: float) -> list[Any]:
+        """All that it tells in the next seconds; for 0, what it has told already."""
+        found: list[Any] = []
+        end = time.monotonic() + seconds
         with suppress(EOFError, ConnectionError):
-            while self._line.poll(0):
+            while self._line.poll(max(0.0, end - time.monotonic())):
                 found.append(self.told())
         return found
 
@@ -115,7 +116,7 @@ class Starter:
         with theirs:
             command = [sys.executable, "-c", _COMMAND, str(theirs.fileno())]
             self._interpreter = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )
         self._line = ours
         self._path = pickle.dumps(sys.path)
@@ -126,7 +127,7 @@ class Starter:
             maker = pickle.dumps(make_broker)
         except Exception as error:
             raise AssertionError(
-                f"make_broker can't be handed to another process, which has to make its own broker ({error}): "
+                f"make_broker can't be handed to another process, to make a broker of its own ({error}): "
                 "return FromUrl(...), or a function or object of a module"
             ) from error
         ours, theirs = socket.socketpair()
@@ -135,18 +136,21 @@ class Starter:
             socket.send_fds(self._line, [len(told).to_bytes(8, "big")], [theirs.fileno()])
             self._line.sendall(told)
         line = Connection(ours.detach())
+        kind: str
+        what: Any
         try:
             assert line.poll(_PATIENCE), f"another process made no broker within {_PATIENCE:g} s"
             kind, what = line.recv()
         except EOFError:
             kind, what = "failed", "the process has died"
         assert kind != "failed", (
-            f"another process can't make this broker: what make_broker returns has to be importable there. {what}"
+            f"another process can't make this broker. What make_broker returns is to be importable: {what}"
         )
         return Process(what, line)
 
     def close(self) -> None:
-        """End it, and with it all processes that wait for something to do."""
+        """End it, and with it all processes that it has started, also those that hang."""
+        os.killpg(self._interpreter.pid, signal.SIGKILL)
         self._line.close()
         self._interpreter.wait()
 
@@ -175,27 +179,23 @@ def main(number: int) -> None:
             told += line.recv(2**16)
         path, maker, log, history = pickle.loads(told)
         sys.path[:] = pickle.loads(path)
-        failed = ""
-        try:
-            make_broker = pickle.loads(maker)  # here, so that its modules are imported once
-        except BaseException as error:  # noqa: BLE001 - it is told, whatever it is
-            failed = f"{type(error).__name__}: {error}"
+        with suppress(BaseException):  # which is told by the process, that tries it again
+            pickle.loads(maker)  # so that its modules are imported once, and not by each
         if os.fork() == 0:
-            line.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            with Connection(fds[0]) as to_test:
-                if failed:
-                    to_test.send(("failed", failed))
-                else:
-                    _work(to_test, make_broker, log, history)
-            os._exit(0)
+            try:
+                line.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                with Connection(fds[0]) as to_test:
+                    _work(to_test, maker, log, history)
+            finally:
+                os._exit(0)
         os.close(fds[0])
 
 
-def _work(line: Connection, make_broker: MakeBroker, log: str, history: int) -> None:
+def _work(line: Connection, maker: bytes, log: str, history: int) -> None:
     try:
-        broker = make_broker(log, history=history)
-    except BaseException as error:  # noqa: BLE001 - as above
+        broker: Broker = pickle.loads(maker)(log, history=history)
+    except BaseException as error:  # noqa: BLE001 - it is told, whatever it is
         line.send(("failed", f"{type(error).__name__}: {error}"))
         return
     line.send(("made", os.getpid()))
@@ -205,8 +205,6 @@ def _work(line: Connection, make_broker: MakeBroker, log: str, history: int) -> 
             action, args = line.recv()
             try:
                 outcome = "done", action(here, *args)
-            except (EOFError, ConnectionError):
-                raise
             except BaseException as error:  # noqa: BLE001 - as above
                 outcome = "failed", f"{error}\n{traceback.format_exc(limit=-3)}"
             line.send(outcome)

@@ -87,8 +87,10 @@ def named_by(watch: Watch, timeout: float) -> set[str]:
     return set(names)
 
 
-def eventually(condition: Callable[[], object], what: str, *, within: float = DEADLINE) -> None:
-    """Wait until `condition()` is true; fail after `within` seconds, saying `what` has not happened."""
+def eventually(condition: Callable[[], object], what: str, *, within: float | None = None) -> None:
+    """Wait until `condition()` is true; fail after so many seconds, or the deadline, saying `what` has not
+    happened."""
+    within = DEADLINE if within is None else within
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {within:g} s"

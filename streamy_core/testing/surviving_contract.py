@@ -7,7 +7,7 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -44,7 +44,7 @@ class SurvivingContract(ElsewhereFixture):
             for n in range(_FORKS):
                 before = len(appended)
                 assert _in_a_child(lambda: _publishes_and_reads(broker)), (
-                    f"fork {n}, in the midst of other threads' calls: the child could not use the broker, or hangs"
+                    f"fork {n}, amid other threads' calls: the child could not use the broker, or hangs"
                 )
                 _wait_for(lambda: len(appended) > before, "the parent's appends go on after a fork")  # noqa: B023
         log = data_of(read_all(broker, "busy", limit=10_000))
@@ -124,12 +124,11 @@ class SurvivingContract(ElsewhereFixture):
 
 def _killed_at_random(victim: Process) -> int:
     """Kill it in the midst of things; the number of what it had begun last."""
-    begun = victim.told()
-    over = time.monotonic() + random.uniform(0.005, 0.05)
-    while time.monotonic() < over:
-        begun = victim.told()
+    begun: int = victim.told()
+    told = victim.told_for(random.uniform(0.005, 0.05))
     victim.kill()
-    return max([begun, *victim.told_already()])
+    last: int = max([begun, *told, *victim.told_for(0)])
+    return last
 
 
 def _in_time(call: Callable[[], object]) -> None:
@@ -141,7 +140,7 @@ def _in_time(call: Callable[[], object]) -> None:
 
 
 @contextmanager
-def _busy(broker: Broker) -> Iterator[list[str]]:
+def _busy(broker: Broker) -> Generator[list[str]]:
     """Two threads that append and read all the while. Gives what has been appended so far, in order."""
     appended: list[str] = []
     over = threading.Event()

@@ -1,39 +1,25 @@
-"""Trying the contract on brokers: which of its tests fail, and what they say."""
+"""Trying single tests of the contract on brokers: whether they fail, and what they say."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core.testing import MakeBroker
+from streamy_core.testing import BrokerContract, FaultContract
 from streamy_core.testing.basis import Contract
+from streamy_core.testing.mutants import Making, Mutant
+from streamy_core.testing.mutants.outages import Backend
+from streamy_core.testing.processes import starter_of
+from streamy_core.testing.surviving_contract import SurvivingContract
 
-SPARED = {
-    "test_a_forked_process_and_its_parent_both_go_on",
-    "test_concurrent_publishers_lose_nothing_and_each_keeps_its_order",
-    "test_no_bell_is_forgotten_in_a_storm_of_adds_discards_and_appends",
-    "test_one_key_from_many_threads_stores_once",
-    "test_streams_that_grow_at_once_are_not_mixed_up",
-    "test_wait_blocks_while_there_is_nothing_to_tell",
-}
-"""Tests that take long or that race: tried on a broken broker only where they are meant to fail."""
-
-Fresh = Callable[[], Any]
-"""Makes the fixture `make_broker` of one test, which may be its `faults` too."""
-
-
-def alone(kind: type[MemoryBroker]) -> Fresh:
-    """Brokers of this kind, each with a log that is nobody else's."""
-
-    def make_broker(log: str = "log", *, history: int = 10_000) -> MemoryBroker:
-        return kind(Limits(history=history))
-
-    return lambda: make_broker
+WITH_PROCESSES = {"elsewhere", "other", "faults", "wipe"}
+"""Fixtures of tests for which logs have to be in a folder."""
+FORKS = {name for name in vars(SurvivingContract) if name.startswith("test_")}
 
 
 def names_of(contract: type) -> list[str]:
@@ -42,31 +28,19 @@ def names_of(contract: type) -> list[str]:
     return [name for name, _ in found if name.startswith("test_") and name not in vars(Contract)]
 
 
-def failures(contract: type, fresh: Fresh, but: Collection[str] = ()) -> dict[str, str]:
-    """The tests of the contract that fail, except for these, each with what its author gets to read."""
-    found: dict[str, str] = {}
-    for name in names_of(contract):
-        test = getattr(contract, name)
-        for parameters in _cases(test) if name not in but else ():
-            try:
-                _run(test, fresh(), parameters)
-            except pytest.skip.Exception:
-                continue
-            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - any failure is one
-                found.setdefault(name, f"{type(error).__name__}: {error}")
-    return found
-
-
-def check(contract: type, fresh: Fresh, expected: Mapping[str, str], but: Collection[str] = ()) -> None:
-    """Fails unless these tests of the contract fail, saying so, and no others.
-
-    expected: the names of tests, without "test_", and words of their messages.
-    """
-    meant = {f"test_{name}": words for name, words in expected.items()}
-    found = failures(contract, fresh, {*but, *SPARED} - set(meant))
-    assert set(found) == set(meant), found
-    unsaid = {name: found[name] for name, words in meant.items() if words not in found[name]}
-    assert not unsaid, unsaid
+def said(kind: Mutant, promise: str, folder: Path, config: pytest.Config) -> str | None:
+    """What the author of this broker, or watch, gets to read of the promise; None if it is kept."""
+    contract = FaultContract if f"test_{promise}" in names_of(FaultContract) else BrokerContract
+    test = getattr(contract, f"test_{promise}")
+    in_folder = bool(WITH_PROCESSES & inspect.signature(test).parameters.keys())
+    in_folder |= test.__name__ in FORKS or "every_broker_on_the_log" in promise
+    for number, given in enumerate(_cases(test)):
+        making = Making(kind, folder / str(number) if in_folder else None)
+        try:
+            _run(test, making, given, config)
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - any failure is one
+            return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _cases(test: Any) -> Iterator[dict[str, object]]:
@@ -77,19 +51,30 @@ def _cases(test: Any) -> Iterator[dict[str, object]]:
     yield {}
 
 
-def _run(test: Callable[..., None], make_broker: MakeBroker, given: dict[str, object]) -> None:
+def _run(test: Any, making: Making, given: dict[str, object], config: pytest.Config) -> None:
     wanted = inspect.signature(test).parameters
+    starter = starter_of(config)
     with ExitStack() as to_close:
-        fixtures: dict[str, object] = {
-            "self": None,
-            "make_broker": make_broker,
-            "faults": make_broker,
-            **given,
-        }
+
+        def elsewhere(log: str = "log", *, history: int = 10_000) -> Any:
+            process = starter.start(making, log, history=history)
+            to_close.callback(process.close)
+            return process
+
+        fixtures: dict[str, object] = {"self": None, "make_broker": making, "elsewhere": elsewhere, **given}
+        if making.folder is not None:
+            fixtures["faults"] = backend = Backend(making.folder)
+            fixtures["wipe"] = lambda: _empty(making.folder)
         if "broker" in wanted:
-            fixtures["broker"] = to_close.enter_context(make_broker())
+            fixtures["broker"] = to_close.enter_context(making())
         if "other" in wanted:
-            fixtures["other"] = other = to_close.enter_context(make_broker())
-            if not other.shared:
-                pytest.skip("its streams are one process's")
+            fixtures["other"] = elsewhere()
+        if "faults" in wanted:
+            to_close.callback(backend.give_back)
         test(**{name: fixtures[name] for name in wanted})
+
+
+def _empty(folder: Path | None) -> None:
+    for file in folder.rglob("*") if folder else ():
+        if file.is_file():
+            file.unlink()

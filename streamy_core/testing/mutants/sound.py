@@ -7,12 +7,12 @@ import pickle
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any, Final
+from typing import IO, Final
 
 from ...broker import (
     OLDEST,
@@ -33,6 +33,7 @@ from ...broker import (
     new_epoch,
     new_nonce,
 )
+from ...broker.watches import OnClose
 
 _LOOK_EVERY: Final = 0.005
 """Seconds between two looks at what other processes have stored."""
@@ -48,10 +49,10 @@ class Log:
     before: str
     nonce: str = field(default_factory=new_nonce)
     count: int = 0
-    entries: list[Entry] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list[Entry])
+    times: list[float] = field(default_factory=list[float])
     end: str | None = None
-    keys: dict[str, list[str]] = field(default_factory=dict)
+    keys: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     @property
     def last(self) -> str:
@@ -78,8 +79,13 @@ class SoundBroker(Broker):
     _watches: tuple[BaseWatch, ...]
     _mutex: threading.RLock
 
-    def __init__(self, folder: Path | None = None, history: int = 10_000) -> None:
+    rings_within = 0.5
+
+    def __init__(
+        self, folder: Path | None = None, history: int = 10_000, watch: type[BaseWatch] | None = None
+    ) -> None:
         self._folder = folder
+        self._kind_of_watch = watch
         self._history = history
         self.shared = folder is not None
         self._logs: dict[str, Log] = {}
@@ -93,7 +99,7 @@ class SoundBroker(Broker):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
-        with self._open(to_write=bool(events)):
+        with self.opened(to_write=bool(events)):
             if not events:
                 return []
             log = self._log_for_writing(stream_id)
@@ -111,15 +117,15 @@ class SoundBroker(Broker):
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
     ) -> Mapping[str, Page]:
         share = None if max_bytes is None or not cursors else max_bytes // len(cursors)
-        with self._open():
+        with self.opened():
             return {name: self._page(name, cursor, limit, share) for name, cursor in cursors.items()}
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
-        with self._open():
-            return {name: self._log(name).last for name in stream_ids}
+        with self.opened():
+            return {name: self.log(name).last for name in stream_ids}
 
     def end(self, stream_id: str) -> None:
-        with self._open(to_write=True):
+        with self.opened(to_write=True):
             log = self._log_for_writing(stream_id)
             if log.end is not None:
                 return
@@ -127,30 +133,30 @@ class SoundBroker(Broker):
         self._ring(stream_id)
 
     def watch(self) -> Watch:
-        with self._open():
+        with self.opened():
             watch = self._new_watch()
             self._watches = (*self._watches, watch)
             return watch
 
     def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
-        with self._open():
-            return {name: self._back(self._log(name), cursor, entries) for name, cursor in cursors.items()}
+        with self.opened():
+            return {name: self._back(self.log(name), cursor, entries) for name, cursor in cursors.items()}
 
     def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
-        with self._open():
-            logs = {name: self._log(name) for name in stream_ids}
+        with self.opened():
+            logs = {name: self.log(name) for name in stream_ids}
             began = time.time() - seconds
             return {name: log.cursor_at(bisect_left(log.times, began)) for name, log in logs.items()}
 
     def streams(self) -> Iterable[StreamInfo]:
-        with self._open():
+        with self.opened():
             return [
                 StreamInfo(name, len(log.entries), log.last, log.end is not None)
                 for name, log in sorted(self._logs.items())
             ]
 
     def forget(self, idle_for: float, *, ended: bool = False) -> int:
-        with self._open(to_write=True):
+        with self.opened(to_write=True):
             idle = [name for name, log in self._logs.items() if self._is_idle(log, idle_for, ended)]
             for name in idle:
                 del self._logs[name]
@@ -158,7 +164,7 @@ class SoundBroker(Broker):
             return len(idle)
 
     def create_tables(self) -> None:
-        with self._open():
+        with self.opened():
             pass
 
     def close(self) -> None:
@@ -176,7 +182,7 @@ class SoundBroker(Broker):
             self._epoch = new_epoch()
 
     @contextmanager
-    def _open(self, *, to_write: bool = False) -> Iterator[None]:
+    def opened(self, *, to_write: bool = False) -> Generator[None]:
         """The logs, for nobody else meanwhile."""
         self._guard.check()
         with self._mutex:
@@ -192,35 +198,45 @@ class SoundBroker(Broker):
                     self._save()
 
     @contextmanager
-    def _locked(self, folder: Path) -> Iterator[None]:
-        with (folder / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    def _locked(self, folder: Path) -> Generator[None]:
+        with self.lock_of(folder) as lock:
             try:
                 yield
             finally:
                 fcntl.flock(lock, fcntl.LOCK_UN)  # not by closing: a child forked meanwhile has it open
 
+    def lock_of(self, folder: Path) -> IO[str]:
+        lock = (folder / "lock").open("a")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
+
     @property
-    def _file(self) -> Path:
+    def file(self) -> Path:
         assert self._folder is not None
         return self._folder / "logs"
 
     def _load(self) -> None:
-        state = state_of(self._file)
+        state = state_of(self.file)
         if state is None:
             self._save()
         elif state != self._seen:
-            self._epoch, self._logs = pickle.loads(self._file.read_bytes()[_TOKEN:])
+            self._epoch, self._logs = pickle.loads(self.file.read_bytes()[_TOKEN:])
             self._seen = state
 
     def _save(self) -> None:
-        fresh = self._file.with_name("fresh")
+        self._write(self.file.with_name("fresh"))
+
+    def _write(self, fresh: Path) -> None:
         fresh.write_bytes(token_bytes(_TOKEN) + pickle.dumps((self._epoch, self._logs)))
-        fresh.replace(self._file)
-        self._seen = state_of(self._file)
+        fresh.replace(self.file)  # whole, or not at all
+        self._seen = state_of(self.file)
 
     def _new_watch(self) -> BaseWatch:
-        return BaseWatch(self._unwatch) if self._folder is None else SharedWatch(self, self._unwatch)
+        if self._kind_of_watch is not None:
+            watch = self._kind_of_watch(self._unwatch)
+            watch.broker = self  # type: ignore[attr-defined]
+            return watch
+        return BaseWatch(self._unwatch) if self._folder is None else SharedWatch(self._unwatch, self)
 
     def _unwatch(self, watch: BaseWatch) -> None:
         with self._mutex:
@@ -230,17 +246,17 @@ class SoundBroker(Broker):
         for watch in self._watches:
             watch.ring((stream_id,))
 
-    def _log(self, stream_id: str) -> Log:
+    def log(self, stream_id: str) -> Log:
         return self._logs.get(stream_id) or Log(make_id(self._epoch, 0, "000"))
 
     def _log_for_writing(self, stream_id: str) -> Log:
-        return self._logs.setdefault(stream_id, self._log(stream_id))
+        return self._logs.setdefault(stream_id, self.log(stream_id))
 
     def _id_after(self, log: Log) -> str:
         return make_id(self._epoch, log.count + 1, log.nonce)
 
     def _store(self, log: Log, stream_id: str, events: Sequence[Event]) -> list[str]:
-        ids = []
+        ids: list[str] = []
         for event in events:
             ids.append(self._id_after(log))
             log.count += 1
@@ -259,7 +275,7 @@ class SoundBroker(Broker):
             del log.keys[next(iter(log.keys))]
 
     def _page(self, stream_id: str, cursor: str, limit: int, max_bytes: int | None) -> Page:
-        log = self._log(stream_id)
+        log = self.log(stream_id)
         if cursor == log.end:
             return Page((), cursor, ended=True)
         passed = log.place(cursor)
@@ -283,14 +299,14 @@ class SoundBroker(Broker):
 class SharedWatch(BaseWatch):
     """Looks at the file for what other processes have stored."""
 
-    def __init__(self, broker: SoundBroker, on_close: Any) -> None:
+    def __init__(self, on_close: OnClose, broker: SoundBroker) -> None:
         super().__init__(on_close)
         self._broker = broker
         self._known: dict[str, object] = {}
         self._state: object = None
 
     def add(self, stream_id: str) -> None:
-        with self._broker._open(), self._lock:
+        with self._broker.opened(), self._lock:
             super().add(stream_id)
             self._known.setdefault(stream_id, self.head_of(stream_id))
 
@@ -300,18 +316,18 @@ class SharedWatch(BaseWatch):
             self._known.pop(stream_id, None)
 
     def head_of(self, stream_id: str) -> object:
-        log = self._broker._log(stream_id)
+        log = self._broker.log(stream_id)
         return log.last, log.end
 
     def _listen(self, timeout: float | None) -> None:
         super()._listen(_LOOK_EVERY if timeout is None else min(timeout, _LOOK_EVERY))
-        state = state_of(self._broker._file)
+        state = state_of(self._broker.file)
         if state != self._state and not self._closed:
             self._state = state
             self.look()
 
     def look(self) -> None:
-        with self._broker._open(), self._lock:
+        with self._broker.opened(), self._lock:
             heads = {name: self.head_of(name) for name in self._known}
             grown = {name: head for name, head in heads.items() if self._known[name] != head}
             self._known.update(grown)

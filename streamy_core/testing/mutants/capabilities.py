@@ -1,0 +1,160 @@
+"""Brokers that each break one promise of a capability: of listing streams, forgetting them, making tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from urllib.parse import unquote
+
+from ...broker import StreamInfo
+from .appending import Bound, Pages
+from .breaking import breaks
+from .sound import SoundBroker
+
+BY_NAME = "every stream is listed, by name"
+
+
+class ListsItsOwnWay(SoundBroker):
+    """A base: what is listed is what `listed` makes of a sound list."""
+
+    def streams(self) -> Iterable[StreamInfo]:
+        return self.listed(list(super().streams()))
+
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        raise NotImplementedError
+
+
+@breaks(where_nothing_was_written_no_stream_is_listed="", reading_creates_no_stream="nothing was written")
+class ListsWhatWasRead(SoundBroker):
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        with self.opened(to_write=True):
+            for name in cursors:
+                self._log_for_writing(name)
+        return super().read(cursors, limit, max_bytes)
+
+    def streams(self) -> Iterable[StreamInfo]:
+        return list(super().streams()) or [StreamInfo("", 0, "", False)]
+
+
+@breaks(
+    streams_are_listed_by_name_with_what_is_left_of_each="TypeError",
+    ended_streams_are_listed_and_said_to_have_ended="TypeError",
+    many_streams_are_listed_each_once="TypeError",
+)
+class ListsOneStreamOnly(ListsItsOwnWay):
+    """It sorts what can't be compared, as soon as there are two."""
+
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return sorted(sound)  # type: ignore[type-var]
+
+
+@breaks(streams_are_listed_by_name_with_what_is_left_of_each=BY_NAME)
+class ListsInAnyOrder(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return sound[::-1]
+
+
+@breaks(
+    streams_are_listed_by_name_with_what_is_left_of_each=BY_NAME,
+    what_a_list_calls_last_is_a_cursor_at_the_newest_entry="",
+)
+class CallsTheOldestTheLast(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return [replace(info, last=self._logs[info.stream_id].before) for info in sound]
+
+
+@breaks(ended_streams_are_listed_and_said_to_have_ended="")
+class ListsNoEndedStreams(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return [info for info in sound if not info.ended]
+
+
+@breaks(ended_streams_are_listed_and_said_to_have_ended="")
+class SaysOfNoneThatItHasEnded(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return [replace(info, ended=False) for info in sound]
+
+
+@breaks(ended_streams_are_listed_and_said_to_have_ended="an end is no entry")
+class CountsTheEndInAList(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return [replace(info, entries=info.entries + info.ended) for info in sound]
+
+
+@breaks(ended_streams_are_listed_and_said_to_have_ended="and not the end's")
+class CallsTheEndTheLast(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return [replace(info, last=self._logs[info.stream_id].end or info.last) for info in sound]
+
+
+@breaks(streams_are_listed_under_their_exact_names="")
+class DecodesNamesInAList(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return [replace(info, stream_id=unquote(info.stream_id)) for info in sound]
+
+
+@breaks(a_list_counts_what_is_kept_of_a_trimmed_stream="`entries` is how many are left")
+class CountsAllThatEverWas(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return [replace(info, entries=self._logs[info.stream_id].count) for info in sound]
+
+
+@breaks(many_streams_are_listed_each_once="")
+class ListsAHundredStreams(ListsItsOwnWay):
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return sound[:100]
+
+
+@breaks(many_streams_are_listed_each_once="")
+class ListsSomeStreamsTwice(ListsItsOwnWay):
+    """As a scan of a hash table does."""
+
+    def listed(self, sound: list[StreamInfo]) -> list[StreamInfo]:
+        return sorted([*sound, *sound[200:210]], key=lambda info: info.stream_id)
+
+
+@breaks(a_stream_that_was_forgotten_begins_anew_and_its_readers_are_told="has handed out an id again")
+class BeginsAForgottenStreamAsItDid(SoundBroker):
+    def forget(self, idle_for: float, *, ended: bool = False) -> int:
+        epoch, nonces = self._epoch, {name: log.nonce for name, log in self._logs.items()}
+        count = super().forget(idle_for, ended=ended)
+        self._epoch = epoch
+        if count:
+            for name, nonce in nonces.items():
+                self._log_for_writing(name).nonce = nonce
+        return count
+
+
+@breaks(a_stream_that_was_forgotten_begins_anew_and_its_readers_are_told="StreamEnded")
+class RemembersThatAForgottenStreamHasEnded(SoundBroker):
+    def forget(self, idle_for: float, *, ended: bool = False) -> int:
+        ends = {name: log.end for name, log in self._logs.items()}
+        count = super().forget(idle_for, ended=ended)
+        for name in ends.keys() - self._logs.keys():
+            self._log_for_writing(name).end = ends[name]
+        return count
+
+
+@breaks(only_idle_streams_are_forgotten="isn't idle")
+class ForgetsWhatIsInUse(SoundBroker):
+    def forget(self, idle_for: float, *, ended: bool = False) -> int:
+        return super().forget(0, ended=ended)
+
+
+@breaks(only_idle_streams_are_forgotten="only ended streams")
+class ForgetsWhatHasNotEnded(SoundBroker):
+    def forget(self, idle_for: float, *, ended: bool = False) -> int:
+        return super().forget(idle_for)
+
+
+@breaks(tables_are_made_by_several_at_once_and_again="takes nothing away")
+class MakesItsTablesAnew(SoundBroker):
+    def create_tables(self) -> None:
+        self._logs.clear()
+
+
+@breaks(tables_are_made_by_several_at_once_and_again="RuntimeError")
+class MakesItsTablesOnce(SoundBroker):
+    def create_tables(self) -> None:
+        if self._logs:
+            raise RuntimeError("table streams already exists")

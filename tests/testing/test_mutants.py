@@ -1,0 +1,93 @@
+"""Whatever a broker does wrong, the test that is meant for it fails, and says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streamy_core.testing import (
+    BrokerContract,
+    FaultContract,
+    Faults,
+    MakeBroker,
+    life_contract,
+    reading,
+    surviving_contract,
+    watch_contract,
+)
+from streamy_core.testing.mutants import Making, Mutant, by_promise, mutants
+from streamy_core.testing.mutants.breaking import broken_by
+from streamy_core.testing.mutants.lives import MakesIdsByChance
+from streamy_core.testing.mutants.outages import Backend, CanBeAway
+from streamy_core.testing.mutants.sound import SoundBroker
+from streamy_core.testing.mutants.watches import BringsEntriesAlong
+
+from .trying import names_of, said
+
+PAIRS = [(kind, promise) for kind in mutants() for promise in broken_by(kind)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What never happens is not waited for as long."""
+    for module in (reading, watch_contract, surviving_contract, life_contract):
+        monkeypatch.setattr(module, "DEADLINE", 0.5)
+    for module in (reading, watch_contract):
+        monkeypatch.setattr(module, "WAKES_WITHIN", 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("kind", "promise"), PAIRS, ids=[f"{kind.__name__}-{promise}" for kind, promise in PAIRS]
+)
+def test_a_mutant_is_caught_by_the_promise_that_it_breaks(
+    kind: Mutant, promise: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    told = said(kind, promise, tmp_path, pytestconfig)
+    assert told is not None, "nobody notices"
+    assert broken_by(kind)[promise] in told
+
+
+def test_each_promise_has_a_mutant_that_breaks_it() -> None:
+    promises = {
+        name.removeprefix("test_") for part in (BrokerContract, FaultContract) for name in names_of(part)
+    }
+    assert sorted(promises - by_promise().keys()) == [], "nothing shows that these catch anything"
+    assert sorted(by_promise().keys() - promises) == [], "these are no promises of the contract's"
+
+
+def test_there_are_mutants_enough() -> None:
+    assert len(list(mutants())) >= 150
+
+
+class TestSound(BrokerContract):
+    """What the mutants are made from breaks nothing: in memory, and shared by processes."""
+
+    @pytest.fixture(params=[SoundBroker, CanBeAway, MakesIdsByChance, BringsEntriesAlong, "in memory"])
+    def make_broker(self, request: pytest.FixtureRequest, tmp_path: Path) -> MakeBroker:
+        if request.param == "in memory":
+            return Making(SoundBroker)
+        in_memory = request.param in (MakesIdsByChance, BringsEntriesAlong)
+        return Making(request.param, None if in_memory else tmp_path)
+
+    @pytest.fixture
+    def wipe(self, tmp_path: Path) -> Callable[[], None]:
+        def delete_all() -> None:
+            for file in tmp_path.rglob("*"):
+                if file.is_file():
+                    file.unlink()
+
+        return delete_all
+
+
+class TestSoundInOutages(FaultContract):
+    @pytest.fixture
+    def make_broker(self, tmp_path: Path) -> MakeBroker:
+        return Making(CanBeAway, tmp_path)
+
+    @pytest.fixture
+    def faults(self, tmp_path: Path) -> Faults:
+        return Backend(tmp_path)
