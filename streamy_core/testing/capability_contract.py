@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..broker import Broker, Forgets, HasTables, ListsStreams, StreamInfo
-from .basis import AWKWARD_NAMES, MakeBroker
+from .basis import AWKWARD_NAMES, MakeBroker, closed_in_the_end
 from .others import append, end
 from .processes import Process
 from .reading import data_of, events, eventually, read, read_all, tail
@@ -52,7 +52,7 @@ class CapabilityContract(ElsewhereFixture):
             "going on": False,
             "never written to": True,
             "over": True,
-        }
+        }, "a list says of each stream whether it has ended"
         assert told["over"].last == last, "`last` is the newest entry's id, and not the end's"
         assert [told[name].entries for name in ("over", "never written to")] == [1, 0], "an end is no entry"
 
@@ -71,7 +71,7 @@ class CapabilityContract(ElsewhereFixture):
         assert sorted(info.stream_id for info in listing.streams()) == sorted(AWKWARD_NAMES)
 
     def test_a_list_counts_what_is_kept_of_a_trimmed_stream(self, make_broker: MakeBroker) -> None:
-        with make_broker("short", history=10) as broker:
+        with closed_in_the_end(make_broker("short", history=10)) as broker:
             listing = _listing(broker)
             for n in range(50):
                 broker.append("news", events(str(n)))
@@ -93,7 +93,7 @@ class CapabilityContract(ElsewhereFixture):
         assert [(info.stream_id, info.entries, info.ended) for info in listing.streams()] == [
             ("ours", 1, False),
             ("theirs", 2, True),
-        ]
+        ], "what other processes have written isn't listed"
 
     def test_a_stream_that_was_forgotten_begins_anew_and_its_readers_are_told(self, broker: Broker) -> None:
         forget = _forgetting(broker).forget

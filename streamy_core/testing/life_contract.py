@@ -138,7 +138,7 @@ class LifeContract:
             broker.append(f"s{n}", events("a", "b"))
             broker.end(f"s{n}")
             page = read(broker, f"s{n}")
-            assert (data_of(page.entries), page.ended) == (["a", "b"], True)
+            assert (data_of(page.entries), page.ended) == (["a", "b"], True), "an end has overtaken an append"
 
     def test_ending_twice_does_nothing_more(self, broker: Broker) -> None:
         broker.end("news")

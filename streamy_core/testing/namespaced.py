@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ..broker import Broker, Watch
-from ..errors import Closed
+from ..errors import Closed, StreamEnded
 from ..events import MAX_STREAM_ID, Event, Page
 from .capabilities import Wrapper
 
@@ -22,6 +22,7 @@ class Namespaced(Wrapper):
         self._space = space
         self._owns = owns
         self._watches: list[Watch] = []
+        self._hashed: dict[str, str] = {}  # names that are too long with what they begin with here
         self._closed = False
         self.shared = broker.shared
         self.rings_within, self.quiet_for = broker.rings_within, broker.quiet_for
@@ -29,7 +30,10 @@ class Namespaced(Wrapper):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
-        return self.inner().append(self.inner_name(stream_id), events, idempotency_key=idempotency_key)
+        try:
+            return self.inner().append(self.inner_name(stream_id), events, idempotency_key=idempotency_key)
+        except StreamEnded:
+            raise StreamEnded(stream_id) from None
 
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
@@ -69,10 +73,15 @@ class Namespaced(Wrapper):
         name = self._space + stream_id
         if len(name) <= MAX_STREAM_ID:
             return name
-        return self._space + hashlib.sha256(stream_id.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = hashlib.sha256(stream_id.encode("utf-8", "surrogatepass")).hexdigest()
+        self._hashed[digest] = stream_id
+        return self._space + digest
 
     def outer_name(self, name: str) -> str | None:
-        return name.removeprefix(self._space) if name.startswith(self._space) else None
+        if not name.startswith(self._space):
+            return None
+        rest = name.removeprefix(self._space)
+        return self._hashed.get(rest, rest)
 
 
 class _NamespacedWatch(Watch):
