@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import ClassVar, Protocol
 
 import pytest
 
-from ..broker import Broker, BrokerFactory
+from ..broker import Broker, BrokerFactory, Watch
 from ..plugins import open_broker
 
 STRANGE_CURSORS = [
@@ -70,6 +71,14 @@ def closed_in_the_end(broker: Broker) -> Generator[Broker]:
     finally:
         with suppress(NotImplementedError):
             broker.close()
+
+
+def unwritten(error: NotImplementedError) -> str | None:
+    """A line of a broker's author's to-do list, if it is a method of a broker or watch that raises."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if not isinstance(frame.f_locals.get("self"), Broker | Watch):
+        return None
+    return f"{frame.f_code.co_qualname} isn't written yet: {error}"
 
 
 class Contract:

@@ -6,19 +6,18 @@ Disable it by `-p no:streamy`.
 from __future__ import annotations
 
 import secrets
-import traceback
 from collections.abc import Generator, Iterator
 from typing import Final
 
 import pytest
 from flask import Flask
 
-from ..broker import Broker, Watch
+from ..broker import Broker
 from ..config import DEFAULT_URL
 from ..manager import EXTENSION
 from ..plugins import open_broker
 from ..urls import redact
-from .basis import Contract
+from .basis import Contract, unwritten
 from .client import EventClient
 from .clock import ManualClock
 from .doubles import FaultyBroker
@@ -49,11 +48,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         return (yield)
     except NotImplementedError as error:
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        mine = isinstance(frame.f_locals.get("self"), Broker | Watch)
-        if not mine or not issubclass(getattr(item, "cls", None) or object, Contract):
+        told = unwritten(error)
+        if told is None or not issubclass(getattr(item, "cls", None) or object, Contract):
             raise
-        told = f"{frame.f_code.co_qualname} isn't written yet: {error}"
         raise pytest.fail.Exception(told, pytrace=False) from None
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import pytest
 
 from ..broker import Broker
-from .basis import MakeBroker
+from .basis import MakeBroker, unwritten
 
 Action = Callable[..., Any]
 """What a process does: a function of a module, which is given a `Here` and other arguments."""
@@ -70,6 +70,8 @@ class Process:
         kind, what = self._receive(within)
         if kind == "failed":
             raise AssertionError(f"in another process: {what}")
+        if kind == "unwritten":
+            pytest.fail(what, pytrace=False)
         return what
 
     def told_for(self, seconds: float) -> list[Any]:
@@ -206,9 +208,15 @@ def _work(line: Connection, maker: bytes, log: str, history: int) -> None:
             try:
                 outcome = "done", action(here, *args)
             except BaseException as error:  # noqa: BLE001 - as above
-                outcome = "failed", f"{error}\n{traceback.format_exc(limit=-3)}"
+                outcome = _failure(error)
             line.send(outcome)
     broker.close()
+
+
+def _failure(error: BaseException) -> tuple[str, str]:
+    if isinstance(error, NotImplementedError) and (told := unwritten(error)):
+        return "unwritten", told
+    return "failed", f"{error}\n{traceback.format_exc(limit=-3)}"
 
 
 def _is_there(pid: int) -> bool:
