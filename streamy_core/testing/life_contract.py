@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from ..broker import Broker
 from ..errors import Closed, StreamEnded
 from ..ids import ID, OLDEST
-from .basis import MakeBroker
-from .reading import DEADLINE, data_of, events, finish, in_a_thread, read, read_all, tail
+from .basis import MakeBroker, closed_in_the_end
+from .reading import data_of, events, finish, in_a_thread, read, read_all, tail
 
 A_WHILE = 0.3
 """Seconds for which a log is read while it is trimmed."""
@@ -200,30 +201,29 @@ class LifeContract:
 
     def test_closing_while_calls_are_under_way_ends_them(self, make_broker: MakeBroker) -> None:
         for _ in range(3):
-            with make_broker() as broker:
+            over = threading.Event()
+            with closed_in_the_end(make_broker()) as broker:
                 calls: list[Callable[[], object]] = [
                     lambda: broker.append("news", events("a")),
                     lambda: broker.read({"news": OLDEST}, 10),
                     lambda: broker.tail(["news"]),
                     lambda: broker.end("other"),
                 ]
-                started = threading.Barrier(len(calls) + 1)
-                callers = [in_a_thread(partial(_until_closed, call, started)) for call in calls]
-                started.wait(DEADLINE)
-            for caller in callers:
-                finish(
-                    caller, "a call that was under way when the broker was closed returns, or raises Closed"
-                )
+                for call in calls:
+                    call()
+                callers = [in_a_thread(partial(_until_closed, call, over)) for call in calls]
+                try:
+                    broker.close()
+                    for caller in callers:
+                        finish(caller, "a call under way when the broker is closed returns or raises Closed")
+                finally:
+                    over.set()
 
 
-def _until_closed(call: Callable[[], object], started: threading.Barrier) -> None:
-    call()
-    started.wait(DEADLINE)
-    try:
-        while True:
+def _until_closed(call: Callable[[], object], over: threading.Event) -> None:
+    with suppress(Closed):
+        while not over.is_set():
             call()
-    except Closed:
-        return
 
 
 def _says_closed(call: Callable[[], object]) -> bool:

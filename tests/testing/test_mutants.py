@@ -12,14 +12,13 @@ from streamy_core.testing import (
     FaultContract,
     Faults,
     MakeBroker,
-    life_contract,
     reading,
     surviving_contract,
     watch_contract,
 )
 from streamy_core.testing.mutants import Making, Mutant, by_promise, mutants
 from streamy_core.testing.mutants.breaking import broken_by
-from streamy_core.testing.mutants.lives import MakesIdsByChance
+from streamy_core.testing.mutants.ids import MakesIdsByChance
 from streamy_core.testing.mutants.outages import Backend, CanBeAway
 from streamy_core.testing.mutants.sound import SoundBroker
 from streamy_core.testing.mutants.watches import BringsEntriesAlong
@@ -32,7 +31,7 @@ PAIRS = [(kind, promise) for kind in mutants() for promise in broken_by(kind)]
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What never happens is not waited for as long."""
-    for module in (reading, watch_contract, surviving_contract, life_contract):
+    for module in (reading, watch_contract, surviving_contract):
         monkeypatch.setattr(module, "DEADLINE", 0.5)
     for module in (reading, watch_contract):
         monkeypatch.setattr(module, "WAKES_WITHIN", 0.5)
