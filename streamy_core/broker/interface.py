@@ -101,7 +101,10 @@ class Broker(Closeable, ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Free everything, watches too. Later calls raise Closed; closing twice does nothing."""
+        """Free everything, watches too. Later calls raise Closed; closing twice does nothing.
+
+        Calls of other threads that are under way return, or raise Closed or BrokerUnavailable.
+        """
 
 
 class Watch(ABC):

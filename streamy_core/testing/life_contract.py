@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from ..broker import Broker
-from ..errors import Closed, StreamEnded
+from ..errors import BrokerUnavailable, Closed, StreamEnded
 from ..ids import ID, OLDEST
 from .basis import MakeBroker, closed_in_the_end
 from .reading import data_of, events, finish, in_a_thread, read, read_all, tail
@@ -215,7 +215,7 @@ class LifeContract:
                 try:
                     broker.close()
                     for caller in callers:
-                        finish(caller, "a call under way when the broker is closed returns or raises Closed")
+                        finish(caller, "who calls while the broker is closed is told Closed")
                 finally:
                     over.set()
 
@@ -223,7 +223,8 @@ class LifeContract:
 def _until_closed(call: Callable[[], object], over: threading.Event) -> None:
     with suppress(Closed):
         while not over.is_set():
-            call()
+            with suppress(BrokerUnavailable):  # as a line that is cut: whoever tries again is told
+                call()
 
 
 def _says_closed(call: Callable[[], object]) -> bool:
