@@ -30,6 +30,7 @@ _NOT_STORED = (10_070, 10_071, 10_158)  # wrong last message id, wrong last sequ
 _NOBODYS = "-"
 _HEADERS = 1_024  # more than those of a message of ours take
 _BYTES_PER_ANSWER = 8 * 2**20
+_MESSAGES_PER_ANSWER = 2**30
 
 
 class Log:
@@ -92,9 +93,17 @@ class Log:
                 await self._stream.purge_stream(
                     self._options.prefix, seq=head.mark.seq + 1, subject=self._subject(stream_id)
                 )
-        # Of the first time, if it was stored before: under one key the same is appended, of course.
-        ids = [make_id(stored.seq, index, record.nonce) for index in range(len(events))]
+        count = await self._count_of(stored.seq) if stored.duplicate else None
+        ids = [make_id(stored.seq, index, record.nonce) for index in range(count or len(events))]
         return Duplicate(ids) if stored.duplicate else ids
+
+    async def _count_of(self, seq: int) -> int | None:
+        """How many entries the message of this number holds; None if it has been trimmed."""
+        try:
+            found = await self._stream.get_msg(self._options.prefix, seq, direct=True)
+        except NotFoundError:
+            return None
+        return len(Record.decode(seq, found.data or b"").events)
 
     async def end(self, stream_id: str, nonce: str) -> None:
         while not (head := await self._head(stream_id)).ends:
@@ -204,7 +213,7 @@ class Log:
             asked: dict[str, str | int] = {
                 "seq": found[-1].seq + 1 if found else max(first, 1),
                 "next_by_subj": self._subject(stream_id),
-                "batch": limit - count + 2,
+                "batch": min(limit - count + 2, _MESSAGES_PER_ANSWER),
                 "max_bytes": most,
             }
             messages, more = await self._ask_for_many(asked)
