@@ -26,6 +26,8 @@ from streamy_core.testing.mutants.watches import BringsEntriesAlong
 from .trying import names_of, said
 
 PAIRS = [(kind, promise) for kind in mutants() for promise in broken_by(kind)]
+TRIES = 3
+"""Some mistakes show by chance, as where a process is killed: so often the promise is asked."""
 
 
 @pytest.fixture
@@ -45,9 +47,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mutant_is_caught_by_the_promise_that_it_breaks(
     kind: Mutant, promise: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    told = said(kind, promise, tmp_path, pytestconfig)
+    expected = broken_by(kind)[promise]
+    for number in range(TRIES):
+        told = said(kind, promise, tmp_path / str(number), pytestconfig)
+        if told is not None and expected in told:
+            return
     assert told is not None, "nobody notices"
-    assert broken_by(kind)[promise] in told
+    assert expected in told
 
 
 def test_each_promise_has_a_mutant_that_breaks_it() -> None:
