@@ -58,6 +58,7 @@ class LogContract:
             Event("data", "name", 1234),
             Event("data", "n" * 255, 0),
             Event("data", None, 2**31 - 1),
+            Event("data", "streamy.until.VdK9f3hQ2.typing", 5),  # as what expires is stored
         ],
         ids=lambda event: f"{(event.name or 'none')[:4]} {event.retry}",
     )
