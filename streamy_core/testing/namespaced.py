@@ -24,8 +24,9 @@ class Namespaced(Wrapper):
         self._watches: list[Watch] = []
         self._hashed: dict[str, str] = {}  # names that are too long with what they begin with here
         self._closed = False
-        self.shared = broker.shared
-        self.rings_within, self.quiet_for = broker.rings_within, broker.quiet_for
+        self.shared: bool = broker.shared
+        self.rings_within: float = broker.rings_within
+        self.quiet_for: float = broker.quiet_for
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None

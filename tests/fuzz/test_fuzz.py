@@ -18,6 +18,7 @@ from streamy_backends.sql.pages import Row, State, page_after, parts_of
 from streamy_core import StreamManager
 from streamy_core.delivery.detached.takeover import encode_head, is_plain_head
 from streamy_core.engine.checks import check_page, usable_cursor
+from streamy_core.engine.frames import Framing
 from streamy_core.errors import InvalidEvent
 from streamy_core.events import END, GAP, OPEN, Page
 from streamy_core.ids import OLDEST, UNPLACEABLE, encode_number, make_id, sequence_of, split_cursor
@@ -135,7 +136,7 @@ def assert_frames(page: Any, cursor: str) -> None:
     ends = isinstance(page, Page) and page.ended
     for frame in frames:
         assert usable_cursor(frame.entry.id)
-        (found,) = FrameReader().feed(frame.encode(frame.entry.id, b""))
+        (found,) = FrameReader().feed(frame.encode(frame.entry.id, Framing()))
         assert found.id == frame.entry.id
         assert found.name not in OWN or frame.gap or (frame is frames[-1] and ends)
 

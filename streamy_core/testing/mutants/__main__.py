@@ -4,5 +4,13 @@ import sys
 
 from . import by_promise
 
-for promise, mutants in sorted(by_promise().items()):
-    sys.stdout.write(f"{promise.replace('_', ' ')}: {', '.join(mutant.__name__ for mutant in mutants)}\n")
+
+def main() -> None:
+    """Print a line for each promise."""
+    for promise, mutants in sorted(by_promise().items()):
+        names = ", ".join(mutant.__name__ for mutant in mutants)
+        sys.stdout.write(f"{promise.replace('_', ' ')}: {names}\n")
+
+
+if __name__ == "__main__":
+    main()

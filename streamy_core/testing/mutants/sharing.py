@@ -63,7 +63,7 @@ class HearsItsOwnProcessOnly(SharedWatch):
     what_a_killed_process_stored_others_go_on_from=NEVER,
 )
 class RingsInItsOwnProcessOnly(HasAnotherWatch):
-    kind = HearsItsOwnProcessOnly
+    kind: type[SharedWatch] = HearsItsOwnProcessOnly
 
 
 class KnowsNoEnds(SharedWatch):
@@ -73,7 +73,7 @@ class KnowsNoEnds(SharedWatch):
 
 @breaks(an_end_rings_in_every_process=NEVER)
 class EndsInSilenceElsewhere(HasAnotherWatch):
-    kind = KnowsNoEnds
+    kind: type[SharedWatch] = KnowsNoEnds
 
 
 class ConfirmsLater(SharedWatch):
@@ -91,13 +91,13 @@ class ConfirmsLater(SharedWatch):
 
 @breaks(a_bell_is_heard_from_add_on_whoever_rings_it=NEVER)
 class SubscribesLater(HasAnotherWatch):
-    kind = ConfirmsLater
+    kind: type[SharedWatch] = ConfirmsLater
 
 
 class IsLate(SharedWatch):
     """It hears of other processes 3 seconds late."""
 
-    due = 0.0
+    due: float = 0.0
 
     def look(self) -> None:
         self.due = self.due or time.monotonic() + 3
@@ -114,7 +114,7 @@ class IsLate(SharedWatch):
     processes_answer_each_other_bell_by_bell=NEVER,
 )
 class RingsThreeSecondsLateElsewhere(HasAnotherWatch):
-    kind = IsLate
+    kind: type[SharedWatch] = IsLate
 
 
 class LooksAtNumbers(SharedWatch):
@@ -135,7 +135,7 @@ class LooksAtNumbers(SharedWatch):
 class NumbersAreSeenBeforeTheData(HasAnotherWatch):
     """A bell rings when the data can't be read yet."""
 
-    kind = LooksAtNumbers
+    kind: type[SharedWatch] = LooksAtNumbers
 
     def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
         if self._folder is not None:
@@ -157,7 +157,7 @@ class RingsOneOfManyWatch(SharedWatch):
 
 @breaks(no_bell_between_processes_is_lost="", a_bell_is_heard_from_add_on_whoever_rings_it=NEVER)
 class RingsForOneOfMany(HasAnotherWatch):
-    kind = RingsOneOfManyWatch
+    kind: type[SharedWatch] = RingsOneOfManyWatch
 
 
 @breaks(
@@ -276,7 +276,7 @@ class TakesItsLogAlong(SoundBroker):
 class StoresLater(SoundBroker):
     """An append is acknowledged before it is stored; closing stores nothing more."""
 
-    due = 0.0
+    due: float = 0.0
 
     def _save(self) -> None:
         self.due = self.due or time.monotonic() + 0.02

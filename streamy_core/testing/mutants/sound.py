@@ -79,7 +79,7 @@ class SoundBroker(Broker):
     _watches: tuple[BaseWatch, ...]
     _mutex: threading.RLock
 
-    rings_within = 0.5
+    rings_within: float = 0.5
 
     def __init__(
         self, folder: Path | None = None, history: int = 10_000, watch: type[BaseWatch] | None = None
@@ -87,7 +87,7 @@ class SoundBroker(Broker):
         self._folder = folder
         self._kind_of_watch = watch
         self._history = history
-        self.shared = folder is not None
+        self.shared: bool = folder is not None
         self._logs: dict[str, Log] = {}
         self._epoch = new_epoch()
         self._seen: object = None

@@ -124,7 +124,7 @@ class InheritsTheFileLock(SoundBroker):
 class IsClosedByItsChild(SoundBroker):
     """A child's farewell to the server is its parent's, too."""
 
-    forked = False
+    forked: bool = False
 
     def close(self) -> None:
         if self.forked and self._folder is not None:
@@ -147,7 +147,7 @@ class IsClosedByItsChild(SoundBroker):
 
 @breaks(a_forked_process_hears_bells_and_its_parent_too="the child's own watch hears nothing")
 class RingsParentsWatchesOnly(SoundBroker):
-    forked = False
+    forked: bool = False
 
     def _start(self) -> None:
         self.forked = hasattr(self, "_mutex")

@@ -103,7 +103,7 @@ class ReturnsAtOnceForNothing(BaseWatch):
 
 @breaks(an_interrupt_makes_one_wait_return_and_no_other="an interrupt is still in force")
 class StaysInterrupted(BaseWatch):
-    ever = False
+    ever: bool = False
 
     def wait(self, timeout: float | None) -> Collection[str]:
         self._interrupted = self.ever = self._interrupted or self.ever
@@ -114,7 +114,7 @@ class StaysInterrupted(BaseWatch):
 class CountsInterrupts(BaseWatch):
     """An interrupt is in force until a wait has been told of it twice."""
 
-    more = False
+    more: bool = False
 
     def interrupt(self) -> None:
         self.more = True
