@@ -7,19 +7,19 @@ from contextlib import closing
 
 import pytest
 
-from streamy_backends.memory import MemoryBroker
+from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core.broker import (
     BaseWatch,
+    Broker,
     BrokerUnavailable,
     Closed,
     FixedPolling,
     PollingWatch,
     Watch,
 )
+from streamy_core.testing import MakeBroker
 from streamy_core.testing.reading import DEADLINE, eventually, in_a_thread, wait_for_bell
 from streamy_core.testing.watch_contract import WatchContract
-
-from ..testing.trying import alone, failures
 
 NEVER = FixedPolling(3_600.0)
 
@@ -197,5 +197,14 @@ class PolledMemory(MemoryBroker):
             watch.ring([stream_id])
 
 
-def test_a_watch_that_asks_keeps_the_contract() -> None:
-    assert failures(WatchContract, alone(PolledMemory)) == {}
+class TestAWatchThatAsks(WatchContract):
+    """It keeps the contract."""
+
+    @pytest.fixture
+    def make_broker(self) -> MakeBroker:
+        return lambda log="log", *, history=10_000: PolledMemory(Limits(history=history))
+
+    @pytest.fixture
+    def broker(self, make_broker: MakeBroker) -> Iterator[Broker]:
+        with make_broker() as broker:
+            yield broker
