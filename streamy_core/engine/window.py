@@ -133,7 +133,8 @@ class Window:
             return Chunk(b"", cursor, False, False, math.inf)
         data = b"".join([frame.encode(frame.entry.id, framing, last=frame.ends) for frame in frames])
         last = frames[-1]
-        until = min([frame.until for frame in frames if frame.until is not None], default=math.inf)
+        expiring = [frame.until for frame in frames if frame.until is not None]
+        until = min(expiring) if expiring else math.inf
         return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1], until)
 
     def _count_up_to(self, cursor: str) -> int | None:
