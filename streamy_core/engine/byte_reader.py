@@ -8,7 +8,7 @@ from typing import Self
 from ..ids import JointCursor, join_cursors
 from ..observers import GapCause
 from ..wire import encode_opening
-from .frames import Frame, Framing, gap_frame, shown_at
+from .frames import Frame, Framing, Moment, gap_frame, shown
 from .hub import Hub
 from .reader import SLICE, Reader
 
@@ -57,7 +57,7 @@ class ByteReader(Reader):
     ) -> Self:
         """One for clients that have been served up to this position, and were there for all that follows."""
         reader = cls(hub, position)
-        reader.came_at = 0.0
+        reader.came = Moment(0.0, 0.0)
         reader.reading = set(reading)
         reader.framing = framing
         reader.level = False
@@ -122,7 +122,7 @@ class ByteReader(Reader):
         start = before = cursor = self.position[name]
         newest: list[Frame] = []
         while frames := self.hub.log.read({name: cursor}, SLICE)[name][0]:
-            for frame in shown_at(frames, self.came_at):
+            for frame in shown(frames, self.came):
                 if not (frame.ends or frame.hidden):
                     before, newest = cursor, []
                 newest.append(frame)
@@ -139,7 +139,7 @@ class ByteReader(Reader):
         if chunk is None:
             self.lagging = [name]
             return b""
-        if chunk.until <= self.came_at:
+        if chunk.until <= self.came.wall:
             data = self._encode(self.due())
             self.more = bool(data)
             return data

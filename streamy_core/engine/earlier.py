@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from ..events import Entry, History
 from ..ids import OLDEST, UNPLACEABLE, epoch_of, sequence_of, split_cursor
 from ..starts import Last, Since, Start
-from .frames import Frame, shown_at
+from .frames import Frame, Moment, shown
 from .log import Log
 
 MAX_HISTORY: Final = 1_000
@@ -63,14 +62,14 @@ def _page(log: Log, stream_id: str, limit: int, before: str | None) -> History:
     # One more before an entry, which isn't one of them itself; nor is an end, but that isn't counted.
     most = limit if before is None else limit + 1
     start = UNPLACEABLE if before == OLDEST else _back(log, {stream_id: before}, most)[stream_id]
-    came_at = time.time()
+    now = Moment.now()
     found: list[Entry] = []
     first: str | None = None
     cursor, more = start, start != UNPLACEABLE
     while more and len(found) < most:
         frames, page = log.read({stream_id: cursor}, _BYTES, most - len(found))[stream_id]
         more = page.more or page.gap
-        for frame in shown_at(frames, came_at):
+        for frame in shown(frames, now):
             if frame.ends or (before is not None and not _lies_before(frame.entry.id, before)):
                 more = False
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Final, NamedTuple, Self
 
 from ..events import END, GAP, Entry, Event
@@ -46,11 +47,24 @@ class Framing(NamedTuple):
         return cls(b"" if default_name == "message" else encode_name(default_name), tells_streams)
 
 
+class Moment(NamedTuple):
+    """By two clocks: in seconds since 1970, as others tell times; and by `time.monotonic`, which never jumps."""
+
+    wall: float
+    monotonic: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """The present one."""
+        return cls(time.time(), time.monotonic())
+
+
 class Frame(NamedTuple):
     """An entry and its bytes, without the `id:` line, which depends on who reads it.
 
     gap: what it tells of, if it is a gap's.
     until: who comes later isn't shown it, in seconds since 1970; None: everybody is.
+    read_at: when the hub read it, by `time.monotonic`: who came before is shown it, whatever clocks say.
     hidden: it is shown to nobody, and only moves the cursor on.
     """
 
@@ -58,6 +72,7 @@ class Frame(NamedTuple):
     body: bytes
     gap: Gap | None = None
     until: float | None = None
+    read_at: float | None = None
     hidden: bool = False
 
     @property
@@ -82,9 +97,11 @@ class Frame(NamedTuple):
         stream = encode_stream(self.entry.stream_id) if framing.tells_streams else b""
         return stream + name + self.body
 
-    def was_over_at(self, moment: float) -> bool:
-        """Whether who came at this moment, in seconds since 1970, isn't shown it."""
-        return self.until is not None and self.until <= moment
+    def was_over(self, came: Moment) -> bool:
+        """Whether who came at this moment isn't shown it."""
+        if self.until is None or self.until > came.wall:
+            return False
+        return self.read_at is None or self.read_at <= came.monotonic
 
 
 def retry_after_end() -> int:
@@ -97,14 +114,19 @@ def frame_of(entry: Entry, until: float | None = None) -> Frame:
     return Frame(entry, encode_body(entry.event), None, until)
 
 
-def shown_at(frames: list[Frame], came_at: float) -> list[Frame]:
-    """These, with those hidden that were over at this moment, in seconds since 1970."""
-    if not any(frame.was_over_at(came_at) for frame in frames):
+def shown(frames: list[Frame], came: Moment) -> list[Frame]:
+    """These as who came at this moment is shown them: what was over by then is hidden."""
+    if not any(frame.was_over(came) for frame in frames):
         return frames
-    return [
-        frame._replace(body=_NOTHING, hidden=True) if frame.was_over_at(came_at) else frame
-        for frame in frames
-    ]
+    return [frame._replace(body=_NOTHING, hidden=True) if frame.was_over(came) else frame for frame in frames]
+
+
+def read_live(frames: list[Frame]) -> list[Frame]:
+    """These, as the hub has just read them, for readers who are there."""
+    if all(frame.until is None for frame in frames):
+        return frames
+    now = time.monotonic()
+    return [frame if frame.until is None else frame._replace(read_at=now) for frame in frames]
 
 
 def end_frame(stream_id: str, cursor: str) -> Frame:

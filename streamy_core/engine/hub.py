@@ -24,7 +24,7 @@ from ..events import CONTROL, Page
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
-from .frames import Frame, Framing
+from .frames import Frame, Framing, read_live
 from .log import Log, Part
 from .window import Chunk, Feed, Wake, WindowLimits
 
@@ -345,7 +345,7 @@ class Hub:
                 feed = self._feeds.get(name)
                 if feed is None or feed.window.head != heads[name]:
                     continue  # the last reader left, and another came, while this was being read
-                feed.append(frames)
+                feed.append(read_live(frames))
                 wakes.update(feed.readers)
                 newest.append(frames[-1])
         for frame in newest:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Final, Self
 
 from ..ids import OLDEST, UNPLACEABLE
-from .frames import Frame, shown_at
+from .frames import Frame, Moment, shown
 from .hub import Hub, WindowStart
 from .window import Wake
 
@@ -31,7 +30,7 @@ class Reader:
               then it is time to `attach`. Until then the log is to be read.
     lagging:  after `due`, the streams whose windows don't hold the cursor.
     attached: whether the hub wakes it.
-    came_at:  when it was opened, in seconds since 1970: it is shown no event that was over by then.
+    came:     when it was opened: it is shown no event that was over by then.
     slice_bytes: about how many bytes are read from the log next. Twice as many each time, up to `SLICE`;
               whoever hands them on starts again where they aren't taken.
     """
@@ -41,7 +40,7 @@ class Reader:
         "_wake",
         "attached",
         "backlog",
-        "came_at",
+        "came",
         "hub",
         "lagging",
         "level",
@@ -52,7 +51,7 @@ class Reader:
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
         self.hub: Hub = hub
-        self.came_at: float = time.time()
+        self.came: Moment = Moment.now()
         self.position: dict[str, str] = dict(position)
         self.reading: set[str] = set(position)
         self.backlog: list[Frame] = []
@@ -109,7 +108,7 @@ class Reader:
                 if frames is None:
                     self.lagging.append(name)
                 else:
-                    found += shown_at(frames, self.came_at)
+                    found += shown(frames, self.came)
         return found
 
     def read_lagging(self) -> list[Frame]:
@@ -173,7 +172,7 @@ class Reader:
         for name, (frames, page) in self.hub.log.read(given, self.slice_bytes).items():
             for frame in frames[-1:]:
                 self.hub.log.tell(frame)  # the hub may be elsewhere, and not meet it
-            found += shown_at(frames, self.came_at)
+            found += shown(frames, self.came)
             more = page.more or page.gap
             self.level = self.level and not more
             if not frames:

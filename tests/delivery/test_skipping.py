@@ -11,7 +11,7 @@ import pytest
 from streamy_core import BrokerUnavailable, Event
 from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.expiry import as_stored
-from streamy_core.engine.frames import Framing
+from streamy_core.engine.frames import Framing, Moment
 from streamy_core.engine.hub import Hub
 from streamy_core.engine.log import Part
 from streamy_core.engine.reader import SLICE
@@ -76,7 +76,7 @@ def test_an_event_that_was_over_before_the_client_came_is_no_newest_entry(
     over = as_stored(Event("over", expires=0), time.time())
     reader = connect("news")
     broker.append("news", [*events("1", "2"), over])
-    reader.came_at = time.time()
+    reader.came = Moment.now()
     assert shown(reader.skip_to_newest()) == ["streamy.gap", "2"]
 
 

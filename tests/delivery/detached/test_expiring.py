@@ -40,6 +40,19 @@ def test_who_is_there_gets_it_though_others_ask_for_the_same_later(
 
 
 @pytest.mark.parametrize("streams", STREAMS)
+def test_who_is_there_gets_it_from_a_publisher_whose_clock_is_behind(
+    house: House, broker: FaultyBroker, streams: tuple[str, ...]
+) -> None:
+    first = house.visit(*streams)
+    broker.append("news", events("a"))
+    before = join_cursors(broker.tail(streams))
+    assert first.data(1) == ["a"]
+    broker.append("news", [as_stored(Event("now", expires=0), time.time() - 3_600), *events("b")])
+    assert first.data(2) == ["now", "b"]
+    assert house.visit(*streams, after=before).data(1) == ["b"]
+
+
+@pytest.mark.parametrize("streams", STREAMS)
 def test_who_comes_later_is_moved_on_by_ids_alone(
     house: House, broker: FaultyBroker, streams: tuple[str, ...]
 ) -> None:
