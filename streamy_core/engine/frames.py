@@ -48,7 +48,7 @@ class Framing(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """By two clocks: in seconds since 1970, as others tell times; and by `time.monotonic`, which never jumps."""
+    """By two clocks: in seconds since 1970, as others tell it; and by `time.monotonic`, which never jumps."""
 
     wall: float
     monotonic: float
