@@ -17,8 +17,8 @@ __all__ = ["browser"]
 
 
 _PROCESSES = {
-    "begin", "cluster", "counted_servers", "crash", "failover", "followed", "full", "outage", "own_server",
-    "small_server", "started", "tls_server", "worker", "workers",
+    "begin", "cluster", "counted_servers", "crash", "elsewhere", "failover", "followed", "full", "outage",
+    "own_server", "small_server", "start", "started", "tls_server", "worker", "workers",
 }  # fmt: skip
 """Fixtures that start processes."""
 

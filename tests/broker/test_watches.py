@@ -197,6 +197,7 @@ class PolledMemory(MemoryBroker):
             watch.ring([stream_id])
 
 
+@pytest.mark.slow
 class TestAWatchThatAsks(WatchContract):
     """It keeps the contract."""
 

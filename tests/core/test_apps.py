@@ -52,6 +52,7 @@ def test_with_an_app_goes_what_was_held_for_it(sse: StreamManager, tmp_path: Pat
     eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), "all given back")
 
 
+@pytest.mark.slow
 def test_apps_of_a_factory_are_found_to_be_gone_by_themselves(sse: StreamManager) -> None:
     gc.disable()
     try:

@@ -27,12 +27,14 @@ def that_can_fail(folder: str, log: str = "log", *, history: int = 10_000) -> Br
     return FaultyBroker(open_broker(f"{folder}/{log}.db", {"history": history}))
 
 
+@pytest.mark.slow
 class TestNamespaced(BrokerContract):
     @pytest.fixture
     def make_broker(self, tmp_path: Path) -> MakeBroker:
         return partial(in_a_corner, f"sqlite:///{tmp_path}/streams.db")
 
 
+@pytest.mark.slow
 class TestFaulty(BrokerContract):
     @pytest.fixture
     def make_broker(self, tmp_path: Path) -> MakeBroker:

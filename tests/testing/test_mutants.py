@@ -68,6 +68,7 @@ def test_there_are_mutants_enough() -> None:
     assert len(list(mutants())) >= 150
 
 
+@pytest.mark.slow
 class TestSound(BrokerContract):
     """What the mutants are made from breaks nothing: in memory, and shared by processes."""
 

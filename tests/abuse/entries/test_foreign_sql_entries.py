@@ -23,6 +23,8 @@ from .reading import (
     said,
 )
 
+pytestmark = pytest.mark.slow
+
 EVERYWHERE: Final[dict[str, dict[str, Any]]] = {
     "a name with LF": {"name": "a\ndata: forged"},
     "a name with CR": {"name": "a\rdata: forged"},

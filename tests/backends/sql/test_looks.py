@@ -91,7 +91,7 @@ def test_a_stream_that_is_removed_is_found_in_turns(
     wait_for_bell(watch, "stream-3")
 
 
-@pytest.mark.parametrize("held", [0.5, 3.0])
+@pytest.mark.parametrize("held", [0.5, pytest.param(3.0, marks=pytest.mark.slow)])
 def test_an_event_is_heard_however_long_its_transaction_took(
     url: str, new_broker: NewBroker, new_engine: NewEngine, held: float
 ) -> None:
