@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class StreamyError(Exception):
     """The root: `except StreamyError` catches whatever Streamy itself raises."""
@@ -71,21 +73,51 @@ class BrokerUnavailable(StreamyError):
     """
 
 
+class PartlyUnavailable(BrokerUnavailable):
+    """Of many streams that were to be appended to, some could not be reached: `fault` says why.
+
+    stored: the ids of what was stored in the others, as `AppendsToMany.append_to_many` returns them.
+    """
+
+    def __init__(self, stored: Mapping[str, list[str]], fault: BrokerUnavailable) -> None:
+        super().__init__(stored, fault)
+        self.stored = stored
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return str(self.fault)
+
+
 class PublishFailed(StreamyError):
     """Publishing, or ending a stream, was given up after the retry policy's last attempt.
 
     `__cause__` is the last fault, which the message tells as well.
+
+    stored: of a broadcast, the ids of the entries that are known to be stored, by stream. `stream_id` is the
+            first of the others, and `others` is how many more there are.
     """
 
-    def __init__(self, action: str, stream_id: str, attempts: int, fault: BrokerUnavailable) -> None:
+    def __init__(
+        self,
+        action: str,
+        stream_id: str,
+        attempts: int,
+        fault: BrokerUnavailable,
+        *,
+        others: int = 0,
+        stored: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(action, stream_id, attempts, fault)
         self.stream_id = stream_id
         self.attempts = attempts
+        self.others = others
+        self.stored: Mapping[str, str] = stored or {}
 
     def __str__(self) -> str:
         action, stream_id, attempts, fault = self.args
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        return f"could not {action} stream {stream_id!r}: given up after {times}: {fault}"
+        more = f" and {self.others:,} others" if self.others else ""
+        return f"could not {action} stream {stream_id!r}{more}: given up after {times}: {fault}"
 
 
 class Closed(StreamyError, RuntimeError):

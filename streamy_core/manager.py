@@ -29,8 +29,11 @@ from .delivery.delivery import retry_ms
 from .delivery.servers import server_of
 from .engine.frames import Framing
 from .engine.hub import Health
+from .engine.outbox import Outbox
+from .engine.publisher import Publisher
 from .engine.streams import StreamIds, names_of
 from .engine.subscription import Subscription
+from .engine.verbs import PublishingVerbs
 from .errors import BrokerUnavailable, ConfigError
 from .events import MAX_RETRY_MS, Event, History
 from .exact import exact_text
@@ -54,7 +57,7 @@ class _Default(int):
 _DEFAULT_INTERVAL: Final = _Default(30)
 
 
-class StreamManager(Closeable):
+class StreamManager(PublishingVerbs, Closeable):
     """Publishes events to named streams and serves them to browsers. Any thread may use it.
 
     A context manager that closes itself in the end, for scripts.
@@ -202,97 +205,6 @@ class StreamManager(Closeable):
         """
         return self.binding.engine.exists(stream_id)
 
-    def send_event(
-        self,
-        stream_id: str,
-        data: Any,
-        event_name: str | None = None,
-        *,
-        retry: int | None = None,
-        expires: float | None = None,
-        idempotency_key: str | None = None,
-        session: Any = None,
-    ) -> str:
-        """Publish one event and return its entry's id, once the broker has stored it.
-
-        data:  text goes as it is, anything else as the app's JSON.
-        retry: how long browsers are to wait before they reconnect, from now on, in milliseconds.
-        expires: for how many seconds the event is of use, as of a sound, or of somebody typing. Who is there
-               gets it; who comes later than that doesn't, and isn't told of a gap. 0: only who is there.
-        idempotency_key: repeating a call with the same key stores nothing more. At most 255 characters.
-        session: a SQLAlchemy Session or Connection, for a broker that keeps streams in its database:
-               the event is part of its transaction. Clients get it once that commits, and never
-               if it rolls back. Others that publish to the stream wait until then.
-
-        Raises InvalidStreamId or InvalidEvent, and then nothing is stored; StreamEnded;
-        PublishFailed when the retry policy has given up, with `session` at the first fault, after
-        which that has to be rolled back; ConfigError if the broker can't publish by a session.
-        """
-        return self.binding.engine.send_event(
-            stream_id, data, event_name, retry, expires, idempotency_key, session
-        )
-
-    def send_events(
-        self,
-        stream_id: str,
-        events: Iterable[Any],
-        *,
-        idempotency_key: str | None = None,
-        session: Any = None,
-    ) -> list[str]:
-        """Publish many events in one round trip, all or none, and return their ids.
-
-        events: each an `Event`, or data as for `send_event`.
-
-        Raises as `send_event`.
-        """
-        return self.binding.engine.send_events(
-            stream_id, events, idempotency_key=idempotency_key, session=session
-        )
-
-    def send_soon(
-        self,
-        stream_id: str,
-        data: Any,
-        event_name: str | None = None,
-        *,
-        retry: int | None = None,
-        expires: float | None = None,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """Publish one event without waiting for the broker: it is queued, and a thread publishes it.
-
-        Arguments as for `send_event`. The event is made now: what becomes of `data` later changes nothing.
-
-        A stream's events stay in order, each is stored once, and one stream that fails holds no other. An
-        event is lost only if the queue is full (`STREAMY_OUTBOX_EVENTS`, `STREAMY_OUTBOX_BYTES`), if trying
-        again is given up (`STREAMY_OUTBOX_RETRY_POLICY`), if the broker refuses it or if its stream has
-        ended. That is logged, counted in `health.dropped` and told by `Observer.dropped`. `close` and the
-        interpreter's exit publish what waits, for `STREAMY_OUTBOX_FLUSH_TIMEOUT` seconds at most; a process
-        that a signal kills, or that ends by `os._exit` as `multiprocessing`'s do, loses it.
-
-        Raises InvalidStreamId or InvalidEvent, and then nothing is queued; Closed.
-        """
-        self.binding.engine.send_soon(stream_id, data, event_name, retry, expires, idempotency_key)
-
-    def end_stream(self, stream_id: str) -> None:
-        """End a stream for good: its clients get what is left, `streamy.end`, and the close.
-
-        Ending twice does nothing. Raises InvalidStreamId; PublishFailed when the policy has given up.
-        """
-        self.binding.engine.end_stream(stream_id)
-
-    def disconnect(self, *, stream_id: str | None = None, key: str | int | None = None) -> None:
-        """Disconnect clients now, in every process: a browser asks again, and you can say no.
-
-        stream_id: those that read this stream; key: those of this `get_stream(key=…)`; given both,
-        those to whom both apply.
-
-        Raises ValueError if neither is given; InvalidStreamId, InvalidKey; PublishFailed when the retry
-        policy has given up.
-        """
-        self.binding.engine.disconnect(stream_id=stream_id, key=key)
-
     def cursor(self, stream_id: StreamIds) -> str:
         """The cursor "from now on" in a stream, or in several: what a page gives as `last_event_id`.
 
@@ -348,6 +260,10 @@ class StreamManager(Closeable):
         that have changed since they were first used.
         """
         return self._apps.current()
+
+    def _publishing(self) -> tuple[Publisher, Outbox]:
+        engine = self.binding.engine
+        return engine.publisher, engine.outbox
 
     def _respond(
         self, body: Iterable[bytes] | None, headers: Mapping[str, str] | None = None

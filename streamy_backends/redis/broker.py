@@ -22,6 +22,7 @@ from streamy_core.broker import (
     Event,
     ForkGuard,
     Page,
+    PartlyUnavailable,
     StreamEnded,
     StreamInfo,
     Watch,
@@ -112,13 +113,47 @@ class RedisBroker(Broker):
             return []
         # Without a key, one of ours: somebody else's client may try again by itself.
         key = secrets.token_hex(8) if idempotency_key is None else idempotency_key
-        nonce = new_nonce()
-        args: list[str] = []
-        for event in events:
-            args += encode(event, nonce)
-        outcome, *stored = self._write(self._append, self._keys.for_append(stream_id, key), args)
-        if outcome == "ended":
+        reply = self._write(self._append, self._keys.for_append(stream_id, key), encode(events, new_nonce()))
+        ids = self._ids(stream_id, reply)
+        if ids is None:
             raise StreamEnded(stream_id)
+        return ids
+
+    def append_to_many(
+        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        """See AppendsToMany."""
+        if not events:
+            return {name: [] for name in stream_ids}
+        key = secrets.token_hex(8) if idempotency_key is None else idempotency_key
+        texts = encode(events, new_nonce())
+        found = self._append_to_many(stream_ids, key, "", texts)
+        if unknown := [name for name, reply in found.items() if reply in NOTHING_WRITTEN]:
+            found.update(self._append_to_many(unknown, key, self._epoch(), texts))
+        stored: dict[str, list[str]] = {}
+        fault: BrokerUnavailable | None = None
+        for name, reply in found.items():
+            if isinstance(reply, BrokerUnavailable):
+                fault = reply
+            elif (ids := self._ids(name, reply)) is not None:
+                stored[name] = ids
+        if fault is not None:
+            raise PartlyUnavailable(stored, fault) if stored else fault
+        return stored
+
+    def _append_to_many(
+        self, stream_ids: Collection[str], key: str, epoch: str, texts: Sequence[str]
+    ) -> dict[str, Any]:
+        runner = self._open()
+        settings, keys = self._settings(), self._keys.for_append
+        calls = [self._append.call(keys(name, key), settings, epoch, *texts) for name in stream_ids]
+        return dict(zip(stream_ids, runner.write_many(calls), strict=True))
+
+    def _ids(self, stream_id: str, reply: Any) -> list[str] | None:
+        """The ids that an append has answered; None if the stream has ended."""
+        outcome, *stored = text_of(reply).split(" ")
+        if outcome == "ended":
+            return None
         epoch, before, nonce, count, *others = stored
         self._compare(stream_id, int(others[0]) if others else 0)
         sequence = int(before)
@@ -292,14 +327,18 @@ class RedisBroker(Broker):
                 others,
             )
 
-    def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> list[str]:
+    def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> Any:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
-        settings = f"{self._kept} {self._key_age} {self._servers.publish} {self._secret}"
+        settings = self._settings()
         reply = runner.write(script.call(keys, settings, "", *args))
         if reply in NOTHING_WRITTEN:
             reply = runner.write(script.call(keys, settings, self._epoch(), *args))
-        return text_of(reply).split(" ")
+        return reply
+
+    def _settings(self) -> str:
+        """What the scripts that write are told by each publisher."""
+        return f"{self._kept} {self._key_age} {self._servers.publish} {self._secret}"
 
     def _ring(self, channel: str) -> None:
         """Ring the bell on this channel alone. Raises RedisError."""

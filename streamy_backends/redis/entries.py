@@ -15,10 +15,13 @@ NO_NONCE: Final = "000"
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{1,16}", re.ASCII)
 
 
-def encode(event: Event, nonce: str) -> tuple[str, str]:
-    """Meta and data."""
-    retry = "" if event.retry is None else event.retry
-    return f"{nonce}\n{retry}\n{event.name or ''}", event.data
+def encode(events: Sequence[Event], nonce: str) -> list[str]:
+    """Meta and data of each event, in turn."""
+    texts: list[str] = []
+    for event in events:
+        retry = "" if event.retry is None else event.retry
+        texts += f"{nonce}\n{retry}\n{event.name or ''}", event.data
+    return texts
 
 
 def decode(stream_id: str, epoch: str, sequence: int, texts: Sequence[str | bytes]) -> tuple[Entry, ...]:

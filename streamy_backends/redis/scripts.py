@@ -66,17 +66,37 @@ class Runner:
         Raises BrokerUnavailable; ConfigError if the user may not write, or may not ring the bell.
         """
         try:
-            reply, *replicas = self._write(call, self._wait)
+            replies = self._write(self._servers.node_of(call.key), [call], self._wait)
         except RedisError as error:
             raise error_of("write to Redis", error) from error
-        if replicas and replicas[0] < self._wait_replicas and reply not in NOTHING_WRITTEN:
-            raise BrokerUnavailable(
-                f"written, but {replicas[0]} replicas have it, and not the {self._wait_replicas} "
-                "that wait_replicas demands"
-            )
-        if reply in MUTE:
-            raise ConfigError(f"could not write to Redis: its bell can't be rung: {TO_RING}")
-        return reply
+        return self._confirmed(replies)[0]
+
+    def write_many(self, calls: Sequence[Call]) -> list[Any]:
+        """The answers to many, in one round trip to each server; BrokerUnavailable for one that has none.
+
+        Raises ConfigError as `write` does.
+        """
+        replies: list[Any] = [None] * len(calls)
+        by_node: dict[Node, list[int]] = {}
+        for index, call in enumerate(calls):
+            try:
+                by_node.setdefault(self._servers.node_of(call.key), []).append(index)
+            except RedisError as error:
+                replies[index] = _unavailable(error)
+        for node, indexes in by_node.items():
+            found = self._write_to(node, [calls[index] for index in indexes])
+            for index, reply in zip(indexes, found, strict=True):
+                replies[index] = reply
+        return replies
+
+    def _write_to(self, node: Node, calls: Sequence[Call]) -> list[Any]:
+        """The answers of one server, or what it failed with for each."""
+        try:
+            return self._confirmed(self._write(node, calls, self._wait))
+        except RedisError as error:
+            return [_unavailable(error)] * len(calls)
+        except BrokerUnavailable as error:
+            return [error] * len(calls)
 
     def read(self, calls: Sequence[Call]) -> list[Any]:
         """The answers, in one round trip to each server. Raises BrokerUnavailable, ConfigError."""
@@ -99,7 +119,7 @@ class Runner:
 
     def run(self, call: Call) -> Any:
         """The answer, whatever it is. Raises RedisError."""
-        (reply,) = self._write(call)
+        (reply,) = self._write(self._servers.node_of(call.key), [call])
         return reply
 
     def rediscover(self) -> None:
@@ -107,14 +127,27 @@ class Runner:
         self._pool.renew()
         self._servers.rediscover()
 
-    def _write(self, call: Call, more: Sequence[Command] = ()) -> list[Any]:
+    def _confirmed(self, replies: list[Any]) -> list[Any]:
+        """The scripts' answers, once as many replicas as demanded have what they wrote. Raises as `write`."""
+        if self._wait:
+            *replies, replicas = replies
+            if replicas < self._wait_replicas and any(reply not in NOTHING_WRITTEN for reply in replies):
+                raise BrokerUnavailable(
+                    f"written, but {replicas} replicas have it, and not the {self._wait_replicas} "
+                    "that wait_replicas demands"
+                )
+        if any(reply in MUTE for reply in replies):
+            raise ConfigError(f"could not write to Redis: its bell can't be rung: {TO_RING}")
+        return replies
+
+    def _write(self, node: Node, calls: Sequence[Call], more: Sequence[Command] = ()) -> list[Any]:
         try:
-            return self._run(self._servers.node_of(call.key), [call], more)
+            return self._run(node, calls, more)
         except RedisError as error:
             if meaning_of(error).meaning is not Meaning.REFUSAL:
                 raise
         # Nothing was written, and a new connection may lead to a server that takes it.
-        return self._run(self._servers.node_of(call.key), [call], more)
+        return self._run(self._servers.node_of(calls[0].key), calls, more)
 
     def _run(self, node: Node, calls: Sequence[Call], more: Sequence[Command] = ()) -> list[Any]:
         commands = [*[call.command for call in calls], *more]
@@ -139,3 +172,12 @@ class Runner:
             elif isinstance(error, MovedError | AskError | NoConnection | NoAnswer):
                 self.rediscover()
             raise
+
+
+def _unavailable(error: RedisError) -> BrokerUnavailable:
+    """The error as it may be kept for later. Raises ConfigError if it doesn't pass."""
+    fault = error_of("write to Redis", error)
+    if isinstance(fault, ConfigError):
+        raise fault from error
+    fault.__cause__ = error
+    return fault

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 from streamy_core.broker import Event, make_id
 
@@ -25,6 +25,38 @@ class Batch(NamedTuple):
     events: Sequence[Event]
     history: int = 0
     history_age: int = 0
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """The parameters, but for the stream's name, of counting its events in the stream's row."""
+        return {
+            "epoch": self.epoch,
+            "count": len(self.events),
+            "history": self.history,
+            "history_age": self.history_age,
+        }
+
+
+class ManyBatch(NamedTuple):
+    """The same events for many streams: `batch`, whose stream and key are none, and the key of each stream.
+
+    The streams are sorted, so that two transactions don't wait for each other.
+    """
+
+    batch: Batch
+    keys: dict[str, str]
+
+    @classmethod
+    def of(cls, stream_ids: Collection[str], batch: Batch, idempotency_key: str | None) -> ManyBatch:
+        """For these streams; None for no key."""
+        names = sorted(stream_ids)
+        if idempotency_key is None:
+            return cls(batch, dict.fromkeys(names, ""))
+        return cls(batch, {name: hashed(name, idempotency_key) for name in names})
+
+    def without(self, stream_ids: Collection[str]) -> ManyBatch:
+        """What is left without these streams."""
+        return self._replace(keys={name: key for name, key in self.keys.items() if name not in stream_ids})
 
 
 class Stored(NamedTuple):

@@ -6,13 +6,13 @@ import logging
 import threading
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import URL, MetaData
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import (
-    OLDEST,
     BaseWatch,
     Broker,
     BrokerUnavailable,
@@ -30,15 +30,15 @@ from streamy_core.broker import (
     new_nonce,
 )
 
-from .batches import Batch, hashed, ids_of
+from .batches import Batch, ManyBatch, Stored, hashed, ids_of
 from .database import Database
 from .earlier import EarlierCursors
-from .faults import Conflict, MissingTable, Stale, WriteRefused, once_more
+from .faults import Conflict, MissingTable, append_once_more, contradiction, once_more
 from .logs import Logs
 from .looks import Looks
 from .migrations import register_with_old_alembic
 from .options import Options
-from .pages import ANY_BYTES, ANY_ENTRIES, DAMAGED, NO_ENTRY
+from .pages import ANY_BYTES, ANY_ENTRIES, NO_ENTRY
 from .retention import Retention, now_ms
 from .sessions import Place, borrow, elsewhere
 from .tables import VERSION, Tables, add_tables
@@ -108,35 +108,62 @@ class SqlBroker(Broker):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
-        batch = self._batch(stream_id, events, idempotency_key)
+        self._ready()
         if not events:
             return []
-        try:
-            return self._append(batch)
-        except WriteRefused:
-            return self._append(self._batch(stream_id, events, idempotency_key))
-        except Stale:
-            if not batch.key:  # it may have been stored
-                raise
-            return self._append(batch)
+        return append_once_more(partial(self._append, stream_id, events, idempotency_key), idempotency_key)
 
-    def _append(self, batch: Batch) -> list[str]:
-        stream_id, events = batch.stream_id, batch.events
+    def _append(self, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
+        batch = self._batch(stream_id, events, key)
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._database.transaction("append") as db:
+            with self._database.transaction("append", self._database.dialect.begin) as db:
                 stored = self._database.dialect.append(db, batch, alone=True)
         except MissingTable as error:
             raise self._without_tables(error) from error
         except Conflict as error:
-            refusal, stored = ConfigError(_contradiction(stream_id, error)), None
+            refusal, stored = ConfigError(contradiction(stream_id, error)), None
         if stored is not None:
-            self._ring(stream_id)
             self._retention.start()
-            self._retention.after_append(stream_id, stored, len(events))
+            self._tell_of(stream_id, stored, len(events))
             return ids_of(batch, stored)
         with self._tables_there(), self._database.autocommit("find a key") as db:
             return self._remembered(db, batch, otherwise=refusal)
+
+    def append_to_many(
+        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        """See AppendsToMany. All streams are appended to, or none."""
+        self._ready()
+        if not events or not stream_ids:
+            return {name: [] for name in stream_ids}
+        return append_once_more(
+            partial(self._append_to_many, stream_ids, events, idempotency_key), idempotency_key
+        )
+
+    def _append_to_many(
+        self, stream_ids: Collection[str], events: Sequence[Event], key: str | None
+    ) -> dict[str, list[str]]:
+        many = ManyBatch.of(stream_ids, self._batch("", events, None), key)
+        known: dict[str, list[str]] = {}
+        while True:
+            left = many.without(known)
+            try:
+                with self._database.transaction("append", self._database.dialect.begin_many) as db:
+                    stored = self._database.dialect.append_to_many(db, left) if left.keys else {}
+                break
+            except MissingTable as error:
+                raise self._without_tables(error) from error
+            except Conflict as error:
+                with self._tables_there(), self._database.autocommit("find keys") as db:
+                    found = self._logs.known(db, left.keys)
+                if not found:
+                    raise ConfigError(contradiction(next(iter(left.keys)), error)) from error
+                known.update({name: Duplicate(ids) for name, ids in found.items()})
+        self._retention.start()
+        for name, where in stored.items():
+            self._tell_of(name, where, len(events))
+        return {**known, **{name: ids_of(many.batch, where) for name, where in stored.items()}}
 
     def append_within(
         self, session: Any, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
@@ -155,7 +182,7 @@ class SqlBroker(Broker):
             self._epoch = None  # they may be made anew
             raise ConfigError(f"the session's database isn't that of the streams: {error}") from error
         except Conflict as error:
-            refusal, stored = ConfigError(_contradiction(stream_id, error)), None
+            refusal, stored = ConfigError(contradiction(stream_id, error)), None
         if stored is not None:
             self._retention.start()
             return ids_of(batch, stored)
@@ -178,7 +205,7 @@ class SqlBroker(Broker):
             return {}
         share = ANY_BYTES if max_bytes is None else min(max_bytes // len(cursors), ANY_BYTES)
         with self._tables_there(), self._database.reading("read") as db:
-            return self._read(db, cursors, min(limit, ANY_ENTRIES), share, origin)
+            return self._logs.read(db, cursors, min(limit, ANY_ENTRIES), share, origin)
 
     @once_more
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
@@ -341,34 +368,10 @@ class SqlBroker(Broker):
             raise otherwise
         return Duplicate(known)
 
-    def _read(
-        self, db: DBAPICursor, cursors: Mapping[str, str], limit: int, max_bytes: int, origin: str
-    ) -> dict[str, Page]:
-        from_oldest = [name for name, text in cursors.items() if text == OLDEST]
-        oldest = self._logs.before_oldest(db, from_oldest) if from_oldest else {}
-        placed = {
-            name: oldest.get(name, origin) if text == OLDEST else text for name, text in cursors.items()
-        }
-        found = self._logs.pages(db, placed, limit, max_bytes)
-        pages: dict[str, Page] = {}
-        lost: list[str] = []
-        for name, text in cursors.items():
-            if name not in found:
-                pages[name] = Page((), origin, gap=text not in (origin, OLDEST))
-            elif found[name] is DAMAGED:
-                pages[name] = DAMAGED._replace(cursor=origin, gap=text not in (origin, OLDEST))
-            elif page := found[name]:
-                pages[name] = page
-            else:
-                lost.append(name)
-        if lost:
-            before = self._logs.before_oldest(db, lost)
-            trimmed = {name: OLDEST for name in lost if cursors[name] == OLDEST}  # since it was asked for
-            pages.update(
-                {name: Page((), before.get(name, origin), gap=True) for name in lost if name not in trimmed}
-            )
-            pages.update(self._read(db, trimmed, limit, max_bytes, origin) if trimmed else {})
-        return pages
+    def _tell_of(self, stream_id: str, stored: Stored, count: int) -> None:
+        """So many events have been appended."""
+        self._ring(stream_id)
+        self._retention.after_append(stream_id, stored, count)
 
     def _ring(self, stream_id: str) -> None:
         for watch in self._watches:
@@ -389,11 +392,3 @@ class SqlBroker(Broker):
             raise elsewhere("another history", f"that of {self._database.url}")
         if not self._database.dialect.lone_writer:  # whose file may be replaced at any time
             self._place = self._database.place
-
-
-def _contradiction(stream_id: str, error: Conflict) -> str:
-    return (
-        f"the tables contradict each other about stream {stream_id!r}: it has entries beyond those that "
-        "its row in the table of streams counts, as if that row had been removed; remove these entries, "
-        f"too ({error})"
-    )

@@ -85,12 +85,15 @@ class Database:
             yield db
 
     @contextmanager
-    def transaction(self, doing: str) -> Generator[DBAPICursor]:
-        """Lend one for a transaction, which commits in the end, or rolls back. Raises likewise."""
+    def transaction(self, doing: str, begin: str | None) -> Generator[DBAPICursor]:
+        """Lend one for a transaction, which commits in the end, or rolls back. Raises likewise.
+
+        begin: what begins it; None where there is but one statement.
+        """
         with (
             self._in_turn(doing),
             self._lend(doing) as connection,
-            self._bracketed(connection, self.dialect.begin) as db,
+            self._bracketed(connection, begin) as db,
         ):
             yield db
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .batches import Batch, Stored
+from .batches import Batch, ManyBatch, Stored
 from .bells import Bell, Connect, Timer
 from .faults import Rule
 from .options import Options
@@ -78,6 +78,9 @@ class Dialect(ABC):
     greatest: ClassVar[str] = "GREATEST"
     """The function that gives the greater of two numbers."""
 
+    begin_many: ClassVar[str | None] = "START TRANSACTION"
+    """What begins a transaction that appends to many streams; None as for `begin`."""
+
     upsert: ClassVar[str] = """
         INSERT INTO {streams} AS s (stream_id, epoch, head, changed, history, history_age)
         VALUES (:stream_id, :epoch, :count, {now}, :history, :history_age)
@@ -142,6 +145,10 @@ class Dialect(ABC):
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         """The parameter `:names`."""
 
+    def among_texts(self, texts: Collection[str]) -> dict[str, Any]:
+        """The parameter `:names`, where a column of text is to be among these."""
+        return self.among_these(texts)
+
     @abstractmethod
     def read(
         self, db: DBAPICursor, ranges: Mapping[str, Range], max_bytes: int
@@ -183,19 +190,35 @@ class Dialect(ABC):
 
     def advance(self, db: DBAPICursor, batch: Batch) -> Stored | None:
         """Count on by as many as the batch has; None if the stream has ended."""
-        count = len(batch.events)
-        db.execute(
-            self._upsert,
-            {
-                "stream_id": self.stream_id(batch.stream_id),
-                "epoch": batch.epoch,
-                "count": count,
-                "history": batch.history,
-                "history_age": batch.history_age,
-            },
-        )
+        db.execute(self._upsert, {"stream_id": self.stream_id(batch.stream_id), **batch.counted})
         found = db.fetchone()
         return None if found is None else Stored(*found)
+
+    @abstractmethod
+    def append_to_many(self, db: DBAPICursor, many: ManyBatch) -> dict[str, Stored]:
+        """Store the batch in each of its streams but for those that have ended; where it lies in each.
+
+        The transaction has begun unless `begin_many` is None. Raises as `append`.
+        """
+
+    def store_in_many(self, db: DBAPICursor, many: ManyBatch, stored: Mapping[str, Stored]) -> None:
+        """Store keys and entries where streams have been counted on. Raises likewise."""
+        batch = many.batch
+        nonce, stored_at = batch.nonce, batch.stored_at
+        keys: list[Any] = []
+        rows: list[Any] = []
+        for name, at in stored.items():
+            stream_id = self.stream_id(name)
+            if key := many.keys[name]:
+                keys.append((key, at.before, len(batch.events), nonce, stored_at))
+            if at.before == 0:
+                rows.append((stream_id, 0, NO_ENTRY, stored_at, None, None, ""))
+            for sequence, event in enumerate(batch.events, at.before + 1):
+                rows.append((stream_id, sequence, nonce, stored_at, event.name, event.retry, event.data))
+        if keys:
+            db.executemany(self._remember, keys)
+        if rows:
+            db.executemany(self._store, rows)
 
     def undone_append(self, db: DBAPICursor, batch: Batch) -> None:
         """Do all that publishing and trimming do, in a transaction that is rolled back."""

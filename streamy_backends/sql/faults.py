@@ -54,6 +54,27 @@ def once_more(method: Callable[P, T]) -> Callable[P, T]:
     return trying_twice
 
 
+def append_once_more(append: Callable[[], T], key: str | None) -> T:
+    """What an append returns. It is done once more where it stored nothing, or where its key sees to that."""
+    try:
+        return append()
+    except WriteRefused:
+        return append()
+    except Stale:
+        if key is None:  # it may have been stored
+            raise
+        return append()
+
+
+def contradiction(stream_id: str, error: Conflict) -> str:
+    """What is wrong where an entry is there already that the stream's row doesn't count."""
+    return (
+        f"the tables contradict each other about stream {stream_id!r}: it has entries beyond those that "
+        "its row in the table of streams counts, as if that row had been removed; remove these entries, "
+        f"too ({error})"
+    )
+
+
 class Meaning(Enum):
     """What comes of an error."""
 

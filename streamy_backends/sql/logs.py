@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from streamy_core.broker import Page, StreamInfo, make_id
+from streamy_core.broker import OLDEST, Page, StreamInfo, make_id
 
 from .dialect import Dialect
 from .pages import DAMAGED, NOWHERE, Range, State, epoch_of, nonce_of, page_after, parts_of
@@ -34,6 +34,10 @@ _REMEMBERED: Final = """
     SELECT s.epoch, k.sequence_before, k.count, k.nonce
     FROM {keys} k, {streams} s WHERE k.idempotency_key = :key AND s.stream_id = :stream_id"""
 
+_KNOWN: Final = """
+    SELECT k.idempotency_key, k.sequence_before, k.count, k.nonce FROM {keys} k
+    WHERE k.idempotency_key {among}"""
+
 _ALL: Final = """
     SELECT s.stream_id, s.epoch, s.head, s.end_nonce, e.nonce,
            (SELECT MIN(o.sequence) FROM {entries} o WHERE o.stream_id = s.stream_id)
@@ -54,6 +58,7 @@ class Logs:
         self._oldest = dialect.render(_OLDEST)
         self._remembered = dialect.render(_REMEMBERED)
         self._remembered_latest = f"{self._remembered} {dialect.latest}"
+        self._known = dialect.render(_KNOWN)
         self._all = dialect.render(_ALL)
         self._meta = dialect.render(_META)
         self._first_meta = dialect.render(dialect.first_meta)
@@ -74,6 +79,39 @@ class Logs:
         (_, _, latest, _), *rows = self._dialect.rows(db, self._changes, {"since": since})
         name_of = self._dialect.name_of
         return latest, {name_of(name): State(*state) for name, *state in rows}
+
+    def read(
+        self, db: DBAPICursor, cursors: Mapping[str, str], limit: int, max_bytes: int, origin: str
+    ) -> dict[str, Page]:
+        """The page of each stream. Cursors, `limit` and `max_bytes` as for `pages`; a cursor may be OLDEST.
+
+        origin: the cursor of a stream that isn't there.
+        """
+        from_oldest = [name for name, text in cursors.items() if text == OLDEST]
+        oldest = self.before_oldest(db, from_oldest) if from_oldest else {}
+        placed = {
+            name: oldest.get(name, origin) if text == OLDEST else text for name, text in cursors.items()
+        }
+        found = self.pages(db, placed, limit, max_bytes)
+        pages: dict[str, Page] = {}
+        lost: list[str] = []
+        for name, text in cursors.items():
+            if name not in found:
+                pages[name] = Page((), origin, gap=text not in (origin, OLDEST))
+            elif found[name] is DAMAGED:
+                pages[name] = DAMAGED._replace(cursor=origin, gap=text not in (origin, OLDEST))
+            elif page := found[name]:
+                pages[name] = page
+            else:
+                lost.append(name)
+        if lost:
+            before = self.before_oldest(db, lost)
+            trimmed = {name: OLDEST for name in lost if cursors[name] == OLDEST}  # since it was asked for
+            pages.update(
+                {name: Page((), before.get(name, origin), gap=True) for name in lost if name not in trimmed}
+            )
+            pages.update(self.read(db, trimmed, limit, max_bytes, origin) if trimmed else {})
+        return pages
 
     def pages(
         self, db: DBAPICursor, cursors: Mapping[str, str], limit: int, max_bytes: int
@@ -119,6 +157,20 @@ class Logs:
         for epoch, before, count, nonce in db.fetchall():
             return [make_id(epoch_of(epoch), before + n, nonce_of(nonce)) for n in range(1, count + 1)]
         return None
+
+    def known(self, db: DBAPICursor, keys: Mapping[str, str]) -> dict[str, list[str]]:
+        """The ids of what was stored under these keys, by stream; only of those that are known."""
+        streams = {key: name for name, key in keys.items() if key}
+        if not streams:
+            return {}
+        rows = self._dialect.rows(db, self._known, self._dialect.among_texts(streams))
+        heads = self.heads(db, [streams[key] for key, *_ in rows]) if rows else {}
+        found: dict[str, list[str]] = {}
+        for key, before, count, nonce in rows:
+            if (state := heads.get(name := streams[key])) is not None:
+                epoch = epoch_of(state.epoch)
+                found[name] = [make_id(epoch, before + n, nonce_of(nonce)) for n in range(1, count + 1)]
+        return found
 
     def end(self, db: DBAPICursor, stream_id: str, epoch: str, nonce: str) -> None:
         """End a stream, unless it has."""

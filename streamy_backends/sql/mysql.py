@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .batches import Batch, Stored
+from .batches import Batch, ManyBatch, Stored
 from .faults import MYSQL, Rule
 from .options import Options
 from .pages import NO_ENTRY, Range
@@ -58,6 +58,14 @@ class Mysql(ServerDialect):
             changed = IF(end_nonce IS NULL, {now}, changed),
             history = GREATEST(history, :history), history_age = GREATEST(history_age, :history_age)"""
     state: ClassVar[str] = "SELECT epoch, end_nonce FROM {streams} WHERE stream_id = :stream_id FOR UPDATE"
+    count_all: ClassVar[str] = """
+        INSERT INTO {streams} (stream_id, epoch, head, changed, history, history_age) VALUES %s
+        ON DUPLICATE KEY UPDATE head = head + IF(end_nonce IS NULL, :count, 0),
+            changed = IF(end_nonce IS NULL, {now}, changed),
+            history = GREATEST(history, :history), history_age = GREATEST(history_age, :history_age)"""
+    counted_all: ClassVar[str] = """
+        SELECT stream_id, epoch, head - :count, history FROM {streams}
+        WHERE stream_id {among} AND end_nonce IS NULL FOR UPDATE"""
     finish = """
         INSERT INTO {streams} (stream_id, epoch, head, end_nonce, changed, history, history_age)
         VALUES (:stream_id, :epoch, 0, :nonce, {now}, 0, 0)
@@ -90,6 +98,7 @@ class Mysql(ServerDialect):
         super().__init__(engine, tables, options)
         self._has_snapshots = False
         self._state = self.render(self.state)
+        self._counted_all = self.render(self.counted_all)
         self._several = self.render(self.several)
 
     def stream_id(self, name: str) -> bytes:
@@ -97,6 +106,9 @@ class Mysql(ServerDialect):
 
     def name_of(self, value: bytes) -> str:
         return value.decode(errors="surrogateescape")  # somebody else may have written it
+
+    def among_texts(self, texts: Collection[str]) -> dict[str, Any]:
+        return {"names": list(texts)}
 
     def among_these(self, names: Collection[str]) -> dict[str, Any]:
         return {"names": [name.encode() for name in names]}
@@ -132,19 +144,23 @@ class Mysql(ServerDialect):
         while end_nonce is None:
             db.execute(
                 self._upsert,
-                {
-                    "stream_id": stream_id,
-                    "epoch": epoch,
-                    "count": count,
-                    "history": batch.history,
-                    "history_age": batch.history_age,
-                },
+                {"stream_id": stream_id, **batch.counted, "epoch": epoch},
             )
             if head := db.lastrowid:
                 return Stored(epoch, head - count, 0)  # what it keeps is asked when it is trimmed
             db.execute(self._state, {"stream_id": stream_id})
             epoch, end_nonce = db.fetchone() or (epoch, None)
         return None
+
+    def append_to_many(self, db: DBAPICursor, many: ManyBatch) -> dict[str, Stored]:
+        parameters = many.batch.counted
+        streams: dict[str, Any] = {f"stream_{n}": name.encode() for n, name in enumerate(many.keys)}
+        rows = [f"(:{name}, :epoch, :count, {{now}}, :history, :history_age)" for name in streams]
+        db.execute(self.render(self.count_all % ", ".join(rows)), {**parameters, **streams})
+        found = self.rows(db, self._counted_all, {**parameters, **self.among_these(many.keys)})
+        stored = {self.name_of(name): Stored(*where) for name, *where in found}
+        self.store_in_many(db, many, stored)
+        return stored
 
     @classmethod
     def connect_arguments(cls, url: URL, options: Options) -> dict[str, Any]:
@@ -260,14 +276,11 @@ class Mariadb(Mysql):
     def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
         parameters: dict[str, Any] = {
             "stream_id": batch.stream_id.encode(),
-            "epoch": batch.epoch,
-            "count": len(batch.events),
+            **batch.counted,
             "key": batch.key,
             "nonce": batch.nonce,
             "origin": NO_ENTRY,
             "stored_at": batch.stored_at,
-            "history": batch.history,
-            "history_age": batch.history_age,
         }
         for number, event in enumerate(batch.events, 1):
             parameters[f"name_{number}"] = event.name

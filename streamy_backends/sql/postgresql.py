@@ -13,7 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
-from .batches import Batch, Stored
+from .batches import Batch, ManyBatch, Stored
 from .bells import Bell, Connect, Listen, Timer
 from .faults import POSTGRESQL, MissingTable, Rule
 from .options import Options
@@ -34,6 +34,7 @@ class Postgresql(ServerDialect):
     rules: ClassVar[Sequence[Rule]] = POSTGRESQL
     read_only: ClassVar[str | None] = "SHOW transaction_read_only"
     begin: ClassVar[str | None] = None
+    begin_many: ClassVar[str | None] = None
     # A server is told by the moment at which it was started, and a table by its number there.
     whereabouts = """
         SELECT CAST(EXTRACT(EPOCH FROM pg_postmaster_start_time()) AS text), CAST(current_database() AS text),
@@ -83,6 +84,26 @@ class Postgresql(ServerDialect):
         SELECT epoch, sequence_before, history{rung} FROM counter"""
     """All of an append."""
 
+    append_to_all: ClassVar[str] = """
+        WITH wanted AS (
+            SELECT stream_id, idempotency_key
+            FROM unnest(CAST(:streams AS text[]), CAST(:keys AS text[])) AS w (stream_id, idempotency_key)
+        ), counter AS ({upsert}
+        ), remembered AS (
+            INSERT INTO {keys} (idempotency_key, sequence_before, count, nonce, stored_at)
+            SELECT idempotency_key, sequence_before, CAST(:count AS bigint), :nonce, :stored_at
+            FROM counter JOIN wanted USING (stream_id) WHERE idempotency_key <> ''
+        ), stored AS (
+            INSERT INTO {entries} (stream_id, sequence, nonce, stored_at, name, retry, data)
+            SELECT stream_id, sequence_before + number, :nonce, :stored_at, name, retry, data
+            FROM counter, unnest(CAST(:names AS text[]), CAST(:retries AS integer[]), CAST(:texts AS text[]))
+            WITH ORDINALITY AS batch (name, retry, data, number)
+            UNION ALL
+            SELECT stream_id, 0, :origin, :stored_at, NULL, NULL, '' FROM counter WHERE sequence_before = 0
+        )
+        SELECT stream_id, epoch, sequence_before, history{rung} FROM counter"""
+    """All of an append to many streams."""
+
     def __init__(self, engine: Engine, tables: Tables, options: Options) -> None:
         super().__init__(engine, tables, options)
         channel = f"{tables.streams.schema or 'public'}.{tables.streams.name}"
@@ -95,6 +116,15 @@ class Postgresql(ServerDialect):
         rung = f", pg_notify('{channel}', :stream_id)" if options.notify else ""
         self._append_all = self.render(
             self.append_all.replace("{upsert}", self.upsert).replace("{rung}", rung)
+        )
+        upsert_all = self.upsert.replace(
+            "VALUES (:stream_id, :epoch, :count, {now}, :history, :history_age)",
+            "SELECT stream_id, :epoch, :count, {now}, :history, :history_age FROM wanted",
+        ).replace("RETURNING epoch", "RETURNING stream_id, epoch")
+        self._append_to_all = self.render(
+            self.append_to_all.replace("{upsert}", upsert_all).replace(
+                "{rung}", rung.replace(":stream_id", "stream_id")
+            )
         )
         several = self.several.replace("{data}", DATA.replace("{after}", "wanted.after"))
         with_limits = several.replace("{limits}", ", CAST(:limits AS bigint[])").replace("{count}", ", count")
@@ -115,26 +145,15 @@ class Postgresql(ServerDialect):
         return self._several_limits, {**parameters, "limits": list(limits)}
 
     def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
-        events = batch.events
-        db.execute(
-            self._append_all,
-            {
-                "stream_id": batch.stream_id,
-                "epoch": batch.epoch,
-                "count": len(events),
-                "history": batch.history,
-                "history_age": batch.history_age,
-                "key": batch.key,
-                "nonce": batch.nonce,
-                "origin": NO_ENTRY,
-                "stored_at": batch.stored_at,
-                "names": [event.name for event in events],
-                "retries": [event.retry for event in events],
-                "texts": [event.data for event in events],
-            },
-        )
+        parameters = {"stream_id": batch.stream_id, "key": batch.key, **_parameters(batch)}
+        db.execute(self._append_all, parameters)
         found = db.fetchone()
         return None if found is None else Stored(*found[:3])
+
+    def append_to_many(self, db: DBAPICursor, many: ManyBatch) -> dict[str, Stored]:
+        streams, keys = list(many.keys), list(many.keys.values())
+        db.execute(self._append_to_all, {"streams": streams, "keys": keys, **_parameters(many.batch)})
+        return {name: Stored(*stored[:3]) for name, *stored in db.fetchall()}
 
     def bell(self, connect: Connect, is_replaced: Callable[[], bool]) -> Bell:
         return Listen(connect, self._channel) if self._channel else Timer()
@@ -201,3 +220,16 @@ class Postgresql(ServerDialect):
         if schema is None:
             raise MissingTable("it has no such tables")
         return Place((started, database, tables), (database, schema))
+
+
+def _parameters(batch: Batch) -> dict[str, Any]:
+    """Those of an append, but for the stream and its key."""
+    return {
+        **batch.counted,
+        "nonce": batch.nonce,
+        "origin": NO_ENTRY,
+        "stored_at": batch.stored_at,
+        "names": [event.name for event in batch.events],
+        "retries": [event.retry for event in batch.events],
+        "texts": [event.data for event in batch.events],
+    }

@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from streamy_core.broker import ConfigError
 
+from .batches import ManyBatch, Stored
 from .bells import Bell, Connect, DataVersion
 from .dialect import Dialect
 from .faults import SQLITE, Rule
@@ -44,6 +45,7 @@ class Sqlite(Dialect):
     rules: ClassVar[Sequence[Rule]] = SQLITE
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
     begin: ClassVar[str | None] = "BEGIN IMMEDIATE"
+    begin_many: ClassVar[str | None] = begin
     begin_reading: ClassVar[str | None] = "BEGIN"
     lone_writer = True
     survives_fork = False  # https://sqlite.org/howtocorrupt.html, section 2.6
@@ -55,6 +57,12 @@ class Sqlite(Dialect):
     latest_change = "(SELECT COALESCE(MAX(changed), 0) FROM {streams})"
     late_by = 0
     among = "IN (SELECT value FROM json_each(:names))"
+
+    upsert_many: ClassVar[str] = Dialect.upsert.replace(
+        "VALUES (:stream_id, :epoch, :count, {now}, :history, :history_age)",
+        # "true", since ON could else belong to a join: https://sqlite.org/lang_upsert.html, section 2.2
+        "SELECT value, :epoch, :count, {now}, :history, :history_age FROM json_each(:names) WHERE true",
+    ).replace("RETURNING epoch", "RETURNING stream_id, epoch")
 
     # There are no round trips to save: by a statement for each stream, no more rows are taken than needed.
     one: ClassVar[str] = """
@@ -68,6 +76,7 @@ class Sqlite(Dialect):
         super().__init__(engine, tables, options)
         self._schema = tables.streams.schema or "main"
         self._one = self.render(self.one)
+        self._upsert_many = self.render(self.upsert_many)
 
     @property
     def opening(self) -> str:
@@ -92,6 +101,12 @@ class Sqlite(Dialect):
                 # (A number of SQLite's needn't be a whole one.)
                 found = (Row(*row[3:]) for row in chain((first,), rows) if type(row[3]) is int)
                 yield name, State(*first[:3]), found
+
+    def append_to_many(self, db: DBAPICursor, many: ManyBatch) -> dict[str, Stored]:
+        db.execute(self._upsert_many, {**self.among_these(many.keys), **many.batch.counted})
+        stored = {name: Stored(*where) for name, *where in db.fetchall()}
+        self.store_in_many(db, many, stored)
+        return stored
 
     def rows(self, db: DBAPICursor, sql: str, parameters: Any = ()) -> list[Any]:
         db.execute(sql, parameters)

@@ -6,6 +6,7 @@ from ..errors import (
     BrokerUnavailable,
     Closed,
     ConfigError,
+    PartlyUnavailable,
     StreamEnded,
     UnknownBackend,
 )
@@ -14,6 +15,7 @@ from ..hookspecs import BrokerFactory, hookimpl
 from ..ids import OLDEST, UNPLACEABLE, make_id, new_epoch, new_nonce, sequence_of
 from ..urls import options_of, redact, scheme_of
 from .capabilities import (
+    AppendsToMany,
     AppendsWithin,
     BringsEntries,
     Forgets,
@@ -33,6 +35,7 @@ __all__ = [
     "OLDEST",
     "UNPLACEABLE",
     "AdaptivePolling",
+    "AppendsToMany",
     "AppendsWithin",
     "BackendConflict",
     "BackendUnusable",
@@ -53,6 +56,7 @@ __all__ = [
     "HasTables",
     "ListsStreams",
     "Page",
+    "PartlyUnavailable",
     "PollScheduler",
     "PollingWatch",
     "ReadsBack",

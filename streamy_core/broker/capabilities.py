@@ -27,6 +27,26 @@ class BringsEntries(Protocol):
 
 
 @runtime_checkable
+class AppendsToMany(Protocol):
+    """A capability of a broker: it can append to many streams in one round trip."""
+
+    def append_to_many(
+        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        """As `Broker.append` of the same events to each of these streams, which are named once each.
+
+        Returns the ids of each stream's entries, as a `Duplicate` where the key was used before on that
+        stream, if the broker can tell. A stream that has ended is left out. All or none of the events are
+        stored in a stream; a backend that can do so stores them in all streams, or in none. Whoever calls
+        sees to it that there are not too many at once: 1,000 streams, and some megabytes of data in all.
+
+        Raises BrokerUnavailable, after which they may or may not be stored, which repeating the call with
+        the same key settles; PartlyUnavailable, where it is known which streams have them.
+        """
+        raise NotImplementedError
+
+
+@runtime_checkable
 class AppendsWithin(Protocol):
     """A capability of a broker: it can append within a transaction of the app's."""
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
 
 from ..broker import Broker
 from ..closeable import Closeable
-from ..commands import check_key, disconnect_command
 from ..config import Settings
-from ..errors import InvalidEvent
-from ..events import CONTROL, Event, History, check_stream_id
+from ..events import History, check_stream_id
 from ..exact import exact_whole
 from ..ids import OLDEST, join_cursors, sequence_of
 from ..observers import Observer
@@ -21,17 +18,15 @@ from .earlier import MAX_HISTORY, history, wanted_of
 from .hub import Hub
 from .log import Log
 from .outbox import Outbox
-from .publisher import Publisher, check_idempotency_key
+from .publisher import Publisher
 from .reader import Reader
 from .streams import StreamIds, names_of
 from .subscription import Subscription
+from .verbs import PublishingVerbs
 from .window import WindowLimits
 
-_ONE: Final[tuple[type, ...]] = (str, bytes, bytearray, Mapping)
-"""What can be iterated, and is one event all the same."""
 
-
-class Engine(Closeable):
+class Engine(PublishingVerbs, Closeable):
     """See the module. Any thread. Connects to nothing that the broker can do without.
 
     settings: say which broker, unless one is given.
@@ -77,65 +72,6 @@ class Engine(Closeable):
             observer=observer,
         )
 
-    def send_event(
-        self,
-        stream_id: str,
-        data: Any,
-        event_name: str | None = None,
-        retry: int | None = None,
-        expires: float | None = None,
-        idempotency_key: str | None = None,
-        session: Any = None,
-    ) -> str:
-        """As `StreamManager.send_event`."""
-        events = [self.publisher.event(data, event_name, retry, expires)]
-        return self.publisher.publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
-
-    def send_soon(
-        self,
-        stream_id: str,
-        data: Any,
-        event_name: str | None = None,
-        retry: int | None = None,
-        expires: float | None = None,
-        idempotency_key: str | None = None,
-    ) -> None:
-        """As `StreamManager.send_soon`."""
-        key = None if idempotency_key is None else check_idempotency_key(idempotency_key)
-        event = self.publisher.event(data, event_name, retry, expires)
-        self.outbox.put(check_stream_id(stream_id), event, key)
-
-    def send_events(
-        self,
-        stream_id: str,
-        events: Iterable[Any],
-        *,
-        idempotency_key: str | None = None,
-        session: Any = None,
-    ) -> list[str]:
-        """As `StreamManager.send_events`."""
-        if isinstance(events, _ONE):
-            kind = type(events).__name__
-            raise InvalidEvent(f"events is an iterable of events, not one {kind}: use send_event for that")
-        checked = [
-            self.publisher.check(event) if isinstance(event, Event) else self.publisher.event(event)
-            for event in events
-        ]
-        name = check_stream_id(stream_id)
-        return self.publisher.publish(name, checked, idempotency_key, session) if checked else []
-
-    def end_stream(self, stream_id: str) -> None:
-        """As `StreamManager.end_stream`."""
-        self.publisher.end(check_stream_id(stream_id))
-
-    def disconnect(self, *, stream_id: str | None = None, key: str | int | None = None) -> None:
-        """As `StreamManager.disconnect`."""
-        if stream_id is None and key is None:
-            raise ValueError("disconnect whom? name a stream_id, a key, or both")
-        name = None if stream_id is None else check_stream_id(stream_id)
-        whose = None if key is None else check_key(key)
-        self.publisher.publish(CONTROL, [disconnect_command(name, whose)])
-
     def cursor(self, stream_ids: StreamIds) -> str:
         """As `StreamManager.cursor`."""
         return join_cursors(self.hub.log.tail(names_of(stream_ids)))
@@ -159,6 +95,9 @@ class Engine(Closeable):
         start = None if after is None else check_start(after)
         wanted = wanted_of(self.hub.log, names_of(stream_ids), None, start)
         return Subscription(Reader.open(self.hub, wanted), retry=self._retry)
+
+    def _publishing(self) -> tuple[Publisher, Outbox]:
+        return self.publisher, self.outbox
 
     def close(self) -> None:
         """Flush the outbox, end all subscriptions, and close the broker, unless it was given.

@@ -25,6 +25,7 @@ from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
 from ..wire import data_size
+from .broadcast import Stored, append_to_many, append_within, slices
 from .expiry import as_stored
 
 MAX_KEY: Final = 255
@@ -147,6 +148,35 @@ class Publisher:
         self._observer.published(stream_id, outcome_of(ids), count, time.monotonic() - began, None)
         return ids
 
+    def broadcast(
+        self, names: Sequence[str], event: Event, idempotency_key: str | None = None, session: Any = None
+    ) -> dict[str, str]:
+        """Append the event to each of the streams. Returns its ids by stream, without those that have ended.
+
+        Raises as `publish`; PublishFailed says what has been stored.
+        """
+        if idempotency_key is not None:
+            idempotency_key = check_idempotency_key(idempotency_key)
+        self.used = True
+        began = time.monotonic()
+        stored: Stored = {}
+        failure: PublishFailed | None = None
+        try:
+            if session is None:
+                self._broadcast(names, event, idempotency_key, stored)
+            else:
+                self._broadcast_within(session, names, event, idempotency_key, stored)
+        except PublishFailed as error:
+            failure = error
+        self._tell_of(names, stored, time.monotonic() - began, failure)
+        if failure is None:
+            return {name: ids[0] for name, ids in stored.items()}
+        if session is None:
+            for name in names:
+                if name not in stored and not self.end_after_failure(name):
+                    break  # no other can be ended either
+        raise failure
+
     def new_key(self) -> str | None:
         """An idempotency key that nothing else has; None where the broker needs none."""
         # With it, a reply that is lost doesn't have the events stored twice.
@@ -157,15 +187,20 @@ class Publisher:
         self.used = True
         return self._broker.append(stream_id, events, idempotency_key=key)
 
-    def end_after_failure(self, stream_id: str) -> None:
-        """End the stream, to which publishing has failed for good, if it is set so. Never raises."""
+    def end_after_failure(self, stream_id: str) -> bool:
+        """End the stream, to which publishing has failed for good, if it is set so. Never raises.
+
+        Returns whether it was ended.
+        """
         if not self._end_on_failure or stream_id == CONTROL:
-            return
+            return False
         try:
             self._broker.end(stream_id)
             logger.info("stream %r: ended", stream_id)
         except Exception as error:  # noqa: BLE001 - there is another already, which is told
             logger.error("stream %r: could not be ended either: %s", stream_id, error)
+            return False
+        return True
 
     def end(self, stream_id: str) -> None:
         """End the stream. Raises PublishFailed after the last attempt; Closed."""
@@ -192,15 +227,67 @@ class Publisher:
     def _append_within(
         self, session: Any, stream_id: str, events: Sequence[Event], key: str | None
     ) -> list[str]:
-        if not isinstance(self._broker, AppendsWithin):
-            raise ConfigError(
-                f"{type(self._broker).__name__} can't publish within a transaction: session= is for a "
-                "backend that keeps streams in the app's database, like postgresql: or sqlite:"
-            )
+        broker = self._in_transactions()
         try:
-            return self._broker.append_within(session, stream_id, events, idempotency_key=key)
+            return broker.append_within(session, stream_id, events, idempotency_key=key)
         except BrokerUnavailable as error:
             raise PublishFailed("publish to", stream_id, 1, error) from error
+
+    def _in_transactions(self) -> AppendsWithin:
+        if isinstance(self._broker, AppendsWithin):
+            return self._broker
+        raise ConfigError(
+            f"{type(self._broker).__name__} can't publish within a transaction: session= is for a "
+            "backend that keeps streams in the app's database, like postgresql: or sqlite:"
+        )
+
+    def _broadcast(self, names: Sequence[str], event: Event, key: str | None, stored: Stored) -> None:
+        key = key if key is not None else self.new_key()
+        for some in slices(names, event):
+            append = partial(append_to_many, self._broker, some, (event,), key, stored)
+            failed = partial(self._broadcast_failed, names, stored)
+            keep_trying(append, self._retry, wait=self._sleep, failed=failed)
+
+    def _broadcast_within(
+        self, session: Any, names: Sequence[str], event: Event, key: str | None, stored: Stored
+    ) -> None:
+        broker = self._in_transactions()
+        try:
+            append_within(broker, session, names, (event,), key, stored)
+        except BrokerUnavailable as error:
+            stored.clear()  # with the transaction
+            self._broadcast_failed(names, stored, error, 1, None)
+
+    def _broadcast_failed(
+        self,
+        names: Sequence[str],
+        stored: Stored,
+        error: BrokerUnavailable,
+        attempt: int,
+        delay: float | None,
+    ) -> None:
+        first, *others = [name for name in names if name not in stored]
+        if delay is not None:
+            self._observer.publish_retried(first, attempt, delay, error)
+            return
+        known = {name: ids[0] for name, ids in stored.items()}
+        raise PublishFailed("publish to", first, attempt, error, others=len(others), stored=known) from error
+
+    def _tell_of(
+        self, names: Sequence[str], stored: Stored, seconds: float, failure: PublishFailed | None
+    ) -> None:
+        known = {name for name, ids in stored.items() if isinstance(ids, Duplicate)}
+        new = [name for name in stored if name not in known] if known else stored
+        others = [name for name in names if name not in stored] if len(stored) < len(names) else ()
+        told = self._observer.published_to_many
+        if new:
+            told(new, PublishOutcome.STORED, seconds, None)
+        if known:
+            told(known, PublishOutcome.DUPLICATE, seconds, None)
+        if others and failure is not None:
+            told(others, PublishOutcome.FAILED, seconds, failure)
+        elif others:
+            told(others, PublishOutcome.ENDED, seconds, StreamEnded(others[0]))
 
     def _unique(self) -> str:
         pid, prefix = self._key_source

@@ -16,14 +16,19 @@ StreamIds = str | Iterable[str]
 
 def names_of(stream_ids: StreamIds) -> list[str]:
     """The streams' ids, each once, in order. Raises InvalidStreamId."""
+    names = any_names_of(stream_ids)
+    if not 1 <= len(names) <= MAX_STREAMS:
+        raise InvalidStreamId(f"one connection reads 1 to {MAX_STREAMS} streams, not {len(names)}")
+    return names
+
+
+def any_names_of(stream_ids: StreamIds) -> list[str]:
+    """Likewise, however many there are."""
     given: object = stream_ids
     if not isinstance(given, Iterable) or _is_like_text(given):
         raise InvalidStreamId(f"a stream id is a str, or several of them, not {type(stream_ids).__name__}")
     several = [stream_ids] if isinstance(stream_ids, str) else stream_ids
-    names = list(dict.fromkeys(check_stream_id(name) for name in several))
-    if not 1 <= len(names) <= MAX_STREAMS:
-        raise InvalidStreamId(f"one connection reads 1 to {MAX_STREAMS} streams, not {len(names)}")
-    return names
+    return list(dict.fromkeys(check_stream_id(name) for name in several))
 
 
 def _is_like_text(value: object) -> bool:

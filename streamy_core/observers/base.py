@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Protocol
 
@@ -98,6 +99,21 @@ class Observer:
         seconds: how long the call took, all its attempts together.
         error:   what it raised, if it did.
         """
+
+    def published_to_many(
+        self,
+        stream_ids: Collection[str],
+        outcome: PublishOutcome,
+        seconds: float,
+        error: StreamyError | None,
+    ) -> None:
+        """One event was published to all these streams, or was to be, by one call: a broadcast.
+
+        Unless it is overridden, `published` is told of each. What comes of the other streams of the same
+        broadcast is told by other calls.
+        """
+        for stream_id in stream_ids:
+            self.published(stream_id, outcome, 1, seconds, error)
 
     def dropped(self, stream_id: str, count: int, reason: DropReason, error: Exception | None) -> None:
         """Events that were given to `send_soon` are not published; `published` tells of the others.

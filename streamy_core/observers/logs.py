@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from typing import Final
 
 from ..errors import BrokerUnavailable, ConfigError, StreamyError
@@ -36,6 +37,18 @@ class Logs(Observer):
             _publisher.error("%s", error)
         elif _publisher.isEnabledFor(logging.DEBUG):
             _publisher.debug("stream %r: events: %d, %s, in %.3f s", stream_id, count, outcome, seconds)
+
+    def published_to_many(
+        self,
+        stream_ids: Collection[str],
+        outcome: PublishOutcome,
+        seconds: float,
+        error: StreamyError | None,
+    ) -> None:
+        if outcome is PublishOutcome.FAILED:
+            _publisher.error("%s", error)
+        else:
+            _publisher.debug("an event for %d streams: %s, in %.3f s", len(stream_ids), outcome, seconds)
 
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
         now = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from ..errors import BrokerUnavailable, StreamyError
@@ -36,6 +36,15 @@ class Observers(Observer):
                 hear(stream_id, outcome, count, seconds, error)
             except Exception:  # noqa: BLE001 - it is logged, but once only
                 self._log_once(hear, "published")
+
+    def published_to_many(
+        self,
+        stream_ids: Collection[str],
+        outcome: PublishOutcome,
+        seconds: float,
+        error: StreamyError | None,
+    ) -> None:
+        self._tell("published_to_many", stream_ids, outcome, seconds, error)
 
     def dropped(self, stream_id: str, count: int, reason: DropReason, error: Exception | None) -> None:
         self._tell("dropped", stream_id, count, reason, error)
@@ -91,4 +100,6 @@ class Observers(Observer):
 
 
 def _hears(observer: Observer, name: str) -> bool:
+    if name == "published_to_many" and _hears(observer, "published"):
+        return True
     return getattr(type(observer), name, None) is not getattr(Observer, name)

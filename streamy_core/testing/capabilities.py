@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from ..broker import AppendsWithin, Broker, Forgets, HasTables, ListsStreams, ReadsBack, StreamInfo
+from ..broker import (
+    AppendsToMany,
+    AppendsWithin,
+    Broker,
+    Forgets,
+    HasTables,
+    ListsStreams,
+    PartlyUnavailable,
+    ReadsBack,
+    StreamInfo,
+)
 from ..events import Event
+
+T = TypeVar("T")
 
 
 class Wrapper(Broker):
@@ -37,9 +49,35 @@ class Wrapper(Broker):
         """What a stream of the inner broker is called here; None for one that isn't to be seen."""
         return name
 
-    def appending(self, stream_id: str, append: Callable[[], list[str]]) -> list[str]:
-        """Called for each append."""
+    def appending(self, stream_ids: Collection[str], append: Callable[[], T]) -> T:
+        """Called for each append to these streams: it is to return what `append` does."""
         return append()
+
+    def on_appended(self, stream_id: str, events: Sequence[Event], ids: Sequence[str]) -> None:
+        """Called with what has been appended to a stream, but for what is part of a transaction."""
+
+
+class _AppendsToMany(Wrapper):
+    def append_to_many(
+        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        names = {self.inner_name(name): name for name in stream_ids}
+
+        def append() -> dict[str, list[str]]:
+            try:
+                stored = self.inner().append_to_many(list(names), events, idempotency_key=idempotency_key)
+            except PartlyUnavailable as error:
+                raise PartlyUnavailable(self._called(error.stored, names), error.fault) from error
+            return self._called(stored, names)
+
+        stored = self.appending(stream_ids, append)
+        for name, ids in stored.items():
+            self.on_appended(name, events, ids)
+        return stored
+
+    @staticmethod
+    def _called(stored: Mapping[str, list[str]], names: Mapping[str, str]) -> dict[str, list[str]]:
+        return {names[name]: ids for name, ids in stored.items()}
 
 
 class _AppendsWithin(Wrapper):
@@ -52,7 +90,7 @@ class _AppendsWithin(Wrapper):
             )
             return ids
 
-        return self.appending(stream_id, append)
+        return self.appending([stream_id], append)
 
 
 class _HasTables(Wrapper):
@@ -86,6 +124,7 @@ class _ListsStreams(Wrapper):
 
 
 _MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
+    (AppendsToMany, _AppendsToMany),
     (AppendsWithin, _AppendsWithin),
     (Forgets, _Forgets),
     (HasTables, _HasTables),

@@ -20,6 +20,7 @@ from .capability_contract import CapabilityContract
 from .history_contract import HistoryContract
 from .key_contract import KeyContract
 from .life_contract import LifeContract
+from .many_contract import ManyContract
 from .page_contract import PageContract
 from .reading import DEADLINE, data_of, events, in_a_thread, read, read_all, tail
 from .sharing_contract import SharingContract
@@ -323,6 +324,7 @@ def _further(ids: Sequence[str]) -> list[str]:
 class BrokerContract(
     SurvivingContract,
     SharingContract,
+    ManyContract,
     CapabilityContract,
     WatchContract,
     KeyContract,

@@ -43,9 +43,12 @@ class RecordingBroker(Wrapper):
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         ids = self.inner().append(stream_id, events, idempotency_key=idempotency_key)
+        self.on_appended(stream_id, events, ids)
+        return ids
+
+    def on_appended(self, stream_id: str, events: Sequence[Event], ids: Sequence[str]) -> None:
         for event, entry_id in zip(events, ids, strict=False):
             self._recorded.setdefault((stream_id, entry_id), event)  # a repeated key gives its first ids
-        return ids
 
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
@@ -106,16 +109,16 @@ class FaultyBroker(RecordingBroker):
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         append = super().append
-        return self.appending(stream_id, lambda: append(stream_id, events, idempotency_key=idempotency_key))
+        return self.appending([stream_id], lambda: append(stream_id, events, idempotency_key=idempotency_key))
 
-    def appending(self, stream_id: str, append: Callable[[], list[str]]) -> list[str]:
-        return self._failing("append", stream_id, append)
+    def appending(self, stream_ids: Collection[str], append: Callable[[], T]) -> T:
+        return self._failing("append", stream_ids, append)
 
     def end(self, stream_id: str) -> None:
         end = super().end
-        self._failing("end", stream_id, lambda: end(stream_id))
+        self._failing("end", [stream_id], lambda: end(stream_id))
 
-    def _failing(self, what: str, stream_id: str, action: Callable[[], T]) -> T:
+    def _failing(self, what: str, stream_ids: Collection[str], action: Callable[[], T]) -> T:
         """Do it, unless it has been told to fail."""
         self.check()
         with self._lock:
@@ -123,7 +126,7 @@ class FaultyBroker(RecordingBroker):
             if self._bells_to_lose and stored is not False:
                 self._bells_to_lose -= 1
                 for watch in self._watches:
-                    watch.lose(stream_id)
+                    watch.lose(stream_ids)
         if stored is False:
             raise BrokerUnavailable(f"this {what} was told to fail")
         result = action()
@@ -153,9 +156,8 @@ class _FaultyWatch(Watch):
         self._names: set[str] = set()
         self._lost: list[str] = []
 
-    def lose(self, stream_id: str) -> None:
-        if stream_id in self._names:
-            self._lost.append(stream_id)
+    def lose(self, stream_ids: Collection[str]) -> None:
+        self._lost += [name for name in stream_ids if name in self._names]
 
     def add(self, stream_id: str) -> None:
         self._broker.check()

@@ -21,6 +21,7 @@ from streamy_core.testing.contract import LogContract
 from streamy_core.testing.history_contract import HistoryContract
 from streamy_core.testing.key_contract import KeyContract
 from streamy_core.testing.life_contract import LifeContract
+from streamy_core.testing.many_contract import ManyContract
 from streamy_core.testing.page_contract import PageContract
 from streamy_core.testing.sharing_contract import SharingContract
 from streamy_core.testing.surviving_contract import SurvivingContract
@@ -37,6 +38,7 @@ PARTS: Final[Mapping[type, str]] = {
     LifeContract: "What is trimmed, ends and closing",
     KeyContract: "Idempotency keys",
     WatchContract: "Bells",
+    ManyContract: "Appending to many streams at once, if it can",
     CapabilityContract: "Listing, forgetting, making tables",
     SharingContract: "Between processes",
     SurvivingContract: "Forks, and processes that are killed",

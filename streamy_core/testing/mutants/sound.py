@@ -8,7 +8,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_bytes
@@ -112,6 +112,15 @@ class SoundBroker(Broker):
                 self._remember(log, idempotency_key, ids)
         self._ring(stream_id)
         return ids
+
+    def append_to_many(
+        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        stored: dict[str, list[str]] = {}
+        for name in stream_ids:
+            with suppress(StreamEnded):
+                stored[name] = self.append(name, events, idempotency_key=idempotency_key)
+        return stored
 
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None

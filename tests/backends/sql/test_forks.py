@@ -100,7 +100,7 @@ def test_a_process_that_is_forked_in_a_transaction_publishes_after_it(
     broker = new_broker(url_of(kind), timeout=2.0)
     assert isinstance(broker, SqlBroker)
     broker.append("news", events("before"))
-    with broker._database.transaction("test") as db:
+    with broker._database.transaction("test", broker._database.dialect.begin) as db:
         db.execute(f"UPDATE {broker._tables.streams.name} SET head = head")
         child = in_child(lambda: broker.append("news", events("child")))
     assert succeeds(child)

@@ -1,30 +1,20 @@
-"""`memory://`: streams in this process's memory, for development, tests and single-process apps.
-
-Everything is bounded. Of a stream, the newest entries are kept, by count, bytes and age; of the
-streams, those most recently written, by count and by bytes in all. A stream that is dropped leaves
-a tombstone (its last id, and whether it has ended), so that its readers are told the truth when
-they come back. When there are too many tombstones, the oldest go, and a cursor of a stream that
-nothing is known of any more becomes a gap.
-"""
+"""The broker: which streams there are, and what is dropped when."""
 
 from __future__ import annotations
 
 import threading
 import time
 from bisect import bisect_left
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
 from streamy_core.broker import (
     OLDEST,
     UNPLACEABLE,
     BaseWatch,
     Broker,
-    BrokerFactory,
     Closed,
-    ConfigError,
     Duplicate,
     Entry,
     Event,
@@ -33,50 +23,18 @@ from streamy_core.broker import (
     StreamEnded,
     StreamInfo,
     Watch,
-    bounded,
-    hookimpl,
     make_id,
     new_epoch,
     new_nonce,
-    options_of,
-    sequence_of,
 )
 from streamy_core.ids import encode_number
-from streamy_core.options import option, parse_options, seconds, whole
 
-
-@hookimpl
-def streamy_brokers() -> Mapping[str, BrokerFactory]:
-    return {"memory": from_url}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a memory broker keeps."""
-
-    history: int = option(1_000, whole(1), doc="The newest entries of a stream.")
-    history_bytes: int = option(
-        4 * 2**20, whole(1), doc="Bytes of a stream's data; its newest entry stays, however large."
-    )
-    history_age: float = option(3_600.0, seconds(), doc="Seconds.")
-    streams: int = option(
-        10_000, whole(1), doc="Streams with entries; beyond, the one idle for longest is dropped."
-    )
-    total_bytes: int = option(256 * 2**20, whole(1), doc="Bytes of data in all; beyond, likewise.")
-    tombstones: int = option(100_000, whole(1), doc="Dropped streams that are remembered.")
-    keys: int = option(1_000, whole(1), doc="Idempotency keys remembered for one stream.")
-
-
-def from_url(url: str, options: Mapping[str, Any]) -> MemoryBroker:
-    """The broker for `memory://?history=50&history_age=60`; `options` win over the query."""
-    if url.partition("?")[0].lower() != "memory://":
-        raise ConfigError("memory:// has no host and no path: memory://?history=50")
-    given = {**options_of(url), **options}
-    return MemoryBroker(parse_options(Limits, given, "memory:// option {!r}".format))
+from .log import Log, Tombstone
+from .options import Limits
 
 
 class MemoryBroker(Broker):
-    """See the module. `clock` (seconds, never going back) is injected by tests.
+    """See the package. `clock` (seconds, never going back) is injected by tests.
 
     A forked process keeps the history it was born with and goes on by itself, under a new epoch.
     """
@@ -87,13 +45,13 @@ class MemoryBroker(Broker):
     _epoch: str
     _watches: tuple[BaseWatch, ...]
     _mutex: threading.Lock
-    _never_seen: _Tombstone  # stands for all streams that nothing is known of
+    _never_seen: Tombstone  # stands for all streams that nothing is known of
 
     def __init__(self, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits or Limits()
         self._clock = clock
-        self._logs: OrderedDict[str, _Log] = OrderedDict()  # the one idle for longest comes first
-        self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._logs: OrderedDict[str, Log] = OrderedDict()  # the one idle for longest comes first
+        self._tombstones: OrderedDict[str, Tombstone] = OrderedDict()
         self._forgotten = 0
         self._bytes = 0
         self._idle_at = 0.0  # before that, no stream is idle beyond age
@@ -107,19 +65,30 @@ class MemoryBroker(Broker):
             if not events:
                 return []
             now = self._clock()
-            log = self._log_for_writing(stream_id, now)
-            if idempotency_key is not None and (known := log.keys.get(idempotency_key)):
-                return Duplicate(known)
-            if log.end is not None:
-                raise StreamEnded(stream_id)
-            ids = self._store(log, stream_id, events, now)
-            if idempotency_key is not None:
-                log.remember(idempotency_key, ids, self._limits.keys)
+            ids = self._append(stream_id, events, idempotency_key, now)
             self._tidy(now)
             watches = self._watches
+        if ids is None:
+            raise StreamEnded(stream_id)
         for watch in watches:
             watch.ring((stream_id,))
         return ids
+
+    def append_to_many(
+        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        """See AppendsToMany."""
+        with self._lock():
+            if not events:
+                return {name: [] for name in stream_ids}
+            now = self._clock()
+            found = {name: self._append(name, events, idempotency_key, now) for name in stream_ids}
+            self._tidy(now)
+            watches = self._watches
+        stored = {name: ids for name, ids in found.items() if ids is not None}
+        for watch in watches:
+            watch.ring(stored)
+        return stored
 
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
@@ -209,29 +178,43 @@ class MemoryBroker(Broker):
         with self._mutex:
             self._watches = tuple(other for other in self._watches if other is not watch)
 
-    def _log_for_writing(self, stream_id: str, now: float) -> _Log:
+    def _log_for_writing(self, stream_id: str, now: float) -> Log:
         log = self._logs.get(stream_id)
         if log is None:
             stone = self._remembered(stream_id)
             self._tombstones.pop(stream_id, None)
-            log = self._logs[stream_id] = _Log(stone.last, stone.end, new_nonce())
+            log = self._logs[stream_id] = Log(stone.last, stone.end, new_nonce())
         else:
             self._logs.move_to_end(stream_id)
         log.written_at = now
         return log
 
-    def _remembered(self, stream_id: str) -> _Tombstone:
+    def _remembered(self, stream_id: str) -> Tombstone:
         """What is known of a stream that has no log. Of one never seen: that it is empty."""
         return self._tombstones.get(stream_id) or self._never_seen
 
     def _name_the_unknown(self) -> None:
         """Who comes back with the id of a stream that has been forgotten since is to be told of a gap."""
-        self._never_seen = _Tombstone(make_id(self._epoch, 0, encode_number(self._forgotten)), None)
+        self._never_seen = Tombstone(make_id(self._epoch, 0, encode_number(self._forgotten)), None)
 
-    def _id_after(self, log: _Log) -> str:
+    def _id_after(self, log: Log) -> str:
         return make_id(self._epoch, log.sequence + 1, log.nonce)
 
-    def _store(self, log: _Log, stream_id: str, events: Sequence[Event], now: float) -> list[str]:
+    def _append(
+        self, stream_id: str, events: Sequence[Event], key: str | None, now: float
+    ) -> list[str] | None:
+        """The new entries' ids, or those of the key's first time; None if the stream has ended."""
+        log = self._log_for_writing(stream_id, now)
+        if key is not None and (known := log.keys.get(key)):
+            return Duplicate(known)
+        if log.end is not None:
+            return None
+        ids = self._store(log, stream_id, events, now)
+        if key is not None:
+            log.remember(key, ids, self._limits.keys)
+        return ids
+
+    def _store(self, log: Log, stream_id: str, events: Sequence[Event], now: float) -> list[str]:
         ids: list[str] = []
         for event in events:
             entry_id = self._id_after(log)
@@ -273,7 +256,7 @@ class MemoryBroker(Broker):
         count = len(log.entries) if cursor in (None, log.end) else log.count_up_to(cursor)
         return UNPLACEABLE if count is None else log.cursor_at(count - entries)
 
-    def _trim(self, log: _Log, now: float) -> None:
+    def _trim(self, log: Log, now: float) -> None:
         limits = self._limits
         while len(log.entries) > limits.history or (
             log.bytes > limits.history_bytes and len(log.entries) > 1
@@ -281,7 +264,7 @@ class MemoryBroker(Broker):
             self._bytes -= log.drop_oldest()
         self._expire(log, now)
 
-    def _expire(self, log: _Log, now: float) -> None:
+    def _expire(self, log: Log, now: float) -> None:
         oldest_kept = now - self._limits.history_age
         while log.times and log.times[0] < oldest_kept:
             self._bytes -= log.drop_oldest()
@@ -300,87 +283,8 @@ class MemoryBroker(Broker):
                 break
             del self._logs[name]
             self._bytes -= log.bytes
-            self._tombstones[name] = _Tombstone(log.last, log.end)
+            self._tombstones[name] = Tombstone(log.last, log.end)
         while len(self._tombstones) > limits.tombstones:
             self._tombstones.popitem(last=False)
             self._forgotten += 1
             self._name_the_unknown()
-
-
-class _Tombstone(NamedTuple):
-    last: str
-    end: str | None
-
-
-class _Log:
-    """One stream's entries, and what is known of those already dropped."""
-
-    __slots__ = (
-        "before",
-        "bytes",
-        "end",
-        "entries",
-        "keys",
-        "last",
-        "nonce",
-        "sequence",
-        "times",
-        "written_at",
-    )
-
-    def __init__(self, last: str, end: str | None, nonce: str) -> None:
-        self.entries: deque[Entry] = deque()
-        self.times: deque[float] = deque()  # when each was appended
-        self.before = last  # the cursor before the oldest entry
-        self.last = last  # the newest entry's id
-        self.sequence = sequence_of(last) or 0  # the newest entry's
-        self.end = end  # the end's own id, once the stream has ended
-        self.nonce = nonce  # tells its entries from those of a log of this name that was forgotten
-        self.bytes = 0
-        self.keys: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self.written_at = 0.0
-
-    def append(self, entry: Entry, now: float) -> int:
-        """Add an entry and return its bytes."""
-        size = entry.event.size
-        self.entries.append(entry)
-        self.times.append(now)
-        self.bytes += size
-        self.last = entry.id
-        self.sequence += 1
-        return size
-
-    def drop_oldest(self) -> int:
-        """Drop one entry and return its bytes."""
-        dropped = self.entries.popleft()
-        self.times.popleft()
-        self.before = dropped.id
-        self.bytes -= dropped.event.size
-        return dropped.event.size
-
-    def count_up_to(self, cursor: str) -> int | None:
-        """How many entries lie at or before `cursor`, or None if it isn't one of theirs."""
-        if cursor == self.last:
-            return len(self.entries)
-        if len(self.entries) > 1 and cursor == self.entries[-2].id:
-            return len(self.entries) - 1  # whoever keeps up asks from here
-        sequence = sequence_of(cursor)
-        count = -1 if sequence is None else sequence - self.sequence + len(self.entries)
-        if not 0 < count < len(self.entries):
-            return None
-        return count if self.entries[count - 1].id == cursor else None
-
-    def cursor_at(self, count: int) -> str:
-        """The cursor after so many of its entries; OLDEST for none, or fewer."""
-        return self.entries[count - 1].id if count > 0 else OLDEST
-
-    def entries_from(self, first: int, limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
-        if first == len(self.entries) - 1:
-            return (self.entries[-1],)  # whoever keeps up asks from here
-        # By index: a deque's own iterator would walk to the first from its beginning.
-        return bounded(map(self.entries.__getitem__, range(first, len(self.entries))), limit, max_bytes)
-
-    def remember(self, key: str, ids: list[str], most: int) -> None:
-        self.keys[key] = tuple(ids)
-        if len(self.keys) > most:
-            self.keys.popitem(last=False)

@@ -1,0 +1,89 @@
+"""One stream's log in memory, and what is left of it when it is dropped."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import NamedTuple
+
+from streamy_core.broker import OLDEST, Entry, bounded, sequence_of
+
+
+class Tombstone(NamedTuple):
+    """What is known of a stream that was dropped: the id of its newest entry, and that of its end, if any."""
+
+    last: str
+    end: str | None
+
+
+class Log:
+    """One stream's entries, and what is known of those already dropped."""
+
+    __slots__ = (
+        "before",
+        "bytes",
+        "end",
+        "entries",
+        "keys",
+        "last",
+        "nonce",
+        "sequence",
+        "times",
+        "written_at",
+    )
+
+    def __init__(self, last: str, end: str | None, nonce: str) -> None:
+        self.entries: deque[Entry] = deque()
+        self.times: deque[float] = deque()  # when each was appended
+        self.before = last  # the cursor before the oldest entry
+        self.last = last  # the newest entry's id
+        self.sequence = sequence_of(last) or 0  # the newest entry's
+        self.end = end  # the end's own id, once the stream has ended
+        self.nonce = nonce  # tells its entries from those of a log of this name that was forgotten
+        self.bytes = 0
+        self.keys: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self.written_at = 0.0
+
+    def append(self, entry: Entry, now: float) -> int:
+        """Add an entry and return its bytes."""
+        size = entry.event.size
+        self.entries.append(entry)
+        self.times.append(now)
+        self.bytes += size
+        self.last = entry.id
+        self.sequence += 1
+        return size
+
+    def drop_oldest(self) -> int:
+        """Drop one entry and return its bytes."""
+        dropped = self.entries.popleft()
+        self.times.popleft()
+        self.before = dropped.id
+        self.bytes -= dropped.event.size
+        return dropped.event.size
+
+    def count_up_to(self, cursor: str) -> int | None:
+        """How many entries lie at or before `cursor`, or None if it isn't one of theirs."""
+        if cursor == self.last:
+            return len(self.entries)
+        if len(self.entries) > 1 and cursor == self.entries[-2].id:
+            return len(self.entries) - 1  # whoever keeps up asks from here
+        sequence = sequence_of(cursor)
+        count = -1 if sequence is None else sequence - self.sequence + len(self.entries)
+        if not 0 < count < len(self.entries):
+            return None
+        return count if self.entries[count - 1].id == cursor else None
+
+    def cursor_at(self, count: int) -> str:
+        """The cursor after so many of its entries; OLDEST for none, or fewer."""
+        return self.entries[count - 1].id if count > 0 else OLDEST
+
+    def entries_from(self, first: int, limit: int, max_bytes: int | None) -> tuple[Entry, ...]:
+        if first == len(self.entries) - 1:
+            return (self.entries[-1],)  # whoever keeps up asks from here
+        # By index: a deque's own iterator would walk to the first from its beginning.
+        return bounded(map(self.entries.__getitem__, range(first, len(self.entries))), limit, max_bytes)
+
+    def remember(self, key: str, ids: list[str], most: int) -> None:
+        self.keys[key] = tuple(ids)
+        if len(self.keys) > most:
+            self.keys.popitem(last=False)
