@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import Any, Final
 
@@ -85,7 +85,7 @@ def members_of(name: str, value: type) -> Iterator[str]:
             for item in value
         )
         return
-    for member, found in vars(value).items():
+    for member, found in {**vars(value), **inherited(value)}.items():
         raw = getattr(found, "__func__", found)
         if member.startswith("_") and not (member == "__call__" and getattr(value, "_is_protocol", False)):
             continue
@@ -99,6 +99,25 @@ def members_of(name: str, value: type) -> Iterator[str]:
         elif member in told and not callable(raw):
             yield f"#### `{name}.{member}`\n"
             yield as_markdown(told[member]) + "\n"
+
+
+def inherited(value: type) -> dict[str, Any]:
+    """What it has of bases that have no entry of their own: they, and their bases, are exported nowhere."""
+    found: dict[str, Any] = {}
+    for base in value.__bases__:
+        if is_ours(base) and not any(is_exported(each) for each in base.__mro__ if is_ours(each)):
+            found |= {name: member for name, member in vars(base).items() if name not in vars(value)}
+    return found
+
+
+def is_ours(value: type) -> bool:
+    return value.__module__.startswith("streamy_")
+
+
+def is_exported(value: type) -> bool:
+    """Whether a package that it is in exports it."""
+    *packages, _ = accumulate(value.__module__.split("."), "{}.{}".format)
+    return any(getattr(import_module(name), value.__name__, None) is value for name in packages)
 
 
 def signature(value: Any, *, method: bool = False) -> str:

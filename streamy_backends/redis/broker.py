@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,7 +33,7 @@ from streamy_core.broker import (
 
 from .address import Address
 from .checks import fault_of, other_language, refusal
-from .entries import encode, text_of, text_or_none
+from .entries import encode, epoch_of, text_of, text_or_none
 from .faults import faults
 from .keys import Keys
 from .options import Options
@@ -196,7 +195,7 @@ class RedisBroker(Broker):
             if not self._servers.clustered:
                 raise
             replies = runner.read(calls)  # only the node that has it may be away
-        epoch = "" if known is None else _epoch_of(known)
+        epoch = "" if known is None else epoch_of(known)
         tails: dict[str, str] = {}
         for name, reply in zip(stream_ids, replies, strict=True):
             if header := Header.of(reply):
@@ -378,7 +377,7 @@ class RedisBroker(Broker):
             (epoch,) = self._runner.execute(key, [command])
             if epoch is None:
                 _, epoch = self._runner.execute(key, [("SET", key, new_epoch(), "NX"), command])
-            if not (found := _epoch_of(epoch)):  # somebody else has written it
+            if not (found := epoch_of(epoch)):  # somebody else has written it
                 found = new_epoch()
                 self._runner.execute(key, [("SET", key, found)])
             return found
@@ -394,9 +393,3 @@ class RedisBroker(Broker):
             for name, reply in zip(some, replies, strict=True):
                 if header := Header.of(reply):
                     yield header.info(name)
-
-
-def _epoch_of(value: bytes) -> str:
-    """The epoch that is kept there; '' if it is none."""
-    text = value.decode("latin-1")
-    return text if re.fullmatch(r"[A-Za-z0-9]{1,16}", text) else ""

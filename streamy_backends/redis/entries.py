@@ -59,3 +59,9 @@ def _nonce_of(meta: str | bytes) -> str:
     text = meta if isinstance(meta, str) else meta.decode("latin-1")
     first = text.partition("\n")[0]
     return first if _NONCE.fullmatch(first) else NO_NONCE
+
+
+def epoch_of(value: bytes) -> str:
+    """The epoch that is kept there; '' if it is none."""
+    text = value.decode("latin-1")
+    return text if re.fullmatch(r"[A-Za-z0-9]{1,16}", text) else ""

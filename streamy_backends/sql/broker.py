@@ -26,7 +26,6 @@ from streamy_core.broker import (
     StreamInfo,
     Watch,
     make_id,
-    new_epoch,
     new_nonce,
 )
 
@@ -39,9 +38,10 @@ from .looks import Looks
 from .migrations import register_with_old_alembic
 from .options import Options
 from .pages import ANY_BYTES, ANY_ENTRIES, NO_ENTRY
+from .readiness import Readiness
 from .retention import Retention, now_ms
-from .sessions import Place, borrow, elsewhere
-from .tables import VERSION, Tables, add_tables
+from .sessions import Borrowed, borrow
+from .tables import Tables, add_tables
 from .watch import SqlWatch
 
 logger: Final = logging.getLogger("streamy.sql")
@@ -57,10 +57,9 @@ class SqlBroker(Broker):
     _logs: Logs
     _earlier: EarlierCursors
     _retention: Retention
+    _readiness: Readiness
     _looks: Looks
     _watches: tuple[SqlWatch, ...]
-    _epoch: str | None  # of new streams; None: not known yet
-    _place: Place | None  # where the epoch was looked at last
     _lock: threading.Lock
 
     def __init__(self, url: URL, options: Options) -> None:
@@ -102,7 +101,7 @@ class SqlBroker(Broker):
         if database.dialect.lone_writer:  # whose file tells at once
             return
         name = f"streamy.probe.{new_nonce()}{new_nonce()}"  # which nobody else writes to
-        with self._tables_there(), database.autocommit("try to publish") as db:
+        with self._readiness.tables_there(), database.autocommit("try to publish") as db:
             database.dialect.undone_append(db, self._batch(name, [Event("")], new_nonce()))
 
     def append(
@@ -120,14 +119,14 @@ class SqlBroker(Broker):
             with self._database.transaction("append", self._database.dialect.begin) as db:
                 stored = self._database.dialect.append(db, batch, alone=True)
         except MissingTable as error:
-            raise self._without_tables(error) from error
+            raise self._readiness.without_tables(error) from error
         except Conflict as error:
             refusal, stored = ConfigError(contradiction(stream_id, error)), None
         if stored is not None:
             self._retention.start()
             self._tell_of(stream_id, stored, len(events))
             return ids_of(batch, stored)
-        with self._tables_there(), self._database.autocommit("find a key") as db:
+        with self._readiness.tables_there(), self._database.autocommit("find a key") as db:
             return self._remembered(db, batch, otherwise=refusal)
 
     def append_to_many(
@@ -153,9 +152,9 @@ class SqlBroker(Broker):
                     stored = self._database.dialect.append_to_many(db, left) if left.keys else {}
                 break
             except MissingTable as error:
-                raise self._without_tables(error) from error
+                raise self._readiness.without_tables(error) from error
             except Conflict as error:
-                with self._tables_there(), self._database.autocommit("find keys") as db:
+                with self._readiness.tables_there(), self._database.autocommit("find keys") as db:
                     found = self._logs.known(db, left.keys)
                 if not found:
                     raise ConfigError(contradiction(next(iter(left.keys)), error)) from error
@@ -169,18 +168,13 @@ class SqlBroker(Broker):
         self, session: Any, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
         batch = self._batch(stream_id, events, idempotency_key)
-        with self._database.faults("begin"):
-            borrowed = borrow(session, self._tables.streams, notifies=self._database.dialect.notifies)
+        borrowed = self._borrow(session)
         if not events:
             return []
         refusal: Exception = StreamEnded(stream_id)
         try:
-            with self._database.within(borrowed, "append") as db:
-                self._check_same(db)
+            with self._within(borrowed, "append") as db:
                 stored = self._database.dialect.append(db, batch, alone=False)
-        except MissingTable as error:
-            self._epoch = None  # they may be made anew
-            raise ConfigError(f"the session's database isn't that of the streams: {error}") from error
         except Conflict as error:
             refusal, stored = ConfigError(contradiction(stream_id, error)), None
         if stored is not None:
@@ -189,10 +183,31 @@ class SqlBroker(Broker):
         with self._database.within(borrowed, "find a key") as db:
             return self._remembered(db, batch, latest=True, otherwise=refusal)
 
+    def end_within(self, session: Any, stream_id: str) -> None:
+        """See EndsWithin."""
+        epoch = self._ready()
+        with self._within(self._borrow(session), "end a stream") as db:
+            self._logs.end(db, stream_id, epoch, new_nonce())
+
+    def _borrow(self, session: Any) -> Borrowed:
+        with self._database.faults("begin"):
+            return borrow(session, self._tables.streams, notifies=self._database.dialect.notifies)
+
+    @contextmanager
+    def _within(self, borrowed: Borrowed, doing: str) -> Generator[DBAPICursor]:
+        """Lend a DB-API cursor of the session's transaction. Raises as `Database.within`."""
+        try:
+            with self._database.within(borrowed, doing) as db:
+                self._readiness.check_same(db)
+                yield db
+        except MissingTable as error:
+            self._readiness.forget()
+            raise ConfigError(f"the session's database isn't that of the streams: {error}") from error
+
     @once_more
     def end(self, stream_id: str) -> None:
         epoch = self._ready()
-        with self._tables_there(), self._database.autocommit("end a stream") as db:
+        with self._readiness.tables_there(), self._database.autocommit("end a stream") as db:
             self._logs.end(db, stream_id, epoch, new_nonce())
         self._ring(stream_id)
 
@@ -204,7 +219,7 @@ class SqlBroker(Broker):
         if not cursors:
             return {}
         share = ANY_BYTES if max_bytes is None else min(max_bytes // len(cursors), ANY_BYTES)
-        with self._tables_there(), self._database.reading("read") as db:
+        with self._readiness.tables_there(), self._database.reading("read") as db:
             return self._logs.read(db, cursors, min(limit, ANY_ENTRIES), share, origin)
 
     @once_more
@@ -212,7 +227,7 @@ class SqlBroker(Broker):
         origin = self._origin()
         if not stream_ids:
             return {}
-        with self._tables_there(), self._database.autocommit("read") as db:
+        with self._readiness.tables_there(), self._database.autocommit("read") as db:
             newest = self._logs.newest(db, stream_ids)
         return {name: newest.get(name, origin) for name in stream_ids}
 
@@ -220,14 +235,14 @@ class SqlBroker(Broker):
     def back(self, cursors: Mapping[str, str | None], entries: int) -> Mapping[str, str]:
         """See ReadsBack."""
         self._ready()
-        with self._tables_there(), self._database.reading("read") as db:
+        with self._readiness.tables_there(), self._database.reading("read") as db:
             return self._earlier.back(db, cursors, min(entries, ANY_ENTRIES))
 
     @once_more
     def since(self, stream_ids: Collection[str], seconds: float) -> Mapping[str, str]:
         """See ReadsBack."""
         self._ready()
-        with self._tables_there(), self._database.autocommit("read") as db:
+        with self._readiness.tables_there(), self._database.autocommit("read") as db:
             return self._earlier.since(db, stream_ids, now_ms() - round(seconds * 1_000))
 
     @once_more
@@ -244,7 +259,7 @@ class SqlBroker(Broker):
     @once_more
     def streams(self) -> Iterable[StreamInfo]:
         self._ready()
-        with self._tables_there(), self._database.autocommit("list the streams") as db:
+        with self._readiness.tables_there(), self._database.autocommit("list the streams") as db:
             return list(self._logs.all(db))
 
     def create_tables(self) -> None:
@@ -262,7 +277,7 @@ class SqlBroker(Broker):
     def forget(self, idle_for: float, *, ended: bool = False) -> int:
         """See Forgets."""
         self._ready()
-        with self._tables_there():
+        with self._readiness.tables_there():
             return self._retention.forget(idle_for, ended=ended)
 
     def close(self) -> None:
@@ -282,13 +297,14 @@ class SqlBroker(Broker):
             self._inherited += [parents.disown(), self._watches]
         self._lock = threading.Lock()
         self._watches = ()
-        self._epoch = None
-        self._place = None
         self._database = Database(self._url, self._options, self._tables)
         self._logs = Logs(self._database.dialect)
         self._earlier = EarlierCursors(self._database.dialect)
-        self._looks = Looks(self._database, self._logs, self._tables_there)
         self._retention = Retention(self._database, self._options, now_ms)
+        self._readiness = Readiness(
+            self._database, self._logs, self._metadata, self._options, self._retention.declare
+        )
+        self._looks = Looks(self._database, self._logs, self._readiness.tables_there)
 
     def _check_open(self) -> None:
         self._guard.check()
@@ -298,58 +314,11 @@ class SqlBroker(Broker):
     def _ready(self) -> str:
         """The epoch of new streams, once all is well. Raises Closed, ConfigError, BrokerUnavailable."""
         self._check_open()
-        if (epoch := self._epoch) is None or self._database.place is None:
-            with self._tables_there():
-                epoch = self._epoch = self._prepare()
-        return epoch
+        return self._readiness.epoch()
 
     def _origin(self) -> str:
         """The cursor of a stream that isn't there. Raises likewise."""
         return make_id(self._ready(), 0, NO_ENTRY)
-
-    @once_more
-    def _prepare(self) -> str:
-        with self._database.autocommit("check the database") as db:
-            self._database.dialect.check(db)
-        meta = self._meta()
-        if meta is None:
-            with self._database.autocommit("begin a history") as db:
-                self._logs.set_meta(db, VERSION, new_epoch())
-            meta = self._meta()
-        self._database.find_place()
-        version, epoch = meta or (0, "")
-        if version != VERSION:
-            raise ConfigError(
-                f"the tables {self._options.table_prefix}… in {self._database.url} are of version {version}, "
-                f"and {VERSION} is needed: another release of Streamy made them"
-            )
-        self._retention.declare()
-        return epoch
-
-    def _meta(self) -> tuple[int, str] | None:
-        for _ in range(2):
-            try:
-                with self._database.autocommit("find the tables") as db:
-                    return self._logs.meta(db)
-            except MissingTable as error:
-                if not self._options.create_tables:
-                    raise ConfigError(
-                        f"{self._database.url} has no tables {self._options.table_prefix}…: make them by "
-                        "`flask streamy init-db`, or by your migrations"
-                    ) from error
-                self._database.create(self._metadata)
-        return None
-
-    @contextmanager
-    def _tables_there(self) -> Generator[None]:
-        try:
-            yield
-        except MissingTable as error:
-            raise self._without_tables(error) from error
-
-    def _without_tables(self, error: MissingTable) -> BrokerUnavailable:
-        self._epoch = None  # the next try makes them, if it may
-        return BrokerUnavailable(str(error))
 
     def _batch(self, stream_id: str, events: Sequence[Event], key: str | None) -> Batch:
         kept_key = "" if key is None else hashed(stream_id, key)
@@ -380,15 +349,3 @@ class SqlBroker(Broker):
     def _unwatch(self, watch: BaseWatch) -> None:
         with self._lock:
             self._watches = tuple(other for other in self._watches if other is not watch)
-
-    def _check_same(self, db: DBAPICursor) -> None:
-        """See that the session's log is ours: its events would never be found."""
-        if self._place is self._database.place is not None:
-            return
-        _, epoch = self._logs.meta(db) or (0, "")
-        if epoch != self._epoch:
-            self._epoch = None  # the tables may have been made anew
-        if epoch != self._ready():
-            raise elsewhere("another history", f"that of {self._database.url}")
-        if not self._database.dialect.lone_writer:  # whose file may be replaced at any time
-            self._place = self._database.place

@@ -65,6 +65,19 @@ class AppendsWithin(Protocol):
 
 
 @runtime_checkable
+class EndsWithin(Protocol):
+    """A capability of a broker: it can end a stream within a transaction of the app's."""
+
+    def end_within(self, session: Any, stream_id: str) -> None:
+        """As `Broker.end`, within the transaction that is under way in `session`.
+
+        The stream ends for others once it commits; if it rolls back, the stream goes on. Raises as
+        `AppendsWithin.append_within`, but for StreamEnded.
+        """
+        raise NotImplementedError
+
+
+@runtime_checkable
 class ReadsBack(Protocol):
     """A capability of a broker: it finds earlier cursors without reading what has come since."""
 

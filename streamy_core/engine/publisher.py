@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..broker import AppendsWithin, Broker, Duplicate
+from ..broker import AppendsWithin, Broker, Duplicate, EndsWithin
 from ..errors import (
     BrokerUnavailable,
     ConfigError,
@@ -202,15 +202,18 @@ class Publisher:
             return False
         return True
 
-    def end(self, stream_id: str) -> None:
-        """End the stream. Raises PublishFailed after the last attempt; Closed."""
+    def end(self, stream_id: str, session: Any = None) -> None:
+        """End the stream. Raises PublishFailed after the last attempt; Closed; by a session as `publish`."""
         self.used = True
         began = time.monotonic()
         try:
-            try:
-                self._broker.end(stream_id)
-            except BrokerUnavailable as error:
-                self._try_again("end", stream_id, partial(self._broker.end, stream_id), error)
+            if session is None:
+                end = partial(self._broker.end, stream_id)
+                keep_trying(
+                    end, self._retry, wait=self._sleep, failed=partial(self._failed, "end", stream_id)
+                )
+            else:
+                self._end_within(session, stream_id)
         except PublishFailed as error:
             self._observer.published(stream_id, PublishOutcome.FAILED, 0, time.monotonic() - began, error)
             raise
@@ -233,11 +236,22 @@ class Publisher:
         except BrokerUnavailable as error:
             raise PublishFailed("publish to", stream_id, 1, error) from error
 
+    def _end_within(self, session: Any, stream_id: str) -> None:
+        if not isinstance(self._broker, EndsWithin):
+            raise self._no_transactions("end a stream")
+        try:
+            self._broker.end_within(session, stream_id)
+        except BrokerUnavailable as error:
+            raise PublishFailed("end", stream_id, 1, error) from error
+
     def _in_transactions(self) -> AppendsWithin:
         if isinstance(self._broker, AppendsWithin):
             return self._broker
-        raise ConfigError(
-            f"{type(self._broker).__name__} can't publish within a transaction: session= is for a "
+        raise self._no_transactions("publish")
+
+    def _no_transactions(self, what: str) -> ConfigError:
+        return ConfigError(
+            f"{type(self._broker).__name__} can't {what} within a transaction: session= is for a "
             "backend that keeps streams in the app's database, like postgresql: or sqlite:"
         )
 

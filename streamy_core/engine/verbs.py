@@ -132,13 +132,17 @@ class PublishingVerbs(ABC):
         event = publisher.event(data, event_name, retry, expires)
         return publisher.broadcast(any_names_of(stream_ids), event, idempotency_key, session)
 
-    def end_stream(self, stream_id: str) -> None:
+    def end_stream(self, stream_id: str, *, session: Any = None) -> None:
         """End a stream for good: its clients get what is left, `streamy.end`, and the close.
 
-        Ending twice does nothing. Raises InvalidStreamId; PublishFailed when the policy has given up.
+        session: as for `send_event`: the stream ends when that transaction commits, and goes on if it
+                 rolls back.
+
+        Ending twice does nothing. Raises InvalidStreamId; PublishFailed when the policy has given up, with
+        `session` at the first fault; ConfigError if the broker can't end a stream by a session.
         """
         publisher, _ = self._publishing()
-        publisher.end(check_stream_id(stream_id))
+        publisher.end(check_stream_id(stream_id), session)
 
     def disconnect(self, *, stream_id: str | None = None, key: str | int | None = None) -> None:
         """Disconnect clients now, in every process: a browser asks again, and you can say no.

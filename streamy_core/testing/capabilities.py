@@ -14,6 +14,7 @@ from ..broker import (
     AppendsToMany,
     AppendsWithin,
     Broker,
+    EndsWithin,
     Forgets,
     HasTables,
     ListsStreams,
@@ -93,6 +94,11 @@ class _AppendsWithin(Wrapper):
         return self.appending([stream_id], append)
 
 
+class _EndsWithin(Wrapper):
+    def end_within(self, session: Any, stream_id: str) -> None:
+        self.inner().end_within(session, self.inner_name(stream_id))
+
+
 class _HasTables(Wrapper):
     def create_tables(self) -> None:
         self.inner().create_tables()
@@ -126,6 +132,7 @@ class _ListsStreams(Wrapper):
 _MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
     (AppendsToMany, _AppendsToMany),
     (AppendsWithin, _AppendsWithin),
+    (EndsWithin, _EndsWithin),
     (Forgets, _Forgets),
     (HasTables, _HasTables),
     (ListsStreams, _ListsStreams),

@@ -196,6 +196,17 @@ def test_one_connection_reads_many_streams(load: Load, connect: Connect) -> None
         assert (notice.type, json.loads(notice.data)) == ("notice", {"text": "yours"})
 
 
+def test_a_notice_comes_to_each_of_many_users(load: Load, connect: Connect) -> None:
+    notices = load("notices")
+    clients = [connect(notices.app, f"/users/{user}/stream") for user in (1, 2)]
+    with notices.app.app_context():
+        notices.sse.end_stream("user:3")
+        assert notices.notify([1, 2, 3], "tea is ready") == 2
+    for client in clients:
+        (notice,) = client.events(1)
+        assert (notice.type, json.loads(notice.data)) == ("notice", {"text": "tea is ready"})
+
+
 def test_the_strategies_are_taken(load: Load) -> None:
     example = load("strategies")
     settings = example.sse.binding.settings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from streamy_core import BrokerUnavailable, StreamManager
+from streamy_core import BrokerUnavailable, PublishFailed, StreamManager
 from streamy_core.broker import Broker
 from streamy_core.strategies.retry import FixedDelay
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all
@@ -137,7 +137,12 @@ def partial_cluster(tmp_path: Any) -> Iterator[Cluster]:
 def name_at(cluster: Cluster, node: Server, prefix: str) -> str:
     """A stream that this node holds."""
     names = (f"stream-{n}" for n in range(1_000))
-    return next(name for name in names if owner(cluster, key_slot(f"{prefix}:{{{name}}}".encode())) is node)
+    return next(name for name in names if owner_of(cluster, name, prefix) is node)
+
+
+def owner_of(cluster: Cluster, stream_id: str, prefix: str) -> Server:
+    """The node that holds the stream."""
+    return owner(cluster, key_slot(f"{prefix}:{{{stream_id}}}".encode()))
 
 
 @pytest.mark.parametrize("away", range(3))
@@ -160,6 +165,29 @@ def test_a_process_that_starts_while_a_node_is_away_is_kept_from_no_other(
                 sse.send_event(name, str(number))
             assert [next(subscription).event.data for _ in names] == [str(number)] * 2
             assert not sse.health.failing
+
+
+@pytest.mark.parametrize("away", range(3))
+def test_a_broadcast_reaches_all_streams_but_those_of_a_node_that_is_away(
+    partial_cluster: Cluster, prefix: str, away: int
+) -> None:
+    lost = partial_cluster.nodes[away]
+    names = [f"s{n}" for n in range(60)]
+    gone = {name for name in names if owner_of(partial_cluster, name, prefix) is lost}
+    options = {"prefix": prefix, "timeout": 1}
+    with StreamManager(broker=partial_cluster.url, broker_options=options, retry=FixedDelay(0.1, 2)) as sse:
+        sse.broadcast(names, "before")
+        lost.kill()
+        with pytest.raises(PublishFailed) as failure:
+            sse.broadcast(names, "during", idempotency_key="k")
+        assert set(failure.value.stored) == set(names) - gone
+    lost.start()
+    with StreamManager(broker=partial_cluster.url, broker_options=options, retry=FixedDelay(0.1, 99)) as sse:
+        ids = sse.broadcast(names, "during", idempotency_key="k")
+        assert set(ids) == set(names)
+        assert {name: ids[name] for name in failure.value.stored} == failure.value.stored
+        for name in set(names) - gone:
+            assert data_of(read_all(sse.broker, name)) == ["before", "during"]
 
 
 def test_a_primary_that_is_lost_to_its_replica_costs_no_event_and_no_subscription(
