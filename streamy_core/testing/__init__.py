@@ -22,11 +22,13 @@ pytest.register_assert_rewrite(
             "history_contract",
             "key_contract",
             "life_contract",
+            "many_contract",
             "others",
             "page_contract",
             "sharing_contract",
             "surviving_contract",
             "watch_contract",
+            "within_contract",
         )
     )
 )
@@ -37,6 +39,7 @@ from .clock import ManualClock  # noqa: E402
 from .contract import BrokerContract  # noqa: E402
 from .doubles import FaultyBroker, RecordingBroker  # noqa: E402
 from .fault_contract import FaultContract, Faults  # noqa: E402
+from .within_contract import Transaction  # noqa: E402
 
 __all__ = [
     "BrokerContract",
@@ -49,4 +52,5 @@ __all__ = [
     "MakeBroker",
     "ManualClock",
     "RecordingBroker",
+    "Transaction",
 ]

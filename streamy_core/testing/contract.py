@@ -26,6 +26,7 @@ from .reading import DEADLINE, data_of, events, in_a_thread, read, read_all, tai
 from .sharing_contract import SharingContract
 from .surviving_contract import SurvivingContract
 from .watch_contract import WatchContract
+from .within_contract import WithinContract
 
 
 class LogContract:
@@ -324,6 +325,7 @@ def _further(ids: Sequence[str]) -> list[str]:
 class BrokerContract(
     SurvivingContract,
     SharingContract,
+    WithinContract,
     ManyContract,
     CapabilityContract,
     WatchContract,

@@ -26,6 +26,7 @@ from streamy_core.testing.page_contract import PageContract
 from streamy_core.testing.sharing_contract import SharingContract
 from streamy_core.testing.surviving_contract import SurvivingContract
 from streamy_core.testing.watch_contract import WatchContract
+from streamy_core.testing.within_contract import WithinContract
 
 from ..support import ROOT
 
@@ -38,6 +39,7 @@ PARTS: Final[Mapping[type, str]] = {
     LifeContract: "What is trimmed, ends and closing",
     KeyContract: "Idempotency keys",
     WatchContract: "Bells",
+    WithinContract: "Within transactions of the app's, if it can",
     ManyContract: "Appending to many streams at once, if it can",
     CapabilityContract: "Listing, forgetting, making tables",
     SharingContract: "Between processes",

@@ -22,6 +22,8 @@ from streamy_core.testing.mutants.ids import MakesIdsByChance
 from streamy_core.testing.mutants.outages import Backend, CanBeAway
 from streamy_core.testing.mutants.sound import SoundBroker
 from streamy_core.testing.mutants.watches import BringsEntriesAlong
+from streamy_core.testing.mutants.within import HasTransactions
+from streamy_core.testing.within_contract import Begin, WithinContract
 
 from .trying import names_of, said
 
@@ -87,6 +89,16 @@ class TestSound(BrokerContract):
                     file.unlink()
 
         return delete_all
+
+
+class TestSoundInTransactions(WithinContract):
+    @pytest.fixture
+    def make_broker(self) -> MakeBroker:
+        return Making(HasTransactions)
+
+    @pytest.fixture
+    def begin(self, broker: HasTransactions) -> Begin:
+        return broker.begin
 
 
 class TestSoundInOutages(FaultContract):

@@ -14,6 +14,7 @@ from streamy_core.testing import BrokerContract, FaultContract
 from streamy_core.testing.basis import Contract
 from streamy_core.testing.mutants import Making, Mutant
 from streamy_core.testing.mutants.outages import Backend
+from streamy_core.testing.mutants.within import HasTransactions
 from streamy_core.testing.processes import starter_of
 from streamy_core.testing.surviving_contract import SurvivingContract
 
@@ -67,6 +68,8 @@ def _run(test: Any, making: Making, given: dict[str, object], config: pytest.Con
             fixtures["wipe"] = lambda: _empty(making.folder)
         if "broker" in wanted:
             fixtures["broker"] = to_close.enter_context(making())
+        if isinstance(broker := fixtures.get("broker"), HasTransactions):
+            fixtures |= {"begin": broker.begin, "within": broker}
         if "other" in wanted:
             fixtures["other"] = elsewhere()
         if "faults" in wanted:

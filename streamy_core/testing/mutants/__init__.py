@@ -35,6 +35,7 @@ from . import (
     surviving,
     waking,
     watches,
+    within,
 )
 from .breaking import broken_by
 from .sound import SoundBroker
@@ -51,6 +52,7 @@ _MODULES = (
     keys,
     capabilities,
     many,
+    within,
     watches,
     waking,
     sharing,

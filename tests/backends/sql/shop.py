@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, select
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from streamy_core import StreamManager
 from streamy_core.broker import ListsStreams
 from streamy_core.engine.subscription import Subscription
+from streamy_core.testing import Transaction
 from streamy_core.testing.reading import DEADLINE, data_of, read_all
 
 
@@ -62,17 +63,11 @@ def next_of(subscription: Subscription) -> str:
     return entry.event.data
 
 
-class Transaction(NamedTuple):
-    session: Any
-    commit: Callable[[], None]
-    rollback: Callable[[], None]
-
-
 Way = Callable[[Engine], AbstractContextManager[Transaction]]
 
 
 @contextmanager
-def _session(engine: Engine) -> Iterator[Transaction]:
+def in_a_session(engine: Engine) -> Iterator[Transaction]:
     with Session(engine) as session:
         yield Transaction(session, session.commit, session.rollback)
 
@@ -107,7 +102,7 @@ def _begun_connection(engine: Engine) -> Iterator[Transaction]:
 
 
 WAYS: Final[dict[str, Way]] = {
-    "a session": _session,
+    "a session": in_a_session,
     "a session that has begun": _begun_session,
     "a scoped session": _scoped_session,
     "a connection": _connection,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from sqlalchemy import inspect, text
 
 from streamy_backends.sql import from_url
 from streamy_core.testing import BrokerContract, FaultContract, Faults, FromUrl, MakeBroker
+from streamy_core.testing.within_contract import Begin
 
 from ..promises.outages import KilledServer
 from .conftest import KINDS, OTHER_DRIVERS, SERVERS, NewEngine, OwnServer, by_driver
 from .servers import Server
+from .shop import in_a_session
 
 
 def on(url: str, prefix: str) -> FromUrl:
@@ -33,6 +36,10 @@ class HasTablesToDrop:
                         db.execute(text(f"DROP TABLE {table}"))
 
         return drop_tables
+
+    @pytest.fixture
+    def begin(self, make_broker: FromUrl, new_engine: NewEngine) -> Begin:
+        return partial(in_a_session, new_engine(make_broker.url))
 
 
 class TestSqlBroker(HasTablesToDrop, BrokerContract):
