@@ -6,7 +6,7 @@ import random
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Protocol, Self
 
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
@@ -90,9 +90,18 @@ def turn_away(server: Server, environ: WSGIEnvironment) -> None:
         sockets.stop_reading(sock)
 
 
-def retry_ms(settings: Settings) -> int:
-    """How long a client is to wait before it reconnects, in milliseconds: not as long as everyone else."""
-    return min(MAX_RETRY_MS, round(settings.reconnect_delay * 1000 * (0.5 + random.random())))
+_COME_BACK_A_SECOND: Final = 500
+"""As many clients as a worker takes back without its other requests suffering: a fifth of a core."""
+
+
+def retry_ms(settings: Settings, leaving: int = 1) -> int:
+    """How long a client is to wait before it reconnects, in milliseconds: not as long as everyone else.
+
+    leaving: how many are told at once. The more there are, the longer it may be.
+    """
+    delay = settings.reconnect_delay
+    spread = max(delay, leaving / _COME_BACK_A_SECOND)
+    return min(MAX_RETRY_MS, round(1000 * (delay / 2 + spread * random.random())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +117,7 @@ class Terms:
 
     def last_bytes(self, reason: DisconnectReason) -> bytes:
         """Those for a client that is disconnected: when to come back, which isn't when everyone does."""
-        ended = reason is DisconnectReason.ENDED
-        return encode_last(retry_after_end() if ended else retry_ms(self.settings))
+        if reason is DisconnectReason.ENDED:
+            return encode_last(retry_after_end())
+        at_once = reason in (DisconnectReason.SHUTDOWN, DisconnectReason.DISCONNECTED)
+        return encode_last(retry_ms(self.settings, self.limits.leaving if at_once else 1))

@@ -16,6 +16,8 @@ class Limits:
 
     most:    the most clients in all, and
     per_key: of one key; None: any number.
+
+    leaving: how many there were when many were told to leave at once, as `note_leaving` has noted.
     """
 
     def __init__(self, *, most: int | None, per_key: int | None) -> None:
@@ -25,6 +27,11 @@ class Limits:
         self._keys: Counter[str] = Counter()
         self._count = 0
         self._visitors = 0
+        self.leaving: int = 0
+
+    def note_leaving(self) -> None:
+        """Many of those who are counted now are told to leave, and will come back."""
+        self.leaving = self._count
 
     def lower_to(self, most: int) -> None:
         """Allow so many in all, or as many as before if that is less."""

@@ -69,12 +69,14 @@ class DeliveryService:
         def chosen(session: Session) -> bool:
             return command.means(session) and session.requested_at <= given_at
 
+        self._limits.note_leaving()
         for delivery in self._deliveries:
             delivery.disconnect(chosen, DisconnectReason.DISCONNECTED)
 
     def shutdown(self) -> None:
         """Disconnect all clients, at once. Nobody is served any more."""
         self._hub.stop()
+        self._limits.note_leaving()
         for delivery in self._deliveries:
             delivery.shutdown(_SHUTDOWN_TAKES)
         self._replayer.close()

@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from streamy_core import OLDEST, OPEN, StreamManager
-from streamy_core.delivery.delivery import Connection, Terms
-from streamy_core.delivery.journal import Journal
-from streamy_core.delivery.limits import Limits
-from streamy_core.delivery.replayer import Replayer
+from streamy_core.delivery.delivery import Connection
 from streamy_core.delivery.servers import server_of
 from streamy_core.delivery.session import Expiry, Session
 from streamy_core.delivery.wsgi import WsgiBody, WsgiDelivery
 from streamy_core.engine.frames import Framing
 from streamy_core.observers import DisconnectReason
-from streamy_core.observers.signals import Signals
 from streamy_core.signals import client_disconnected, slow_client
 from streamy_core.strategies import FixedInterval, Never
 from streamy_core.strategies.slow_clients import Disconnect, Lag, SkipToLatest, SlowClientPolicy
@@ -30,6 +25,7 @@ from streamy_core.testing.reading import DEADLINE, events, eventually
 from streamy_core.wire import KEEP_ALIVE
 
 from ..engine.doubles import FaultyBroker
+from .terms import terms_of
 
 MakeBody = Callable[..., WsgiBody]
 
@@ -120,14 +116,6 @@ def test_an_idle_client_gets_keep_alives(make_sse: Callable[..., StreamManager])
     body = body_of(make_sse(), interval=0.01)
     next(body)
     assert [next(body) for _ in range(3)] == [b": keep-alive\n\n"] * 3
-
-
-def terms_of(sse: StreamManager, **settings: Any) -> Terms:
-    """Those of this manager's only app, with some settings replaced."""
-    binding = sse.binding
-    hub, changed = binding.engine.hub, replace(binding.settings, **settings)
-    replayer = Replayer(changed.retry, hub.log.failed)
-    return Terms(hub, changed, Limits(most=None, per_key=None), Journal(), replayer, Signals(sse))
 
 
 class Served:
