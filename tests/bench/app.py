@@ -11,6 +11,7 @@ from flask import Flask, request
 from streamy_core import StreamManager
 
 from .floor import payload
+from .turns import in_turns
 
 app = Flask(__name__)
 app.config["STREAMY_BROKER_URL"] = os.environ.get("BROKER_URL", "memory://")
@@ -33,6 +34,14 @@ def publish() -> str:
     args = request.args
     streams = args.getlist("id") or [f"s{i}" for i in range(int(args.get("streams", 1)))]
     threading.Thread(target=run, args=(streams, int(args["n"]), float(args["rate"]))).start()
+    return "ok"
+
+
+@app.get("/publish-in-turns")
+def publish_in_turns() -> str:
+    args = request.args
+    turns = in_turns(int(args["streams"]), int(args["n"]), float(args["rate"]), time.sleep)
+    threading.Thread(target=lambda: [sse.send_event(name, payload()) for name in turns]).start()
     return "ok"
 
 

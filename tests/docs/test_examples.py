@@ -24,6 +24,8 @@ from streamy_core.plugins import find_backends, open_broker
 from streamy_core.strategies import Jittered, Lag, SkipToLatest, Verdict
 from streamy_core.testing.event_stream import Dispatched
 
+from .conftest import DOCS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page as BrowserPage
 
@@ -205,6 +207,27 @@ def test_a_notice_comes_to_each_of_many_users(load: Load, connect: Connect) -> N
     for client in clients:
         (notice,) = client.events(1)
         assert (notice.type, json.loads(notice.data)) == ("notice", {"text": "tea is ready"})
+
+
+def test_the_page_on_scale_has_what_its_script_tells(load: Load) -> None:
+    scale = load("scale")
+    told = scale.report(scale.Load(), scale.Costs())
+    assert (DOCS / "examples" / "scale.txt").read_text("utf-8") == f"{told}\n"
+
+
+def test_more_clients_need_more_and_all_of_a_lost_zone_come_back(load: Load) -> None:
+    scale = load("scale")
+    costs, before = scale.Costs(), None
+    for clients in (1_000, 100_000, 1_000_000, 10_000_000):
+        plan = scale.Plan.of(scale.Load(clients=clients), costs)
+        seconds = list(scale.zone_lost(plan, costs))
+        assert seconds[-1].away < 1
+        lost = max(1, plan.workers // 3) * plan.clients_a_worker
+        assert sum(second.came for second in seconds) == pytest.approx(lost, rel=0.01)
+        if before is not None:
+            assert plan.workers >= before.workers
+            assert plan.hot_stream_rate <= before.hot_stream_rate
+        before = plan
 
 
 def test_the_strategies_are_taken(load: Load) -> None:
