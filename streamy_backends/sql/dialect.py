@@ -72,7 +72,7 @@ class Dialect(ABC):
     latest_change: ClassVar[str]
     """When the latest change was, or may have been that has been committed."""
 
-    late_by: ClassVar[int] = 1_000_000
+    late_by: ClassVar[int] = 250_000
     """By how many microseconds a change may come to light late, as a rule."""
 
     greatest: ClassVar[str] = "GREATEST"

@@ -2,7 +2,7 @@
 
 A look costs by what has changed, and not by how many streams are watched. Some changes come to light
 late, since a transaction tells when it wrote, and not when it committed. So each look goes back a
-little, and, where no bell tells of commits, one a second ten times as far, and every tenth of these a
+little, and, where no bell tells of commits, one a second ten seconds, and every tenth of these a
 minute. One a second asks for some of all streams, too, in turns.
 """
 
@@ -20,8 +20,8 @@ from .bells import Bell
 from .pages import State
 
 _A_DAY: Final = 86_400.0
-_LATE: Final = (*[10] * 9, 60)
-"""How many times as far one look a second goes back, in turns."""
+_LATE: Final = (*[10_000_000] * 9, 60_000_000)
+"""How many microseconds one look a second goes back, in turns."""
 _AT_ONCE: Final = 200
 _TURNS: Final = 60
 """Streams that are asked for by themselves a second, and in how many seconds all are, of however many."""
@@ -85,14 +85,14 @@ class SqlWatch(PollingWatch):
             others, self._others = self._others, False
             names = named | self._unseen
         found: dict[str, Hashable] = {}
-        late = 1
+        late = self._source.late_by
         if once_a_second := now >= self._second_over:
             self._second_over = now + 1.0
             late = late if self._bell.hears else next(self._late)
             names |= self._some_of_all()
         if once_a_second or others or not named or not self._bell.hears:
             before = self._since
-            self._since, changed = self._source.changes(before - late * self._source.late_by)
+            self._since, changed = self._source.changes(before - late)
             if self._since < before < _NEVER:  # another database, or a clock that was put back
                 return super()._find()
             found.update(changed)

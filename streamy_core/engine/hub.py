@@ -29,6 +29,8 @@ from .log import Log, Part
 from .window import Chunk, Feed, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
+_OVERDUE_PER_READ: Final = 100
+"""So few at once, where no bell asks: bells that ring meanwhile are heard in between."""
 _BYTES_PER_READ: Final = 8 * 2**20
 
 logger: Final = logging.getLogger("streamy.hub")
@@ -82,6 +84,7 @@ class Hub:
     _feeds: dict[str, Feed]
     _changed: set[str]  # streams whose feed has come or gone
     _watched: set[str]  # what the watch knows; the hub's thread's own
+    _overdue: list[str]  # what is to be read without a bell; its own, too
     _watch: Watch | None
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
@@ -221,6 +224,7 @@ class Hub:
         self._feeds = {}
         self._changed = set()
         self._watched = set()
+        self._overdue = []
         self._watch = None
         self._brought = None
         self._thread = None
@@ -256,6 +260,7 @@ class Hub:
 
     def _start_watching(self, watch: Watch) -> None:
         self._watched.clear()
+        self._overdue.clear()
         self._brought = watch.brought if isinstance(watch, BringsEntries) else None
         with self._lock:
             self._watch = watch
@@ -268,21 +273,23 @@ class Hub:
         timeout = None
         if self._watched:
             timeout = max(0.0, self._looked_at + self._watchdog - self._clock())
-        if arrived:
+        if arrived or self._overdue:
             timeout = 0
         rung = watch.wait(timeout)
         self._read({*arrived, *rung})
-        if self._watched and self._clock() - self._looked_at >= self._watchdog:
-            self._read_all(watch)
+        if self._watched and not self._overdue and self._clock() - self._looked_at >= self._watchdog:
+            self._looked_at = self._clock()
+            self._overdue = list(self._watched)
+        if self._overdue:
+            self._read_overdue(watch)
         if self._health.failing:
             self._health = replace(self._health, failing=False)
             self._observer.read_recovered()
 
-    def _read_all(self, watch: Watch) -> None:
-        """Read every watched stream, bell or no bell."""
-        grown = self._read(self._watched)
-        self._looked_at = self._clock()
-        if grown:
+    def _read_overdue(self, watch: Watch) -> None:
+        """Read some of all streams, bell or no bell."""
+        some, self._overdue = self._overdue[:_OVERDUE_PER_READ], self._overdue[_OVERDUE_PER_READ:]
+        if grown := self._read(self._watched.intersection(some)):
             late = set(watch.wait(0))  # the bell may just have been on its way
             if missed := len(grown - late):
                 self._health = replace(self._health, missed_bells=self._health.missed_bells + missed)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
 import pytest
 
 from streamy_backends.memory import Limits
 from streamy_core import END, GAP, Closed, Event
+from streamy_core.broker import Page
 from streamy_core.engine import frames as frames_module
 from streamy_core.engine.hub import Hub, WindowStart
 from streamy_core.engine.log import PAGE
@@ -65,6 +66,46 @@ def test_a_lost_bell_costs_a_delay_and_no_event(broker: FaultyBroker, make_hub: 
     broker.deaf = True
     broker.append("news", events("a"))
     follower.wait_for("a")
+
+
+class RungMeanwhile(FaultyBroker):
+    """Somebody appends to a stream while many are being read without a bell."""
+
+    grows = ""
+
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
+        if len(cursors) > 1 and self.grows and self.grows not in cursors:
+            grows, self.grows = self.grows, ""
+            self.append(grows, events("rung"))
+            self.reads.clear()
+        return super().read(cursors, limit, max_bytes)
+
+
+def test_a_look_at_many_streams_keeps_no_bell_waiting() -> None:
+    names = [f"s{n}" for n in range(1_000)]
+    with RungMeanwhile(Limits(streams=2_000)) as broker, closing(hub_of(broker, watchdog=0.2)) as hub:
+        for name in names:
+            hub.attach({name: WindowStart(tail(broker, name), [])}, lambda: None)
+        eventually(lambda: names[0] in {name for read in broker.reads for name in read}, "it has begun")
+        broker.reads.clear()
+        eventually(lambda: len(broker.reads) > 2, "the look without a bell")
+        broker.grows = names[-1]
+        eventually(lambda: [names[-1]] in [list(read) for read in broker.reads], "the bell is heeded")
+        before = [list(read) for read in broker.reads]
+        assert before.index([names[-1]]) <= 2, "others were read first, without a bell"
+        assert max(map(len, before)) <= 100
+
+
+def test_every_stream_is_looked_at_however_many_there_are() -> None:
+    names = {f"s{n}" for n in range(1_000)}
+    with FaultyBroker(Limits(streams=2_000)) as broker, closing(hub_of(broker, watchdog=0.001)) as hub:
+        for name in names:
+            hub.attach({name: WindowStart(tail(broker, name), [])}, lambda: None)
+        eventually(lambda: broker.reads, "it has begun")
+        broker.reads.clear()
+        eventually(lambda: {name for read in list(broker.reads) for name in read} == names, "all of them")
 
 
 def test_lost_bells_are_counted(broker: FaultyBroker, make_hub: Callable[..., Hub]) -> None:
