@@ -23,7 +23,7 @@ from ..conftest import NewBroker, NewManager
 from .counting import CONNECTIONS, Counting
 from .keeping import NEVER_BY_ITSELF, Tables, Time
 from .servers import HOW_TO_GET, MYSQL_ROOT, Mariadb, Mysql, Postgresql, Server, programs
-from .shop import Shop
+from .shop import WAYS, Shop, Way
 
 SERVERS: Final[dict[str, type[Server]]] = {"postgresql": Postgresql, "mariadb": Mariadb}
 KINDS: Final = ("sqlite", *SERVERS, *(["mysql"] if MYSQL_ROOT else []))
@@ -84,8 +84,18 @@ def by_driver(scheme: str, url_of: Callable[[str], str]) -> str:
 
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
-    """Of each kind of database in turn."""
-    return url_of(request.param)
+    """Of each kind of database in turn; `by_each_driver`: and by each driver."""
+    found = request.param
+    return by_driver(found, url_of) if found in OTHER_DRIVERS else url_of(found)
+
+
+by_each_driver = pytest.mark.parametrize("url", [*KINDS, *OTHER_DRIVERS], indirect=True)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Each way in which an app may run a transaction, in turn."""
+    return WAYS[request.param]
 
 
 @pytest.fixture(params=CONNECTIONS)

@@ -14,22 +14,12 @@ from streamy_core.broker import AppendsToMany, ListsStreams
 from streamy_core.testing.reading import data_of, finish, in_a_thread, read_all
 
 from ..conftest import NewBroker
-from .conftest import KINDS, OTHER_DRIVERS, by_driver
-from .shop import WAYS, Way, next_of, texts
+from .conftest import by_each_driver
+from .shop import Way, next_of, texts
+
+pytestmark = by_each_driver
 
 STREAMS = [f"user:{n}" for n in range(10)]
-
-
-@pytest.fixture(params=[*KINDS, *OTHER_DRIVERS])
-def url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
-    """Of each kind of database, and by each driver, in turn."""
-    found = request.param
-    return by_driver(found, url_of) if found in OTHER_DRIVERS else url_of(found)
-
-
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> Way:
-    return WAYS[request.param]
 
 
 def everything(sse: StreamManager) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,15 +14,10 @@ from streamy_core.broker import AppendsWithin, Duplicate
 from streamy_core.testing.reading import DEADLINE, events
 
 from ..conftest import NewBroker
-from .conftest import KINDS, OTHER_DRIVERS, by_driver
+from .conftest import by_each_driver
 from .shop import Shop, stays_undone, texts
 
-
-@pytest.fixture(params=[*KINDS, *OTHER_DRIVERS])
-def url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
-    """Of each kind of database, and by each driver, in turn."""
-    found = request.param
-    return by_driver(found, url_of) if found in OTHER_DRIVERS else url_of(found)
+pytestmark = by_each_driver
 
 
 @pytest.fixture

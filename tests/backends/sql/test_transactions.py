@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from flask import Flask
@@ -14,20 +14,10 @@ from streamy_core import Event, StreamManager
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import data_of, read_all
 
-from .conftest import KINDS, OTHER_DRIVERS, by_driver, with_driver
+from .conftest import by_each_driver, with_driver
 from .shop import WAYS, Shop, Way, names, next_of, texts
 
-
-@pytest.fixture(params=[*KINDS, *OTHER_DRIVERS])
-def url(request: pytest.FixtureRequest, url_of: Callable[[str], str]) -> str:
-    """Of each kind of database, and by each driver, in turn."""
-    found = request.param
-    return by_driver(found, url_of) if found in OTHER_DRIVERS else url_of(found)
-
-
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> Way:
-    return WAYS[request.param]
+pytestmark = by_each_driver
 
 
 def test_an_event_is_there_when_the_transaction_commits_and_not_before(
