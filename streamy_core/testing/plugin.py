@@ -6,7 +6,7 @@ Disable it by `-p no:streamy`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -17,7 +17,7 @@ from ..config import DEFAULT_URL
 from ..manager import EXTENSION
 from ..plugins import open_broker
 from ..urls import redact
-from .basis import Contract, unwritten
+from . import to_do
 from .client import EventClient
 from .clock import ManualClock
 from .doubles import FaultyBroker
@@ -40,18 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{_MARKER}(*urls): run this test on each of these brokers, whatever {_OPTION} says."
     )
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """To the author of a broker, a method that isn't written yet is a line of a to-do list."""
-    try:
-        return (yield)
-    except NotImplementedError as error:
-        told = unwritten(error)
-        if told is None or not issubclass(getattr(item, "cls", None) or object, Contract):
-            raise
-        raise pytest.fail.Exception(told, pytrace=False) from None
+    config.pluginmanager.register(to_do)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
