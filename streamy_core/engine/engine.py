@@ -67,6 +67,7 @@ class Engine(Closeable):
             max_bytes=settings.max_event_bytes,
             end_on_failure=settings.end_stream_on_failure,
             observer=observer,
+            sleep=settings.clock.sleep,
         )
         self.outbox: Outbox = Outbox(
             self.publisher,

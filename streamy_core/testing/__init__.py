@@ -37,6 +37,7 @@ from .clock import ManualClock  # noqa: E402
 from .contract import BrokerContract  # noqa: E402
 from .doubles import FaultyBroker, RecordingBroker  # noqa: E402
 from .fault_contract import FaultContract, Faults  # noqa: E402
+from .gunicorn import GunicornServer  # noqa: E402
 
 __all__ = [
     "BrokerContract",
@@ -46,6 +47,7 @@ __all__ = [
     "Faults",
     "FaultyBroker",
     "FromUrl",
+    "GunicornServer",
     "MakeBroker",
     "ManualClock",
     "RecordingBroker",

@@ -6,8 +6,9 @@ Disable it by `-p no:streamy`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from flask import Flask
@@ -21,6 +22,7 @@ from . import to_do
 from .client import EventClient
 from .clock import ManualClock
 from .doubles import FaultyBroker
+from .gunicorn import GunicornServer
 from .namespaced import Namespaced
 
 _OPTION: Final = "--streamy-broker"
@@ -82,6 +84,19 @@ def streamy_broker(
         yield double
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """A test's own app goes by the clock that the test asks for."""
+    app = yield
+    own = fixturedef.argname == "app" and fixturedef.scope == "function"
+    if own and isinstance(app, Flask) and "streamy_clock" in request.fixturenames:
+        config: Any = app.config
+        config.setdefault("STREAMY_CLOCK", request.getfixturevalue("streamy_clock"))
+    return app
+
+
 @pytest.fixture
 def streamy_client(app: Flask) -> Iterator[EventClient]:
     """A client that reads event streams of the fixture `app`, without a server."""
@@ -94,6 +109,20 @@ def streamy_client(app: Flask) -> Iterator[EventClient]:
 
 
 @pytest.fixture
+def streamy_server(app: Flask, tmp_path: Path) -> Iterator[GunicornServer]:
+    """The fixture `app` under a real gunicorn, on a free port: its `url`, and `open` to read streams.
+
+    It runs beside the test, in processes of its own: the test reaches it by HTTP. Needs gunicorn.
+    """
+    with GunicornServer(app, tmp_path / "gunicorn.log") as server:
+        yield server
+
+
+@pytest.fixture
 def streamy_clock() -> ManualClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that stands still until it is told to go on.
+
+    A test's own `app`, that isn't shared by tests, goes by it: its keep-alives, its connections' ages and
+    its pauses between attempts to publish. Others take it as `STREAMY_CLOCK`.
+    """
     return ManualClock()
