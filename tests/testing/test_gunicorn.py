@@ -15,22 +15,24 @@ from flask import Flask, Response
 from streamy_core import ConfigError, StreamManager
 from streamy_core.broker import Broker
 from streamy_core.plugins import open_broker
-from streamy_core.testing import GunicornServer
+from streamy_core.strategies import FixedDelay
+from streamy_core.testing import FaultyBroker, GunicornServer
 from streamy_core.testing.reading import data_of, eventually, read_all
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with open_broker(f"sqlite:///{tmp_path}/streams.db") as broker:
+def broker(tmp_path: Path) -> Iterator[FaultyBroker]:
+    with FaultyBroker(open_broker(f"sqlite:///{tmp_path}/streams.db")) as broker:
+        assert isinstance(broker, FaultyBroker)
         yield broker
 
 
 @pytest.fixture
 def app(broker: Broker) -> Flask:
     app = Flask("shop")
-    app.config["STREAMY_BROKER_URL"] = broker
+    app.config.update(STREAMY_BROKER_URL=broker, STREAMY_OUTBOX_RETRY_POLICY=FixedDelay(60))
     sse = StreamManager(app)
 
     @app.get("/events")
@@ -90,8 +92,9 @@ def test_its_log_has_what_the_app_logs(streamy_server: GunicornServer) -> None:
 
 
 def test_closing_it_publishes_what_waits_and_leaves_no_process(
-    app: Flask, broker: Broker, tmp_path: Path
+    app: Flask, broker: FaultyBroker, tmp_path: Path
 ) -> None:
+    broker.fail_next_append()  # and the next attempt is a minute away
     with GunicornServer(app, tmp_path / "log") as server:
         worker = int(post(f"{server.url}/soon"))
     assert data_of(read_all(broker, "soon")) == ["before it ended"]
