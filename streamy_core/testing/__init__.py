@@ -8,6 +8,8 @@ class TestMyBroker(BrokerContract):
         return FromUrl(f"mine://{tmp_path}/{{log}}")
 """
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 # Before the import: an author wants to see what differed, not a bare AssertionError.
@@ -22,6 +24,7 @@ pytest.register_assert_rewrite(
             "history_contract",
             "key_contract",
             "life_contract",
+            "oracle",
             "others",
             "page_contract",
             "sharing_contract",
@@ -39,6 +42,10 @@ from .doubles import FaultyBroker, RecordingBroker  # noqa: E402
 from .fault_contract import FaultContract, Faults  # noqa: E402
 from .gunicorn import GunicornServer  # noqa: E402
 
+if TYPE_CHECKING:
+    from .machine import BrokerMachine as BrokerMachine
+    from .machine import MachineBackend as MachineBackend
+
 __all__ = [
     "BrokerContract",
     "EventClient",
@@ -52,3 +59,12 @@ __all__ = [
     "ManualClock",
     "RecordingBroker",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs Hypothesis is loaded when it is asked for."""
+    if name in ("BrokerMachine", "MachineBackend"):
+        from . import machine
+
+        return getattr(machine, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
