@@ -23,14 +23,12 @@ class Arrived(NamedTuple):
     """A response, of which the head has come.
 
     leave: ends the connection, as a browser does that is closed. Any thread.
-    cut:   ends it as a network does: nothing tells the app, which finds out when it next writes.
     """
 
     status: str
     headers: Headers
     chunks: Iterable[bytes]
     leave: Callable[[], object]
-    cut: Callable[[], object]
 
 
 Connect = Callable[[Mapping[str, str]], Arrived]
@@ -50,7 +48,7 @@ def in_process(wsgi: Wsgi, path: str) -> Connect:
             for body in opened:
                 body.close()
 
-        return Arrived(status, got, chunks, leave, lambda: None)
+        return Arrived(status, got, chunks, leave)
 
     return connect
 
@@ -70,7 +68,7 @@ def by_http(host: str, port: int, path: str) -> Connect:
                 sock.shutdown(socket.SHUT_RDWR)
 
         status = f"{response.status} {response.reason}"
-        return Arrived(status, Headers(response.getheaders()), _pieces(response, connection), leave, leave)
+        return Arrived(status, Headers(response.getheaders()), _pieces(response, connection), leave)
 
     return connect
 
@@ -102,11 +100,10 @@ class Line:
         threading.Thread(target=self._read, name="streamy-event-client", daemon=True).start()
 
     def cut(self) -> None:
-        """Read no more, and have nothing tell the app."""
+        """Read no more. Nothing tells the app, which finds out when it next writes."""
         with self._news:
             self._cut = self.over = True
             self._news.notify_all()
-        self._arrived.cut()
 
     def leave(self) -> None:
         """Have the response end. What the app has sent before may still come."""

@@ -75,6 +75,7 @@ class GunicornServer(Closeable):
     def __init__(self, app: Flask, log: Path, *, threads: int = 4) -> None:
         settings = gunicorn_settings(threads=threads)
         self._path = log
+        self._open: list[EventStream] = []
         self._status: int | None = None
         with warnings.catch_warnings():
             # Python warns of forks beside threads, which may hold locks: gunicorn's child takes none of ours.
@@ -103,14 +104,21 @@ class GunicornServer(Closeable):
     def open(
         self, path: str, *, last_event_id: str | None = None, headers: dict[str, str] | None = None
     ) -> EventStream:
-        """Connect to this path by HTTP: as `EventClient.open`. Whoever opens it closes it."""
+        """Connect to this path by HTTP: as `EventClient.open`."""
         sent = dict(headers or {})
         if last_event_id is not None:
             sent["Last-Event-ID"] = last_event_id
-        return EventStream(path, by_http("127.0.0.1", self.port, path), sent)
+        stream = EventStream(path, by_http("127.0.0.1", self.port, path), sent)
+        self._open.append(stream)
+        return stream
 
     def close(self) -> None:
-        """Have it end (SIGTERM), and see that all its processes have. Closing twice does nothing."""
+        """Leave all its streams, have it end (SIGTERM), and see that all its processes have.
+
+        Closing twice does nothing.
+        """
+        for stream in self._open:
+            stream.close()
         if self._ended():
             return
         os.kill(self._pid, signal.SIGTERM)

@@ -29,8 +29,8 @@ try:
         rule,
         run_state_machine_as_test,
     )
-except ImportError as error:
-    raise ImportError("BrokerMachine needs Hypothesis: pip install hypothesis") from error
+except ImportError as _missing:
+    raise ImportError("BrokerMachine needs Hypothesis: pip install hypothesis") from _missing
 
 
 class Cursor(NamedTuple):

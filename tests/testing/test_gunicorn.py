@@ -138,3 +138,9 @@ def test_without_gunicorn_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "gunicorn.config", None)
     with pytest.raises(ConfigError, match="pip install gunicorn"):
         GunicornServer(app, tmp_path / "log")
+
+
+def test_closing_it_leaves_its_pages(app: Flask, tmp_path: Path) -> None:
+    with GunicornServer(app, tmp_path / "log") as server:
+        page = server.open("/events")
+    assert page.read_to_end() == []

@@ -47,14 +47,14 @@ class Files:
 
 
 def test_it_has_nothing_to_say_of_memory() -> None:
-    BrokerMachine.check(FromUrl("memory://"), settings=scripts(60))
+    BrokerMachine.check(FromUrl("memory://"), settings=scripts(40))
 
 
 def test_it_has_nothing_to_say_of_sqlite_wiped_and_restored_too(tmp_path: Path) -> None:
     files = Files(tmp_path)
     make_broker = FromUrl(f"sqlite:///{tmp_path}/{{log}}.db")
     hooks = {"wipe": files.wipe, "save": files.save, "restore": files.restore}
-    BrokerMachine.check(make_broker, **hooks, settings=scripts(12))
+    BrokerMachine.check(make_broker, **hooks, settings=scripts(8))
 
 
 def test_it_has_nothing_to_say_of_what_the_planted_mistakes_are_made_from(tmp_path: Path) -> None:

@@ -19,4 +19,3 @@ def test_a_page_holds_no_thread_of_the_server(streamy_server: GunicornServer) ->
     urlopen(f"{streamy_server.url}/orders/7/state", data=b"state=packed").close()
     for page in pages:
         assert page.wait_for("state").data == '{"state": "packed"}'
-        page.close()
