@@ -5,6 +5,7 @@ Needs Hypothesis: `pip install hypothesis`.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from ..events import Event, Page
 from ..ids import OLDEST
 from .basis import STRANGE_CURSORS, MakeBroker
 from .oracle import Stream, check_gap
+from .reading import read, tail
 
 try:
     from hypothesis import HealthCheck, Phase, settings
@@ -43,7 +45,7 @@ class Cursor(NamedTuple):
 _HISTORY: Final = 5
 _MOST: Final = 1_000
 _NAMES: Final = st.sampled_from(["news", "job"])
-_COUNTS: Final = st.sampled_from([2, 3, 0])
+_COUNTS: Final = st.sampled_from([2, 3, 0, _HISTORY + 1])
 _KEYS: Final = st.sampled_from(["key", "other key"])
 _LIMITS: Final = st.sampled_from([_MOST, 1, 2, 3])
 _BYTES: Final = st.sampled_from([None, None, 0, 5])
@@ -54,6 +56,8 @@ _CHANGES: Final[Mapping[str, Callable[[str], str]]] = {
     "shorter": lambda cursor: cursor[:-1],
     "longer": lambda cursor: f"{cursor}0",
     "zero before": lambda cursor: f"0{cursor}",
+    "zero within": lambda cursor: cursor.replace(".", ".0", 1),
+    "further": lambda cursor: re.sub(r"\.(\w)", lambda found: f".{chr(ord(found[1]) + 3)}", cursor, count=1),
     "other case": str.swapcase,
     "next": lambda cursor: f"{cursor[:-1]}{chr(ord(cursor[-1]) + 1)}",
 }
@@ -117,7 +121,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self._streams: dict[str, Stream] = {}
         self._lost: set[str] = set()  # ids of histories that are over
         self._count = 0
-        self._saved: tuple[Any, dict[str, Stream]] | None = None
+        self._saved: tuple[Any, dict[str, Stream], int] | None = None
         self._wiped = self._restored = False
         self._brokers = [self._open()]
 
@@ -151,7 +155,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def read(self, cursor: Cursor, limit: int, max_bytes: int | None) -> Cursor:
         """Read after a cursor that was handed out once; returns the page's."""
         stream, after = cursor
-        page = self._broker.read({stream: after}, limit, max_bytes)[stream]
+        page = read(self._broker, stream, after, limit, max_bytes)
         self._check(stream, after, page, limit, max_bytes)
         return Cursor(stream, page.cursor)
 
@@ -160,22 +164,30 @@ class BrokerMachine(RuleBasedStateMachine):
         """Read what is left, page by page; returns the last page's cursor."""
         after, more = OLDEST, True
         while more:
-            page = self._broker.read({stream: after}, limit, max_bytes)[stream]
+            page = read(self._broker, stream, after, limit, max_bytes)
             self._check(stream, after, page, limit, max_bytes)
             after, more = page.cursor, page.more
         return Cursor(stream, after)
+
+    @rule(limit=_LIMITS, max_bytes=_BYTES)
+    def read_together(self, limit: int, max_bytes: int | None) -> None:
+        """Read both streams at once, each of which has an equal share of the bytes."""
+        pages = self._broker.read({"news": OLDEST, "job": OLDEST}, limit, max_bytes)
+        for stream in ("news", "job"):
+            share = None if max_bytes is None else max_bytes // 2
+            self._check(stream, OLDEST, _page_of(stream, pages), limit, share)
 
     @rule(cursor=cursors)
     def read_elsewhere(self, cursor: Cursor) -> None:
         """Read after another stream's cursor."""
         stream = "job" if cursor.stream == "news" else "news"
-        page = self._broker.read({stream: cursor.id}, _MOST)[stream]
+        page = read(self._broker, stream, cursor.id)
         self._check(stream, cursor.id, page, _MOST, None)
 
     @rule(stream=_NAMES, cursor=st.sampled_from(STRANGE_CURSORS))
     def read_invented(self, stream: str, cursor: str) -> None:
         """Read after what is nobody's cursor."""
-        page = self._broker.read({stream: cursor}, _MOST)[stream]
+        page = read(self._broker, stream, cursor)
         self._check_gap(stream, cursor, page, "nobody's cursor")
 
     @rule(cursor=cursors, change=st.sampled_from(sorted(_CHANGES)))
@@ -185,7 +197,7 @@ class BrokerMachine(RuleBasedStateMachine):
         oracle = self._of(stream)
         if almost in oracle.places or almost in self._used:
             return
-        page = self._broker.read({stream: almost}, _MOST)[stream]
+        page = read(self._broker, stream, almost)
         if page.gap:
             self._check_gap(stream, almost, page, "nobody's cursor")
         else:  # one that stands before the oldest entry says the truth, whatever it is called
@@ -194,7 +206,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(target=cursors, stream=_NAMES)
     def tail(self, stream: str) -> Cursor:
         """The cursor "from now on"."""
-        cursor = self._broker.tail([stream])[stream]
+        cursor = tail(self._broker, stream)
         self._of(stream).check_tail(cursor)
         return Cursor(stream, cursor)
 
@@ -238,24 +250,24 @@ class BrokerMachine(RuleBasedStateMachine):
         self._brokers = [self._open()]
         self._check_all()
 
-    @precondition(lambda self: self.backend.save is not None and self._saved is None)
+    @precondition(lambda self: self.backend.save is not None and self._count > 0 and self._saved is None)
     @rule()
     def save(self) -> None:
         """Take a copy of what is stored."""
         self._close_all()
         assert self.backend.save is not None
         streams = {name: oracle.copy() for name, oracle in self._streams.items()}
-        self._saved = self.backend.save(self._log), streams
+        self._saved = self.backend.save(self._log), streams, self._count
         self._brokers = [self._open()]
 
-    @precondition(lambda self: self.backend.restore is not None and self._saved and not self._restored)
+    @precondition(lambda self: self.backend.restore is not None and self._has_gone_on and not self._restored)
     @rule()
     def restore(self) -> None:
         """Go back to the copy: what came after it has never been."""
         assert self.backend.restore is not None
         assert self._saved is not None
         self._close_all()
-        copied, streams = self._saved
+        copied, streams, _ = self._saved
         self._restored = True
         self.backend.restore(self._log, copied)
         before = self._used
@@ -291,7 +303,7 @@ class BrokerMachine(RuleBasedStateMachine):
         events = [Event(f"{self._count + n}") for n in range(1, count + 1)]
         oracle = self._of(stream)
         try:
-            ids = self._broker.append(stream, events, idempotency_key=key)
+            ids = self._broker.append(stream, events, **({} if key is None else {"idempotency_key": key}))
         except StreamEnded:
             oracle.check_refused(count, key)
             return _NOTHING
@@ -305,6 +317,11 @@ class BrokerMachine(RuleBasedStateMachine):
         return multiple(*(Cursor(stream, entry_id) for entry_id in ids))
 
     @property
+    def _has_gone_on(self) -> bool:
+        """Whether something was appended since the copy was made."""
+        return self._saved is not None and self._count > self._saved[2]
+
+    @property
     def _used(self) -> set[str]:
         """All ids that were ever given."""
         return self._lost.union(*(oracle.ids for oracle in self._streams.values()))
@@ -314,7 +331,7 @@ class BrokerMachine(RuleBasedStateMachine):
         for broker in self._brokers:
             pages = broker.read(dict.fromkeys(self._streams, OLDEST), _MOST)
             for stream in self._streams:
-                self._check(stream, OLDEST, pages[stream], _MOST, None)
+                self._check(stream, OLDEST, _page_of(stream, pages), _MOST, None)
 
     def _check(self, stream: str, cursor: str, page: Page, limit: int, max_bytes: int | None) -> None:
         """The page is what lies after the cursor, whatever that is."""
@@ -333,7 +350,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def _check_gap(self, stream: str, cursor: str, page: Page, why: str) -> None:
         """The page is a gap, whose cursor leads on to the oldest entry that is left."""
         check_gap(cursor, page, why)
-        rest = self._broker.read({stream: page.cursor}, _MOST)[stream]
+        rest = read(self._broker, stream, page.cursor)
         assert not rest.gap, f"after a gap's cursor, {page.cursor!r}, there is a gap again"
         oracle = self._of(stream)
         start = oracle.start_after(OLDEST, rest) or 0
@@ -341,8 +358,14 @@ class BrokerMachine(RuleBasedStateMachine):
         oracle.check_page(page.cursor, rest, start, _MOST, None)
 
 
+def _page_of(stream: str, pages: Mapping[str, Page]) -> Page:
+    assert stream in pages, "read returns a Page for every stream asked for"
+    return pages[stream]
+
+
 SETTINGS: Final = settings(
     deadline=None,
+    report_multiple_bugs=False,
     suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much),
     phases=[phase for phase in Phase if phase is not Phase.explain],
 )

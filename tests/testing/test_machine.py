@@ -14,7 +14,7 @@ from streamy_core.testing.machine import SETTINGS
 from streamy_core.testing.mutants import Making
 from streamy_core.testing.mutants.sound import SoundBroker
 
-from .planted import PLANTED, ForgetsKeysWithTheirEntries
+from .planted import PLANTED, ForgetsEndsWhenItIsOpened
 
 
 def scripts(count: int, *, shrunk: bool = False) -> settings:
@@ -64,25 +64,25 @@ def test_it_has_nothing_to_say_of_what_the_planted_mistakes_are_made_from(tmp_pa
 @pytest.mark.parametrize("kind", PLANTED, ids=lambda kind: kind.__name__)
 def test_a_planted_mistake_is_found(kind: type[SoundBroker], tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=PLANTED[kind]):
-        BrokerMachine.check(Making(kind, tmp_path), settings=scripts(100))
+        BrokerMachine.check(Making(kind, tmp_path), settings=scripts(400))
 
 
 def test_a_history_that_goes_on_from_a_copy_uses_no_id_again(tmp_path: Path) -> None:
     files = Files(tmp_path)  # whose streams have one nonce each, which the copy has, too
     with pytest.raises(AssertionError, match="ids were used before"):
         BrokerMachine.check(
-            Making(SoundBroker, tmp_path), save=files.save, restore=files.restore, settings=scripts(100)
+            Making(SoundBroker, tmp_path), save=files.save, restore=files.restore, settings=scripts(400)
         )
 
 
-def test_a_failure_is_shrunk_to_a_script_of_few_lines() -> None:
+def test_a_failure_is_shrunk_to_a_script_of_few_lines(tmp_path: Path) -> None:
     with pytest.raises(AssertionError) as caught:
-        BrokerMachine.check(Making(ForgetsKeysWithTheirEntries), settings=scripts(100, shrunk=True))
+        BrokerMachine.check(Making(ForgetsEndsWhenItIsOpened, tmp_path), settings=scripts(100, shrunk=True))
     script = "\n".join(caught.value.__notes__)
     lines = [line for line in script.splitlines() if "state." in line]
-    assert len(lines) <= 8, script
-    assert "append_by_key(" in lines[-2]
     assert lines[-1] == "state.teardown()"
+    assert len(lines) <= 4, script
+    assert "state.end()" in lines
 
 
 def test_it_can_be_a_test_case_of_its_own() -> None:
