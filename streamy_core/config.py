@@ -26,6 +26,7 @@ from .options import (
     whole,
 )
 from .plugins import load_named
+from .strategies.clock import Clock, SystemClock
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler
 from .strategies.retry import ExponentialBackoff, RetryPolicy
 from .strategies.slow_clients import Disconnect, SlowClientPolicy
@@ -196,6 +197,11 @@ class Settings:
         5.0,
         seconds(most=MAX_SECONDS),
         doc="Seconds that `close`, and the interpreter's exit, wait until what waits is published.",
+    )
+    clock: Clock = option(
+        SystemClock,
+        instance(Clock, "a Clock"),
+        doc="What keep-alives, connection ages and pauses between attempts to publish go by, for tests.",
     )
 
     @property

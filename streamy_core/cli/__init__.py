@@ -7,6 +7,7 @@ import click
 from .. import __version__
 from .bound import choose_manager
 from .conformance import conformance
+from .new_broker import new_broker
 from .preparing import forget, init_db
 from .publishing import end, send
 from .reading import streams, tail
@@ -29,7 +30,7 @@ def flask_commands(manager: str) -> None:
     choose_manager(manager)
 
 
-for _command in (backends, conformance, demo):
+for _command in (backends, conformance, demo, new_broker):
     main.add_command(_command)
 for _command in (backends, end, forget, init_db, send, streams, tail):
     flask_commands.add_command(_command)

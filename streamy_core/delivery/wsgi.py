@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from socket import socket
 from typing import ClassVar, Final, NamedTuple, Self
 
 from ..engine.byte_reader import ByteReader
 from ..errors import Closed
 from ..observers import DisconnectReason
+from ..strategies.clock import Clock
 from ..strategies.keepalive import due_after_write
 from ..strategies.slow_clients import Lag, Verdict, verdict_on
 from ..wire import KEEP_ALIVE
@@ -58,9 +58,9 @@ class WsgiDelivery:
 
     name: ClassVar[str] = "wsgi"
 
-    def __init__(self, terms: Terms, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, terms: Terms) -> None:
         self.terms = terms
-        self.clock = clock
+        self.clock: Clock = terms.settings.clock
         self.stopping: bool = False
         self._lock = threading.Lock()
         self._bodies: set[WsgiBody] = set()
@@ -200,7 +200,7 @@ class WsgiBody(Iterator[bytes]):
                 break
             elif self.reader.hub.closed:
                 self._disconnected = DisconnectReason.SHUTDOWN
-            elif not wake.wait(self._timeout()) and self._keep_alive_is_due():
+            elif not self._clock.wait(wake, self._due_at()) and self._keep_alive_is_due():
                 return self._given(KEEP_ALIVE)
         reason = self._disconnected or DisconnectReason.BUSY
         self._end(reason)
@@ -377,10 +377,9 @@ class WsgiBody(Iterator[bytes]):
 
         replayer.run(action, done, lambda: not self._over, self.session.key)
 
-    def _timeout(self) -> float | None:
-        """Seconds until something is due even if nobody wakes it."""
-        due = [at for at in (self._keep_alive_at, self._expires_at) if at is not None]
-        return max(0.0, min(due) - self._clock()) if due else None
+    def _due_at(self) -> float | None:
+        """When something is due even if nobody wakes it."""
+        return min((at for at in (self._keep_alive_at, self._expires_at) if at is not None), default=None)
 
     def _keep_alive_is_due(self) -> bool:
         return self._keep_alive_at is not None and self._keep_alive_at <= self._clock()

@@ -62,6 +62,7 @@ class Engine(PublishingVerbs, Closeable):
             max_bytes=settings.max_event_bytes,
             end_on_failure=settings.end_stream_on_failure,
             observer=observer,
+            sleep=settings.clock.sleep,
         )
         self.outbox: Outbox = Outbox(
             self.publisher,

@@ -8,6 +8,8 @@ class TestMyBroker(BrokerContract):
         return FromUrl(f"mine://{tmp_path}/{{log}}")
 """
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 # Before the import: an author wants to see what differed, not a bare AssertionError.
@@ -23,6 +25,7 @@ pytest.register_assert_rewrite(
             "key_contract",
             "life_contract",
             "many_contract",
+            "oracle",
             "others",
             "page_contract",
             "sharing_contract",
@@ -39,7 +42,12 @@ from .clock import ManualClock  # noqa: E402
 from .contract import BrokerContract  # noqa: E402
 from .doubles import FaultyBroker, RecordingBroker  # noqa: E402
 from .fault_contract import FaultContract, Faults  # noqa: E402
+from .gunicorn import GunicornServer  # noqa: E402
 from .within_contract import Transaction  # noqa: E402
+
+if TYPE_CHECKING:
+    from .machine import BrokerMachine as BrokerMachine
+    from .machine import MachineBackend as MachineBackend
 
 __all__ = [
     "BrokerContract",
@@ -49,8 +57,18 @@ __all__ = [
     "Faults",
     "FaultyBroker",
     "FromUrl",
+    "GunicornServer",
     "MakeBroker",
     "ManualClock",
     "RecordingBroker",
     "Transaction",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs Hypothesis is loaded when it is asked for."""
+    if name in ("BrokerMachine", "MachineBackend"):
+        from . import machine
+
+        return getattr(machine, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,12 +30,14 @@ class EventStreamParser:
     events:            what has been dispatched so far.
     last_event_id:     what a browser would send as `Last-Event-ID` if it reconnected now.
     reconnection_time: milliseconds, or None as long as the stream has set none.
+    comments:          how many lines were comments, which a browser ignores: keep-alives are.
     """
 
     def __init__(self) -> None:
         self.events: list[Dispatched] = []
         self.last_event_id: str = ""
         self.reconnection_time: int | None = None
+        self.comments: int = 0
         # "Streams must be decoded using the UTF-8 decode algorithm", which replaces what is malformed
         # and strips one leading byte order mark.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -74,7 +76,7 @@ class EventStreamParser:
         if line == "":
             self._dispatch()
         elif line.startswith(":"):
-            pass
+            self.comments += 1
         elif ":" in line:
             field, _, value = line.partition(":")
             self._process_field(field, value.removeprefix(" "))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Generator, Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from flask import Flask
@@ -17,10 +18,11 @@ from ..config import DEFAULT_URL
 from ..manager import EXTENSION
 from ..plugins import open_broker
 from ..urls import redact
-from .basis import Contract, unwritten
+from . import to_do
 from .client import EventClient
 from .clock import ManualClock
 from .doubles import FaultyBroker
+from .gunicorn import GunicornServer
 from .namespaced import Namespaced
 
 _OPTION: Final = "--streamy-broker"
@@ -40,18 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{_MARKER}(*urls): run this test on each of these brokers, whatever {_OPTION} says."
     )
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """To the author of a broker, a method that isn't written yet is a line of a to-do list."""
-    try:
-        return (yield)
-    except NotImplementedError as error:
-        told = unwritten(error)
-        if told is None or not issubclass(getattr(item, "cls", None) or object, Contract):
-            raise
-        raise pytest.fail.Exception(told, pytrace=False) from None
+    config.pluginmanager.register(to_do)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -93,6 +84,19 @@ def streamy_broker(
         yield double
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """A test's own app goes by the clock that the test asks for."""
+    app = yield
+    own = fixturedef.argname == "app" and fixturedef.scope == "function"
+    if own and isinstance(app, Flask) and "streamy_clock" in request.fixturenames:
+        config: Any = app.config
+        config.setdefault("STREAMY_CLOCK", request.getfixturevalue("streamy_clock"))
+    return app
+
+
 @pytest.fixture
 def streamy_client(app: Flask) -> Iterator[EventClient]:
     """A client that reads event streams of the fixture `app`, without a server."""
@@ -105,6 +109,20 @@ def streamy_client(app: Flask) -> Iterator[EventClient]:
 
 
 @pytest.fixture
+def streamy_server(app: Flask, tmp_path: Path) -> Iterator[GunicornServer]:
+    """The fixture `app` under a real gunicorn, on a free port: its `url`, and `open` to read streams.
+
+    It runs beside the test, in processes of its own: the test reaches it by HTTP. Needs gunicorn.
+    """
+    with GunicornServer(app, tmp_path / "gunicorn.log") as server:
+        yield server
+
+
+@pytest.fixture
 def streamy_clock() -> ManualClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that stands still until it is told to go on.
+
+    A test's own `app`, that isn't shared by tests, goes by it: its keep-alives, its connections' ages and
+    its pauses between attempts to publish. Others take it as `STREAMY_CLOCK`.
+    """
     return ManualClock()

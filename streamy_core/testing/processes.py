@@ -22,7 +22,7 @@ from typing import Any, Final
 import pytest
 
 from ..broker import Broker
-from .basis import MakeBroker, unwritten
+from .basis import MakeBroker, to_do, unwritten
 
 Action = Callable[..., Any]
 """What a process does: a function of a module, which is given a `Here` and other arguments."""
@@ -71,7 +71,7 @@ class Process:
         if kind == "failed":
             raise AssertionError(f"in another process: {what}")
         if kind == "unwritten":
-            pytest.fail(what, pytrace=False)
+            raise to_do(what)
         return what
 
     def told_for(self, seconds: float) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
@@ -14,6 +15,7 @@ from streamy_core.errors import ConfigError
 from streamy_core.events import MAX_RETRY_MS
 from streamy_core.observers import Observer
 from streamy_core.observers.logs import Logs
+from streamy_core.strategies.clock import SystemClock
 from streamy_core.strategies.keepalive import FixedInterval, Jittered, Never
 from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry
 from streamy_core.strategies.slow_clients import Disconnect, SkipToLatest
@@ -46,6 +48,7 @@ DEFAULTS = {
     "outbox_bytes": 2**24,
     "outbox_retry_policy": None,
     "outbox_flush_timeout": 5.0,
+    "clock": SystemClock(),
 }
 
 
@@ -96,6 +99,7 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("outbox_retry_policy", NoRetry(), NoRetry()),
     ("outbox_retry_policy", None, None),
     ("outbox_flush_timeout", 0.5, 0.5),
+    ("clock", SystemClock(), SystemClock()),
 ]
 
 NO_WHOLE_NUMBERS = [-1, 1.0, "1.0", "one", True]
@@ -124,6 +128,7 @@ REFUSED: list[tuple[str, Any]] = [
     *[("outbox_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("outbox_retry_policy", value) for value in [3, "backoff", object, ExponentialBackoff]],
     *[("outbox_flush_timeout", value) for value in [None, *NO_SECONDS]],
+    *[("clock", value) for value in [None, "time.monotonic", time.monotonic, SystemClock]],
     *[("observers", value) for value in [None, "streamy_core.observers.logs:Logs", LOGS, [Logs], [1]]],
 ]
 

@@ -130,10 +130,10 @@ class Served:
         self.reasons: list[str] = []
         slow_client.connect(self._slow, sse)
         client_disconnected.connect(self._gone, sse)
-        terms = terms_of(sse, slow_client_policy=policy)
+        terms = terms_of(sse, slow_client_policy=policy, clock=self._clock)
         session = Session(("news",), None, FixedInterval(30))
         reader = binding.open_reader(["news"], None, None, Framing())
-        self.body = WsgiDelivery(terms, clock=self._clock).body(session, reader, Connection(server_of(None)))
+        self.body = WsgiDelivery(terms).body(session, reader, Connection(server_of(None)))
         next(self.body)
 
     def next(self, *, after: float, behind: int) -> bytes:
@@ -282,10 +282,10 @@ class NeverLevel:
         broker.append("news", events(*["x" * 100_000] * 20))
         binding = sse.binding
         self.clock = ManualClock()
-        terms = terms_of(sse)
+        terms = terms_of(sse, clock=self.clock)
         session = Session(("news",), None, Never(), None if age is None else Expiry(age))
         reader = binding.open_reader(["news"], OLDEST, None, Framing())
-        self.body = WsgiDelivery(terms, clock=self.clock).body(session, reader, Connection(server_of(None)))
+        self.body = WsgiDelivery(terms).body(session, reader, Connection(server_of(None)))
 
     def pieces(self) -> Iterator[bytes]:
         for piece in self.body:

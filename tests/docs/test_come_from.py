@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -249,3 +252,19 @@ def test_news_come_by_streamy_without_an_event_loop_in_the_app(gunicorn: Serve, 
     reader = read(f"{address}/stream")
     heard = heard_of(reader, lambda: ask(f"{address}/send", "POST", b"hello"))
     assert (heard[0][0], json.loads(heard[0][1])) == ("news", {"text": "hello"})
+
+
+@both
+def test_the_tests_of_an_app_pass_before_and_after(which: str) -> None:
+    files = [f"test_{library}_{which}.py" for library in ("flask_sse", "socketio")]
+    options = ("-p", "no:cacheprovider", "-c", os.devnull, "-q", *files)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=EXAMPLES / "come_from",
+        env={**os.environ, "REDIS_URL": "memory://", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

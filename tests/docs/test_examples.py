@@ -286,7 +286,7 @@ def test_an_observer_is_found_by_its_name(load: Load) -> None:
 
 @pytest.mark.slow
 def test_the_directory_brokers_own_tests_pass_as_they_are(docs: Path, tmp_path: Path) -> None:
-    for name in ("directory_broker.py", "test_directory_broker.py"):
+    for name in ("directory_broker.py", "test_directory_broker.py", "test_directory_histories.py"):
         (tmp_path / name).write_bytes((docs / "examples" / name).read_bytes())
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "--rootdir", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

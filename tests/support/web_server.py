@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from ssl import _create_unverified_context
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 
+from streamy_core.testing.gunicorn import gunicorn_settings, listening_port
 from streamy_core.testing.reading import DEADLINE
 
 from . import ROOT
 from .process import ServerProcess
 from .serve import SERVERS
-
-PATIENT: Final = ("--timeout", "60")
-"""A worker that a busy machine lets wait isn't killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +90,10 @@ class HttpServer(ServerProcess):
 
     def answers(self) -> bool:
         # Another server might have taken the port that was chosen: the log says when it is this one.
-        found = re.search(r"(?:Listening at|Running on):? https?://[\d.]+:(\d+)", self.log(self._log_before))
-        if found is None:
+        port = listening_port(self.log(self._log_before))
+        if port is None:
             return False
-        self.port = int(found[1])
+        self.port = port
         try:
             self.request("GET", "/hello")
         except (OSError, HTTPException):
@@ -134,9 +130,8 @@ class WebServer(HttpServer):
         if server in SERVERS:
             command = [sys.executable, "-m", f"{__package__}.serve", server, app, str(threads)]
         else:
-            command = [sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}"]
-            command += ["--workers", str(workers), "--worker-class", server, *PATIENT, *_no_control_socket()]
-            command += ["--threads", str(threads)] if server == "gthread" else []
+            settings = gunicorn_settings(server, workers=workers, threads=threads)
+            command = [sys.executable, "-m", "gunicorn", *_options(settings), "--bind", f"{host}:{port}"]
             command += ["--certfile", str(certificate), "--keyfile", str(certificate)] if certificate else []
             command += [*options, app]
         own = {"WEB_CONCURRENCY": None, "GUNICORN_CMD_ARGS": None, "PYTHONUNBUFFERED": 1}
@@ -149,10 +144,13 @@ class WebServer(HttpServer):
         return self._kind
 
 
-@cache
-def _no_control_socket() -> list[str]:
-    """The option against a socket that gunicorn may have, which would be the same for all that run."""
+def _options(settings: Mapping[str, Any]) -> list[str]:
+    """gunicorn's settings as options of its command."""
     from gunicorn.config import KNOWN_SETTINGS  # type: ignore[import-untyped]
 
-    known = any(setting.name == "control_socket_disable" for setting in KNOWN_SETTINGS)
-    return ["--no-control-socket"] if known else []
+    names = {setting.name: setting.cli[-1] for setting in KNOWN_SETTINGS if setting.cli}
+    return [
+        part
+        for name, value in settings.items()
+        for part in ([names[name]] if value is True else [names[name], str(value)])
+    ]

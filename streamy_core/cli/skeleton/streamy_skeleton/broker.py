@@ -1,34 +1,20 @@
-"""`skeleton://log?history=50`: a broker to be written."""
+"""The broker: what is to be written."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
 
-from streamy_core.broker import Broker, BrokerFactory, Event, Page, Watch, hookimpl, options_of
-from streamy_core.options import option, parse_options, whole
-
-
-@hookimpl
-def streamy_brokers() -> Mapping[str, BrokerFactory]:
-    return {"skeleton": from_url}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    history: int = option(1_000, whole(1), doc="The newest entries of a stream that are kept.")
-
-
-def from_url(url: str, options: Mapping[str, Any]) -> Broker:
-    given = {**options_of(url), **options}
-    parsed = parse_options(Options, given, "skeleton:// option {!r}".format)
-    return SkeletonBroker(urlsplit(url).netloc, parsed.history)
+from streamy_core.broker import Broker, Event, Page, Watch
 
 
 class SkeletonBroker(Broker):
+    """Any thread may call any method, also while another one closes the broker.
+
+    log:     two brokers on one log share its streams.
+    history: so many entries of a stream are kept at least, and twice as many at most.
+    """
+
     def __init__(self, log: str, history: int) -> None:
-        self._log = log  # two brokers on one log share its streams
-        self._history = history  # so many entries of a stream are kept at least, and twice as many at most
+        self._log = log
+        self._history = history
 
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
