@@ -189,7 +189,8 @@ def _gaps(
             )
         elif kept is not None:
             since = 0 if place is None or place < 0 else order.moments[place].called
-            after = bisect_right(called, read.until) - bisect_right(returned, since)
+            itself = place is not None and place >= 0
+            after = bisect_right(called, read.until) - bisect_right(returned, since) - itself
             if after < kept:
                 yield Contradiction(
                     f"{read.who} was told of a gap at {at(read.returned)}, although at most {after} entries "

@@ -62,7 +62,8 @@ class Links:
 
     def contradictions(self) -> list[Contradiction]:
         """Where they contradict each other, when all have been added."""
-        self.chains()
+        if not self._contradictions:
+            self.chains()
         return self._contradictions
 
     def chains(self) -> list[list[str]]:
@@ -76,16 +77,26 @@ class Links:
         passed: set[str] = set()
         for node in self._nodes:
             if node not in self._before:
-                chain = [node]
-                while (following := self._after.get(chain[-1])) is not None:
-                    chain.append(following[0])
-                passed.update(chain)
+                chain = self._from(node, passed)
                 if not self._read.isdisjoint(chain):
                     chains.append(chain)
         if left := self._nodes - passed:
-            call = self._after[min(left)][1]
-            self._contradict(f"the entry {min(left)} comes again after entries that lie after it", call)
+            self._comes_again(min(left), self._after[min(left)][1])
         return chains
+
+    def _from(self, node: str, passed: set[str]) -> list[str]:
+        chain = [node]
+        passed.add(node)
+        while (following := self._after.get(chain[-1])) is not None:
+            if following[0] in passed:
+                self._comes_again(*following)
+                break
+            chain.append(following[0])
+            passed.add(following[0])
+        return chain
+
+    def _comes_again(self, node: str, call: Call) -> None:
+        self._contradict(f"{self._named(node)} comes again, after entries that lie after it", call)
 
     def begins(self, chain: Sequence[str]) -> bool:
         """Whether nothing can lie before it."""
