@@ -126,7 +126,7 @@ def wrong_answers(change: Change) -> Iterator[Contradiction]:
         elif call.ids != done[0].ids:
             yield Contradiction(
                 f"the key {call.key!r} was answered by {done[0].ids[0]} at {at(done[0].returned)}, but by "
-                f"{call.ids[0]} at {at(call.returned)}: it was stored again",
+                f"{call.ids[0]} at {at(call.returned)}: used again, a key returns the ids of the first time",
                 (done[0], call),
             )
     first = min(done, key=lambda call: call.until, default=None)

@@ -2,7 +2,7 @@
 
 Two kinds of streams. The *busy* ones everybody appends to all the time, and they are trimmed. Of the *brief*
 ones a new one comes every tenth of a second: watchers add it just when somebody appends to it, so that a bell
-that is lost is not made good by the next; a second later somebody ends it, while others append.
+that is lost is not made good by the next. Every other one somebody ends a second later, while others append.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SECOND: Final = 1_000_000_000
 SLOT: Final = SECOND // 10
 """Nanoseconds from one brief stream to the next."""
 LIFE: Final = 10
-"""Slots after which a brief stream is ended."""
+"""Slots after which a brief stream is ended, if it is; some try to append to it in the next one, too."""
 BUSY: Final = ("busy 0", "busy 1", "busy 2")
 SHARED: Final = BUSY[0]
 """The stream on which all use the same keys."""
@@ -54,8 +54,8 @@ class Plan:
 
     @property
     def slots(self) -> int:
-        """How many brief streams there are. The last ones still end in time."""
-        return max(1, int(self.seconds * SECOND) // SLOT - LIFE - 1)
+        """How many brief streams there are."""
+        return self.over // SLOT
 
     @property
     def over(self) -> int:
@@ -81,12 +81,14 @@ class Plan:
         chance = self._chance("writer", place, slot)
         common = self._chance("all", 0, slot)
         yield Deed(_about(slot * SLOT + SLOT // 2, chance, CLOSE // 10), "share", slot)
-        if slot < self.slots and place in common.sample(range(self.writers), min(2, self.writers)):
+        if place in common.sample(range(self.writers), min(common.randint(1, 2), self.writers)):
             yield Deed(_about(slot * SLOT + 2 * CLOSE, chance), "append", slot)
-        if 0 <= (old := slot - LIFE) < self.slots:
+        if (old := slot - LIFE) >= 0 and old % 2 == 0:
             ends = place == common.randrange(self.writers)
             what = "end" if ends else "append"
             yield Deed(_about(slot * SLOT + SLOT * 3 // 4, chance, CLOSE // 3), what, old)
+        elif old >= 0 and place == common.randrange(self.writers):
+            yield Deed(_about(slot * SLOT + SLOT // 4, chance), "append", old - 1)
 
     def _chance(self, who: str, place: int, slot: int) -> random.Random:
         return random.Random(f"{self.seed} {who} {place} {slot}")

@@ -21,6 +21,8 @@ from .plan import BUSY, SECOND, SHARED, Deed, Plan, brief
 THREADS: Final = 2
 """Writers in a process, on one broker."""
 MORE_LIMITS: Final = (1, 3, 100, 1_000)
+_READY: Final = SECOND // 200
+"""Nanoseconds before a time at which several meet, from which on they only wait for it."""
 _PAUSE: Final = 0.05
 """Seconds before another try, when the backend is away."""
 
@@ -118,8 +120,10 @@ class _Writer:
         for append in unsettled:
             self._settle(append)
         for deed in self._plan.deeds(self._place, self._now()):
-            while self._now() < deed.at - SECOND // 500:
+            while (left := deed.at - _READY - self._now()) > 0:
                 self._something()
+                if self._chance.random() < 0.5:  # else at once
+                    time.sleep(min(self._chance.random() * 0.01, max(0, left) / SECOND))
             time.sleep(max(0, deed.at - self._now()) / SECOND)
             self._do(deed)
 
@@ -144,8 +148,6 @@ class _Writer:
             self._settle(self._chance.choice(self._keyed[-10:]))
         else:
             self._append(stream, self._data(1))
-        if self._chance.random() < 0.5:  # else at once
-            time.sleep(self._chance.random() * 0.01)
 
     def _append(self, stream: str, data: Sequence[str], key: str | None = None) -> None:
         append = self._noting.append(stream, data, key)
