@@ -23,7 +23,7 @@ from .workers import THREADS, Noting, read, watch, write
 LOG: Final = "soak"
 _ALL: Final = 10_000
 _BETWEEN_KILLS: Final = (0.5, 2.0)
-_BETWEEN_OUTAGES: Final = (5.0, 15.0)
+_BETWEEN_OUTAGES: Final = (1.0, 3.0)
 """Seconds."""
 _PATIENCE: Final = 60.0
 """Seconds after which a process that should have come to its end is taken to hang."""

@@ -51,7 +51,7 @@ def now_and_then(times: int) -> bool:
 class Sound(example.DirectoryBroker):  # type: ignore[misc]
     """The guide's broker, whose bells are heard soon, so that a soak is over soon."""
 
-    rings_within = 0.5
+    rings_within = 0.2
     look: type[PollingWatch] = PollingWatch
 
     def watch(self) -> Watch:
