@@ -20,7 +20,8 @@ from .shell import one_line, say
 if TYPE_CHECKING:
     import pytest
 
-    from ..testing.soak import Report
+    from ..testing import SoakReport
+
 
 _ALONE: Final = ("-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null")
 """That pytest writes nothing by itself, and heeds no settings of the folder that the command runs in."""
@@ -70,13 +71,13 @@ def conformance(
     if words and (replay or seconds):
         raise click.UsageError("-k chooses promises, which a soak doesn't ask for one by one")
     try:
-        from ..testing import soak
+        from ..testing import soaking
     except ImportError as error:
         raise click.ClickException(
             f"{error}; the contract needs: pip install 'streamy-sse[testing]'"
         ) from error
     if replay is not None:
-        _tell(_replayed(soak.replay, replay))
+        _tell(_replayed(soaking.replay, replay))
     elif url is not None:
         _try_out(url)
         if seconds is None:
@@ -100,8 +101,8 @@ def _ask(url: str, words: str) -> None:
 
 
 def _soak(url: str, seconds: float, seed: int, processes: int, history_file: Path | None) -> None:
+    from ..testing import soak
     from ..testing.conformance import Corners
-    from ..testing.soak import soak
 
     corners = Corners(url, secrets.token_hex(8))
     about = f"{redact(url)}: {seconds:g} s, seed {seed}, {processes} processes"
@@ -122,7 +123,7 @@ def _soak(url: str, seconds: float, seed: int, processes: int, history_file: Pat
     say(f"All calls are in {report.history_file}: `streamy conformance --replay FILE` looks at them again.")
 
 
-def _replayed(replay: Callable[[Path], Report], file: Path) -> Report:
+def _replayed(replay: Callable[[Path], SoakReport], file: Path) -> SoakReport:
     try:
         report = replay(file)
     except OSError as error:
@@ -131,7 +132,7 @@ def _replayed(replay: Callable[[Path], Report], file: Path) -> Report:
     return report
 
 
-def _tell(report: Report) -> None:
+def _tell(report: SoakReport) -> None:
     for line in str(report).splitlines():
         say(one_line(line))
     if not report.sound:

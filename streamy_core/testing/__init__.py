@@ -37,6 +37,7 @@ from .clock import ManualClock  # noqa: E402
 from .contract import BrokerContract  # noqa: E402
 from .doubles import FaultyBroker, RecordingBroker  # noqa: E402
 from .fault_contract import FaultContract, Faults  # noqa: E402
+from .soaking import SoakReport, soak  # noqa: E402
 
 __all__ = [
     "BrokerContract",
@@ -49,4 +50,6 @@ __all__ = [
     "MakeBroker",
     "ManualClock",
     "RecordingBroker",
+    "SoakReport",
+    "soak",
 ]

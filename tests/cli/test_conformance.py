@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from streamy_core.cli import main
+from streamy_core.testing.soaking.history import Append, History
 
 from .command import STREAMY
 
@@ -80,3 +85,43 @@ def test_a_url_that_can_not_be_is_refused_in_a_line() -> None:
     assert told.returncode == 1
     assert "did you mean sqlite://?" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_soak_of_a_sound_backend_finds_nothing_and_can_be_looked_at_again(tmp_path: Path) -> None:
+    kept = tmp_path / "history.jsonl"
+    told = conformance(f"sqlite:///{tmp_path}/streams.db", "--soak", "1", "--history-file", str(kept))
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "streams.db: 1 s, seed 7, 4 processes\n" in told.stdout
+    assert " calls, and no contradiction\n" in told.stdout
+    assert f"All calls are in {kept}: " in told.stdout
+    again = conformance("--replay", str(kept))
+    assert again.returncode == 0
+    assert told.stdout.startswith(again.stdout)
+
+
+def test_a_contradiction_in_a_history_is_told_with_its_calls(tmp_path: Path) -> None:
+    first = Append(who="w1", called=0, returned=1_000, stream="news", data=("a",), key="k", ids=("1",))
+    calls = (first, replace(first, called=2_000, returned=3_000, ids=("2",)))
+    History(about="by hand", rings_within=2.0, kept=None, calls=calls).save(tmp_path / "history")
+    told = conformance("--replay", str(tmp_path / "history"))
+    assert told.returncode == 1
+    assert told.stdout.splitlines()[0] == "by hand"
+    assert "the key 'k' was answered by 1 at 0.000001 s, but by 2 at 0.000003 s" in told.stdout
+    assert "0.000002 s to 0.000003 s  w1: append 'a' under the key 'k' on 'news' -> 2\n" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "give either URL or --replay FILE"),
+        (["memory://", "--replay", "x"], "give either URL or --replay FILE"),
+        (["memory://", "--soak", "1", "-k", "x"], "a soak doesn't ask for one by one"),
+        (["memory://", "--soak", "1"], "the broker says shared = False"),
+        (["--replay", "missing"], "No such file or directory: 'missing'"),
+    ],
+)
+def test_what_can_not_be_soaked_is_refused_in_a_line(given: list[str], words: str) -> None:
+    told = CliRunner().invoke(main, ["conformance", *given])
+    assert told.exit_code != 0
+    assert words in told.output
+    assert "Traceback" not in told.output

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from streamy_core.errors import ConfigError
-from streamy_core.testing.soak import check, replay
-from streamy_core.testing.soak.contradictions import smallest
-from streamy_core.testing.soak.history import Add, Append, Call, End, History, Read, Tail, Wait, in_order
-from streamy_core.testing.soak.plan import SECOND
+from streamy_core.testing.soaking import check, replay
+from streamy_core.testing.soaking.contradictions import smallest
+from streamy_core.testing.soaking.history import Add, Append, Call, End, History, Read, Tail, Wait, in_order
+from streamy_core.testing.soaking.plan import SECOND
 
 MS = SECOND // 1_000
 ORIGIN = "id-nothing"

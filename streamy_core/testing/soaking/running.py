@@ -64,9 +64,7 @@ class Run:
         with ExitStack() as to_close:
             broker = to_close.enter_context(closed_in_the_end(self._broker()))
             if not broker.shared:
-                raise ConfigError(
-                    f"{type(broker).__name__} says shared = False: a soak is of brokers that processes share"
-                )
+                raise ConfigError("the broker says shared = False: a soak is of what processes share")
             starter = Starter()
             to_close.callback(starter.close)
             self._work(broker, starter)

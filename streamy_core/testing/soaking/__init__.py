@@ -20,11 +20,11 @@ from .contradictions import Contradiction, smallest
 from .history import History
 from .running import Run
 
-__all__ = ["Contradiction", "Report", "check", "replay", "soak"]
+__all__ = ["Contradiction", "SoakReport", "check", "replay", "soak"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SoakReport:
     """What a soak has found.
 
     contradictions: nothing, if the broker is sound as far as the soak could see.
@@ -59,7 +59,7 @@ def soak(
     history_file: Path | None = None,
     faults: Faults | None = None,
     about: str = "",
-) -> Report:
+) -> SoakReport:
     """Soak the brokers that `make_broker` makes, and check what happened.
 
         def test_it_stands_a_soak(make_broker: MakeBroker) -> None:
@@ -85,10 +85,10 @@ def soak(
         history_file = Path(tempfile.mkstemp(prefix="streamy-soak-", suffix=".jsonl")[1])
     if history_file is not None:
         happened.save(history_file)
-    return Report(happened, found, history_file)
+    return SoakReport(happened, found, history_file)
 
 
-def replay(history_file: Path) -> Report:
+def replay(history_file: Path) -> SoakReport:
     """Check a history that is kept in a file again. Raises OSError; ConfigError if it is none."""
     history = History.load(history_file)
-    return Report(history, tuple(check(history)), history_file)
+    return SoakReport(history, tuple(check(history)), history_file)

@@ -10,10 +10,10 @@ import pytest
 from streamy_backends.memory import MemoryBroker
 from streamy_core.broker import Broker
 from streamy_core.errors import ConfigError
-from streamy_core.testing import FromUrl, mutants
+from streamy_core.testing import FromUrl, mutants, soak
 from streamy_core.testing.mutants.outages import Backend, CanBeAway
-from streamy_core.testing.soak import replay, soak
-from streamy_core.testing.soak.history import Append, Outage, Read
+from streamy_core.testing.soaking import replay
+from streamy_core.testing.soaking.history import Append, Outage, Read
 
 from .races import (
     RACES,
@@ -84,7 +84,7 @@ def test_a_sound_broker_stands_outages(tmp_path: Path) -> None:
 
 
 def test_brokers_that_are_not_shared_are_refused() -> None:
-    with pytest.raises(ConfigError, match="MemoryBroker says shared = False"):
+    with pytest.raises(ConfigError, match="the broker says shared = False"):
         soak(in_memory, seconds=1)
 
 
