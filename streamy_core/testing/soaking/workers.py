@@ -207,15 +207,27 @@ class _Watcher:
         self._chance = random.Random(f"{plan.seed} {noting.who}")
         self._adds = [*reversed(list(plan.adds(number)))]
         self._at: dict[str, str] = {}
+        self._ask_at = plan.over + SECOND // 2
         self._name, self._watches = noting.who, 0
         self._watch: Watch | None = None
 
     def work(self) -> None:
         over = self._plan.over + round((self._plan.rings_within + 1.5) * SECOND)
-        while self._now() < over:
+        while self._now() < over and not self._has_all():
             watch = self._watch or self._begin()
             if watch is not None:
                 self._turn(watch, over)
+
+    def _has_all(self) -> bool:
+        """Whether there is nothing left of which a bell may still come: asked in the end, now and then."""
+        if self._now() < self._ask_at:
+            return False
+        self._ask_at = self._now() + SECOND // 2
+        try:
+            pages = self._noting.broker.read(self._at, 1)
+        except BrokerUnavailable:
+            return False
+        return not any(page.entries or page.ended or page.gap for page in pages.values())
 
     def _begin(self) -> Watch | None:
         """A watch; None if there can be none now."""
