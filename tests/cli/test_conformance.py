@@ -89,14 +89,17 @@ def test_a_url_that_can_not_be_is_refused_in_a_line() -> None:
 
 def test_a_soak_of_a_sound_backend_finds_nothing_and_can_be_looked_at_again(tmp_path: Path) -> None:
     kept = tmp_path / "history.jsonl"
-    told = conformance(f"sqlite:///{tmp_path}/streams.db", "--soak", "1", "--history-file", str(kept))
+    told = conformance(f"sqlite:///{tmp_path}/streams.db", "--soak", "2", "--history-file", str(kept))
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "streams.db: 1 s, seed 7, 4 processes\n" in told.stdout
+    assert "streams.db: 2 s, seed 7, 4 processes\n" in told.stdout
     assert " calls, and no contradiction\n" in told.stdout
     assert f"All calls are in {kept}: " in told.stdout
     again = conformance("--replay", str(kept))
     assert again.returncode == 0
     assert told.stdout.startswith(again.stdout)
+    appends = [call for call in History.load(kept).calls if isinstance(call, Append)]
+    assert len({append.who for append in appends}) > 4, "no writer was replaced"
+    assert any(append.refused for append in appends), "nobody came after an end"
 
 
 def test_a_contradiction_in_a_history_is_told_with_its_calls(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from .plan import SECOND
 
 _LEAST_SLACK, _MOST_SLACK = SECOND, 5 * SECOND
 """A loaded machine is late: so much beyond `Broker.rings_within` is forgiven in any case, and at most."""
+_READING = SECOND // 10
+"""Nanoseconds for which who reads what was named is soon back to wait for more."""
 _RECOVERY = 2 * SECOND
 """Nanoseconds after an outage until which a watch may not hear again."""
 
@@ -74,8 +76,12 @@ class Watching:
         self._outages = outages
         self._last = waits[-1]
         self._began = [wait.called for wait in waits]
-        self._over = [wait.until for wait in waits]
-        self._waited = [0, *accumulate(wait.until - wait.called for wait in waits)]
+        back = [wait.until + _READING for wait in waits]
+        self._over = [*map(min, back, self._began[1:]), waits[-1].until]
+        self._waited = [
+            0,
+            *accumulate(over - began for began, over in zip(self._began, self._over, strict=True)),
+        ]
 
     def unheard(
         self, calls: Sequence[Call], orders: Mapping[str, Order], due: Mapping[str, Due]
@@ -124,7 +130,7 @@ class Watching:
         return max([since, *[end for end in over if end > since]])
 
     def _waiting(self, since: float, until: int) -> float:
-        """Nanoseconds between these times in which somebody was waiting."""
+        """Nanoseconds between these times in which somebody was waiting, or soon back."""
         return max(0.0, self._until(until) - self._until(since))
 
     def _until(self, time: float) -> float:

@@ -1,8 +1,9 @@
 """What a soak does when. Everybody works it out alone, from the seed and the time, so that all meet.
 
-Two kinds of streams. The *busy* ones everybody appends to all the time, and they are trimmed. Of the *brief*
-ones a new one comes every tenth of a second: watchers add it just when somebody appends to it, so that a bell
-that is lost is not made good by the next. Every other one somebody ends a second later, while others append.
+Two kinds of streams. The *busy* ones everybody appends to all the time, and they are trimmed. Of the *quiet*
+ones a new one comes every tenth of a second: watchers add it just when somebody appends to it. After that
+somebody appends to it so seldom that a bell that is lost is missed before the next one rings; but every third
+one is ended after a second, while others append.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Final
 
 SECOND: Final = 1_000_000_000
 SLOT: Final = SECOND // 10
-"""Nanoseconds from one brief stream to the next."""
+"""Nanoseconds from one quiet stream to the next."""
 LIFE: Final = 10
-"""Slots after which a brief stream is ended, if it is; some try to append to it in the next one, too."""
+"""Slots after which a quiet stream is ended, if it is; somebody tries to append in the next one, too."""
+TIMES: Final = 5
+"""How often one that isn't ended is appended to, after the beginning."""
 BUSY: Final = ("busy 0", "busy 1", "busy 2")
 SHARED: Final = BUSY[0]
 """The stream on which all use the same keys."""
@@ -24,14 +27,14 @@ CLOSE: Final = SLOT // 20
 """Nanoseconds within which those who meet come."""
 
 
-def brief(slot: int) -> str:
+def quiet(slot: int) -> str:
     """The stream that is new in this slot."""
-    return f"brief {slot}"
+    return f"quiet {slot}"
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Deed:
-    """What is due at a time: "append" or "end" a brief stream, or "share" a key."""
+    """What is due at a time: "append" or "end" a quiet stream, or "share" a key."""
 
     at: int
     what: str
@@ -54,8 +57,13 @@ class Plan:
 
     @property
     def slots(self) -> int:
-        """How many brief streams there are."""
+        """How many quiet streams there are."""
         return self.over // SLOT
+
+    @property
+    def pause(self) -> int:
+        """Slots from one append to a quiet stream to the next: its bell has been heard by then."""
+        return round((self.rings_within + 1.5) * SECOND) // SLOT
 
     @property
     def over(self) -> int:
@@ -64,7 +72,7 @@ class Plan:
 
     @property
     def streams(self) -> list[str]:
-        return [*BUSY, *map(brief, range(self.slots))]
+        return [*BUSY, *map(quiet, range(self.slots))]
 
     def deeds(self, place: int, since: int) -> Iterator[Deed]:
         """What the writer at this place does from a time on, in order."""
@@ -72,7 +80,7 @@ class Plan:
             yield from sorted(deed for deed in self._in(slot, place) if deed.at >= since)
 
     def adds(self, watcher: int) -> Iterator[Deed]:
-        """When a watcher adds the brief streams."""
+        """When a watcher adds the quiet streams."""
         for slot in range(self.slots):
             chance = self._chance("watcher", watcher, slot)
             yield Deed(_about(slot * SLOT + 2 * CLOSE, chance), "add", slot)
@@ -83,15 +91,22 @@ class Plan:
         yield Deed(_about(slot * SLOT + SLOT // 2, chance, CLOSE // 10), "share", slot)
         if place in common.sample(range(self.writers), min(common.randint(1, 2), self.writers)):
             yield Deed(_about(slot * SLOT + 2 * CLOSE, chance), "append", slot)
-        if (old := slot - LIFE) >= 0 and old % 2 == 0:
-            ends = place == common.randrange(self.writers)
-            what = "end" if ends else "append"
+        chosen = place == common.randrange(self.writers)
+        if (old := slot - LIFE) >= 0 and _is_ended(old):
+            what = "end" if chosen else "append"
             yield Deed(_about(slot * SLOT + SLOT * 3 // 4, chance, CLOSE // 3), what, old)
-        elif old >= 0 and place == common.randrange(self.writers):
+        if old >= 1 and _is_ended(old - 1) and chosen:
             yield Deed(_about(slot * SLOT + SLOT // 4, chance), "append", old - 1)
+        for old in range(slot - self.pause, max(-1, slot - self.pause * (TIMES + 1)), -self.pause):
+            if place == common.randrange(self.writers) and not _is_ended(old):
+                yield Deed(_about(slot * SLOT + SLOT // 4, chance), "append", old)
 
     def _chance(self, who: str, place: int, slot: int) -> random.Random:
         return random.Random(f"{self.seed} {who} {place} {slot}")
+
+
+def _is_ended(slot: int) -> bool:
+    return slot % 3 == 0
 
 
 def _about(time: int, chance: random.Random, within: int = CLOSE) -> int:

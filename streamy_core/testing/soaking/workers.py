@@ -16,7 +16,7 @@ from ...events import Event
 from ...ids import OLDEST
 from ..processes import Here
 from .history import Add, Append, Call, End, Notes, Read, Tail, Wait, over
-from .plan import BUSY, SECOND, SHARED, Deed, Plan, brief
+from .plan import BUSY, SECOND, SHARED, Deed, Plan, quiet
 
 THREADS: Final = 2
 """Writers in a process, on one broker."""
@@ -133,9 +133,9 @@ class _Writer:
             self._append(SHARED, [f"shared {deed.slot}"], f"shared {deed.slot}")
         elif deed.what == "append":
             key = self._chance.choice((None, f"{self._noting.who} for {deed.at}"))
-            self._append(brief(deed.slot), self._data(self._chance.choice((1, 1, 2))), key)
+            self._append(quiet(deed.slot), self._data(self._chance.choice((1, 1, 2))), key)
         else:
-            self._noting.end(brief(deed.slot))
+            self._noting.end(quiet(deed.slot))
 
     def _something(self) -> None:
         what = self._chance.random()
@@ -246,7 +246,7 @@ class _Watcher:
     def _turn(self, watch: Watch, over: int) -> None:
         due = self._adds[-1].at if self._adds else over
         if due <= self._now():
-            self._add(watch, brief(self._adds.pop().slot), at_once=self._chance.random() < 0.5)
+            self._add(watch, quiet(self._adds.pop().slot), at_once=self._chance.random() < 0.5)
             return
         seconds = min(0.5, (due - self._now()) / SECOND)
         call = Wait(who=self._noting.who, called=self._now(), seconds=seconds)
