@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from ...errors import ConfigError
+from ...errors import BrokerUnavailable, ConfigError, StreamEnded
 
 AWAY: Final = "BrokerUnavailable"
 """How the fault of a call begins that failed since the backend was away, as it may be."""
@@ -237,8 +237,9 @@ def in_order(calls: Iterable[Call]) -> tuple[Call, ...]:
 
 def fault_of(error: Exception) -> str:
     """How a history tells what a call has raised."""
-    kind = type(error).__name__
-    return kind if kind == ENDED else f"{kind}: {error}"
+    if isinstance(error, StreamEnded):
+        return ENDED
+    return f"{AWAY if isinstance(error, BrokerUnavailable) else type(error).__name__}: {error}"
 
 
 def over(call: Call, returned: int, error: Exception | None = None) -> Any:

@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from streamy_core.errors import ConfigError
+from streamy_core.errors import BrokerUnavailable, ConfigError
 from streamy_core.testing.soaking import check, replay
 from streamy_core.testing.soaking.contradictions import smallest
-from streamy_core.testing.soaking.history import Add, Append, Call, End, History, Read, Tail, Wait, in_order
+from streamy_core.testing.soaking.history import (
+    Add,
+    Append,
+    Call,
+    End,
+    History,
+    Read,
+    Tail,
+    Wait,
+    fault_of,
+    in_order,
+)
 from streamy_core.testing.soaking.plan import SECOND
 
 MS = SECOND // 1_000
@@ -348,6 +359,15 @@ def test_what_is_said_shows_the_calls_in_order_of_time() -> None:
     assert second == "  0.002000 s to 0.003000 s  w1: append 'b' on 'news' -> id-b"
 
 
+def test_a_passing_fault_is_one_whatever_its_class() -> None:
+    class Stale(BrokerUnavailable):
+        pass
+
+    fault = fault_of(Stale("gone"))
+    assert told(append("a", at=0, fault=fault), append("b", at=2), read("b", at=4)) == ""
+    assert "raised OSError: gone" in told(append("a", at=0, fault=fault_of(OSError("gone"))))
+
+
 def test_a_history_in_a_file_is_the_same(tmp_path: Path) -> None:
     calls = [call for each, _ in BROKEN.values() for call in each]
     made = history(*calls, cut_off("é", at=0, key="\ud800"), kept=3)
@@ -365,7 +385,8 @@ def test_a_file_that_is_no_history_is_refused(text: str, tmp_path: Path) -> None
         replay(tmp_path / "history")
 
 
-def test_time_grows_no_faster_than_n_log_n() -> None:
+@pytest.mark.timeout(20)
+def test_a_long_history_takes_no_long_time() -> None:
     def calls(count: int) -> History:
         appends = [append(str(n), at=2 * n) for n in range(count)]
         reads = [read(str(n), at=2 * n + 1, after=str(n - 1) if n else "nothing") for n in range(count)]
