@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -103,6 +102,7 @@ def _ask(url: str, words: str) -> None:
 def _soak(url: str, seconds: float, seed: int, processes: int, history_file: Path | None) -> None:
     from ..testing import soak
     from ..testing.conformance import Corners
+    from ..testing.soaking.history import new_file
 
     corners = Corners(url, secrets.token_hex(8))
     about = f"{redact(url)}: {seconds:g} s, seed {seed}, {processes} processes"
@@ -114,13 +114,15 @@ def _soak(url: str, seconds: float, seed: int, processes: int, history_file: Pat
             seed=seed,
             processes=processes,
             history=corners.history(200),
-            history_file=history_file or Path(tempfile.mkstemp(prefix="streamy-soak-", suffix=".jsonl")[1]),
+            history_file=history_file or new_file(),
             about=about,
         )
     except (AssertionError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    _tell(report)
-    say(f"All calls are in {report.history_file}: `streamy conformance --replay FILE` looks at them again.")
+    again = (
+        f"All calls are in {report.history_file}: `streamy conformance --replay FILE` looks at them again."
+    )
+    _tell(report, again)
 
 
 def _replayed(replay: Callable[[Path], SoakReport], file: Path) -> SoakReport:
@@ -132,8 +134,8 @@ def _replayed(replay: Callable[[Path], SoakReport], file: Path) -> SoakReport:
     return report
 
 
-def _tell(report: SoakReport) -> None:
-    for line in str(report).splitlines():
+def _tell(report: SoakReport, *more: str) -> None:
+    for line in (*str(report).splitlines(), *more):
         say(one_line(line))
     if not report.sound:
         click.get_current_context().exit(1)

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from streamy_core.cli import main
+from streamy_core.testing import MakeBroker, SoakReport
+from streamy_core.testing.soaking import Contradiction
 from streamy_core.testing.soaking.history import Append, History
 
 from .command import STREAMY
@@ -111,6 +113,23 @@ def test_a_contradiction_in_a_history_is_told_with_its_calls(tmp_path: Path) -> 
     assert told.stdout.splitlines()[0] == "by hand"
     assert "the key 'k' was answered by 1 at 0.000001 s, but by 2 at 0.000003 s" in told.stdout
     assert "0.000002 s to 0.000003 s  w1: append 'a' under the key 'k' on 'news' -> 2\n" in told.stdout
+
+
+def test_a_soak_that_finds_something_says_where_all_calls_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def found(make_broker: MakeBroker, *, about: str, history_file: Path, **how: object) -> SoakReport:
+        history = History(about=about, rings_within=2.0, kept=None, calls=())
+        return SoakReport(history, (Contradiction("it is torn\x1b[0m apart", ()),), history_file)
+
+    monkeypatch.setattr("streamy_core.testing.soak", found)
+    told = CliRunner().invoke(main, ["conformance", f"sqlite:///{tmp_path}/s.db", "--soak", "1"])
+    assert told.exit_code == 1
+    lines = told.output.splitlines()
+    assert "it is torn\\x1b[0m apart" in lines
+    kept = Path(lines[-1].removeprefix("All calls are in ").partition(":")[0])
+    assert kept.is_file()
+    kept.unlink()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ..basis import MakeBroker
 from ..fault_contract import Faults
 from .checker import check
 from .contradictions import Contradiction, smallest
-from .history import History
+from .history import History, new_file
 from .running import Run
 
 __all__ = ["Contradiction", "SoakReport", "check", "replay", "soak"]
@@ -82,7 +82,7 @@ def soak(
         happened = run.history()
     found = (*run.failures, *check(happened))
     if found and history_file is None:
-        history_file = Path(tempfile.mkstemp(prefix="streamy-soak-", suffix=".jsonl")[1])
+        history_file = new_file()
     if history_file is not None:
         happened.save(history_file)
     return SoakReport(happened, found, history_file)

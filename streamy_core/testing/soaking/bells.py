@@ -112,7 +112,7 @@ class Watching:
         else:
             since, place = due.after_place(heard.place)
         until = self._last.until if named is None else named.until
-        if since > until or self._waiting(self._from(since, until), until) <= self._within:
+        if self._waiting(self._from(since, until), until) <= self._within:
             return
         done = order.moments[place].change.done
         assert done is not None

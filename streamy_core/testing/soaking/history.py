@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -193,6 +194,13 @@ class History:
                 return cls(calls=tuple([_call(json.loads(line)) for line in file]), **head)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigError(f"{path} is no history of a soak: {error!r}") from error
+
+
+def new_file() -> Path:
+    """A file for a history whose place nobody has chosen."""
+    opened, name = tempfile.mkstemp(prefix="streamy-soak-", suffix=".jsonl")
+    os.close(opened)
+    return Path(name)
 
 
 class Notes:
