@@ -46,7 +46,9 @@ class SoakReport:
         if found is None:
             return f"{calls}, and no contradiction"
         others = len(self.contradictions) - 1
-        return f"{found}\n{calls}; {others} more {'contradiction' if others == 1 else 'contradictions'}"
+        return (
+            f"{found}\n{calls}; {others or 'no'} more {'contradiction' if others == 1 else 'contradictions'}"
+        )
 
 
 def soak(
@@ -72,15 +74,15 @@ def soak(
     processes:    of which a quarter, one at least, read, and as many watch; the others write.
     history:      how many entries of a stream brokers are told to keep; None if they can't be told.
     history_file: where to keep the history; None: in a temporary file, and only if something is found.
-    faults:       how to take the backend away, and give it back, which is then done now and then.
+    faults:       how to take the backend away, and give it back, which is then done now and then. It has to
+                  keep what it has acknowledged.
     about:        what the history says of itself.
 
     Raises ConfigError if brokers aren't shared by processes; AssertionError if others can't make one.
     """
     with tempfile.TemporaryDirectory(prefix="streamy-soak-") as folder:
-        run = Run(make_broker, about, seconds, seed, processes, history, faults, Path(folder))
-        happened = run.history()
-    found = (*run.failures, *check(happened))
+        happened = Run(make_broker, about, seconds, seed, processes, history, faults, Path(folder)).history()
+    found = tuple(check(happened))
     if found and history_file is None:
         history_file = new_file()
     if history_file is not None:

@@ -15,7 +15,7 @@ from .bells import unheard
 from .changes import Change, changes_of, wrong_answers
 from .clock import against_the_clock
 from .contradictions import Contradiction, at
-from .history import AWAY, Append, Call, End, History, Outage, Read, Tail
+from .history import AWAY, Append, Call, End, History, Outage, Read, Tail, Work
 from .order import Links, Order, order_of
 
 
@@ -39,7 +39,9 @@ def check(history: History) -> list[Contradiction]:
 
 def _wrong_faults(history: History) -> Iterator[Contradiction]:
     for call in history.calls:
-        if call.fault and not call.fault.startswith(AWAY) and not getattr(call, "refused", False):
+        if isinstance(call, Work):
+            yield Contradiction(f"{call.who} didn't come to its end: {call.fault}", (call,))
+        elif call.fault and not call.fault.startswith(AWAY) and not getattr(call, "refused", False):
             yield Contradiction(
                 f"{call} by {call.who} raised {call.fault}: for a passing fault a broker raises "
                 "BrokerUnavailable, and nothing else",

@@ -156,8 +156,18 @@ class Outage(Call):
         return "outage"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work(Call):
+    """What a process had to do, and why it didn't come to its end."""
+
+    kind = "work"
+
+    def __str__(self) -> str:
+        return "work"
+
+
 KINDS: Final[Mapping[str, type[Call]]] = {
-    kind.kind: kind for kind in (Append, Read, Tail, End, Add, Wait, Outage)
+    kind.kind: kind for kind in (Append, Read, Tail, End, Add, Wait, Outage, Work)
 }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from ...broker import Broker
 from ...errors import ConfigError
@@ -15,8 +17,7 @@ from ...ids import OLDEST
 from ..basis import MakeBroker, closed_in_the_end
 from ..fault_contract import Faults
 from ..processes import Action, Process, Starter
-from .contradictions import Contradiction
-from .history import Append, History, Notes, Outage, in_order, notes_in
+from .history import Append, History, Notes, Outage, Work, in_order, notes_in
 from .plan import SECOND, Plan
 from .workers import THREADS, Noting, read, watch, write
 
@@ -56,11 +57,10 @@ class Run:
     kept: int | None
     faults: Faults | None
     folder: Path
-    failures: list[Contradiction] = field(default_factory=list[Contradiction])
     _count: int = 0
 
     def history(self) -> History:
-        """Do it. What has kept a process from coming to its end is in `failures`."""
+        """Do it."""
         with ExitStack() as to_close:
             broker = to_close.enter_context(closed_in_the_end(self._broker()))
             if not broker.shared:
@@ -86,7 +86,7 @@ class Run:
         writers = [self._write(process, plan, n * THREADS, []) for n, process in enumerate(started)]
         self._disturb(plan, writers, starter, notes)
         for worker in [*writers, *readers, *watchers]:
-            self._finish(worker)
+            self._finish(worker, notes)
         for stream in plan.streams:
             _read_all(noting, stream, origins[stream])
         notes.close()
@@ -135,15 +135,13 @@ class Run:
         process.start(action, plan, name, what, self.folder)
         return Worker(process, 0, [name])
 
-    def _finish(self, worker: Worker) -> None:
+    def _finish(self, worker: Worker, notes: Notes) -> None:
+        work = Work(who=worker.threads[0], called=notes.now())
         try:
             worker.process.result(_PATIENCE + self.seconds)
-        except (AssertionError, EOFError, ConnectionError) as error:
-            self.failures.append(
-                Contradiction(
-                    f"{worker.threads[0]} didn't come to its end: {str(error) or 'it has died'}", ()
-                )
-            )
+        except (AssertionError, EOFError, ConnectionError, pytest.fail.Exception) as error:
+            why = str(error) or "the process has died"
+            notes.note(replace(work, returned=notes.now(), fault=why))
         worker.process.close()
 
     def _start(self, starter: Starter) -> Process:

@@ -239,6 +239,13 @@ class SkipsInSilence(Sound):
         return {**pages, **super().read(lost, limit, max_bytes)} if lost else pages
 
 
+class CanNotBeWatched(Sound):
+    """It is no race, but a soak finds it all the same."""
+
+    def watch(self) -> Watch:
+        raise NotImplementedError("no watch yet")
+
+
 RACES: tuple[type[Sound], ...] = (
     LosesBells,
     MissesWhatComesDuringAdd,
