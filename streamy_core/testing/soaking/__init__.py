@@ -46,9 +46,8 @@ class SoakReport:
         if found is None:
             return f"{calls}, and no contradiction"
         others = len(self.contradictions) - 1
-        return (
-            f"{found}\n{calls}; {others or 'no'} more {'contradiction' if others == 1 else 'contradictions'}"
-        )
+        more = "1 more contradiction" if others == 1 else f"{others or 'no'} more contradictions"
+        return f"{found}\n{calls}; {more}"
 
 
 def soak(
