@@ -83,14 +83,14 @@ class Plan:
         """When a watcher adds the quiet streams."""
         for slot in range(self.slots):
             chance = self._chance("watcher", watcher, slot)
-            yield Deed(_about(slot * SLOT + 2 * CLOSE, chance), "add", slot)
+            yield Deed(_about(slot * SLOT + 2 * CLOSE, chance, CLOSE // 2), "add", slot)
 
     def _in(self, slot: int, place: int) -> Iterator[Deed]:
         chance = self._chance("writer", place, slot)
         common = self._chance("all", 0, slot)
         yield Deed(_about(slot * SLOT + SLOT // 2, chance, CLOSE // 10), "share", slot)
         if place in common.sample(range(self.writers), min(common.randint(1, 2), self.writers)):
-            yield Deed(_about(slot * SLOT + 2 * CLOSE, chance), "append", slot)
+            yield Deed(_about(slot * SLOT + 2 * CLOSE, chance, CLOSE // 2), "append", slot)
         chosen = place == common.randrange(self.writers)
         if (old := slot - LIFE) >= 0 and _is_ended(old):
             what = "end" if chosen else "append"

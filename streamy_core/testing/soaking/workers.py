@@ -23,6 +23,8 @@ THREADS: Final = 2
 MORE_LIMITS: Final = (1, 3, 100, 1_000)
 _READY: Final = SECOND // 200
 """Nanoseconds before a time at which several meet, from which on they only wait for it."""
+_DALLYING: Final = 0.005
+"""Seconds for which a watcher has other things to do after it has added a stream, before it waits."""
 _PAUSE: Final = 0.05
 """Seconds before another try, when the backend is away."""
 
@@ -270,6 +272,7 @@ class _Watcher:
             self._at.setdefault(stream, OLDEST)
             if not at_once:
                 self._read(stream)
+            time.sleep(self._chance.random() * _DALLYING)
 
     def _read(self, stream: str) -> None:
         while stream in self._at:

@@ -39,7 +39,7 @@ WORDS: Final = {
     DropsOneIn500: "but it isn't there",
     CanNotBeWatched: "v0 didn't come to its end: CanNotBeWatched.watch isn't written yet: no watch yet",
 }
-SECONDS: Final = {LosesBells: 3, MissesWhatComesDuringAdd: 2, AppendsAfterTheEnd: 2, SkipsInSilence: 2}
+SECONDS: Final = {LosesBells: 4, MissesWhatComesDuringAdd: 2, AppendsAfterTheEnd: 2, SkipsInSilence: 2}
 """Which are enough, as a rule; for the others one is."""
 TRIES: Final = (1, 4, 20)
 """How often as long it is looked for: a race shows by chance."""
