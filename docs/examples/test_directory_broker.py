@@ -8,7 +8,7 @@ import pytest
 from directory_broker import from_url
 
 from streamy_core import ConfigError
-from streamy_core.testing import BrokerContract, FromUrl, MakeBroker
+from streamy_core.testing import BrokerContract, FromUrl, MakeBroker, soak
 
 
 class TestDirectoryBroker(BrokerContract):
@@ -24,3 +24,8 @@ class TestDirectoryBroker(BrokerContract):
 def test_unknown_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="histroy"):
         from_url(f"directory://{tmp_path}?histroy=5", {})
+
+
+def test_it_stands_a_soak(tmp_path: Path) -> None:
+    report = soak(FromUrl(f"directory://{tmp_path}/{{log}}", from_url), seconds=1)
+    assert report.sound, report

@@ -43,6 +43,7 @@ from .contract import BrokerContract  # noqa: E402
 from .doubles import FaultyBroker, RecordingBroker  # noqa: E402
 from .fault_contract import FaultContract, Faults  # noqa: E402
 from .gunicorn import GunicornServer  # noqa: E402
+from .soaking import SoakReport, soak  # noqa: E402
 from .within_contract import Transaction  # noqa: E402
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ __all__ = [
     "MakeBroker",
     "ManualClock",
     "RecordingBroker",
+    "SoakReport",
     "Transaction",
+    "soak",
 ]
 
 

@@ -35,6 +35,16 @@ class Corners:
     def __call__(self, log: str = "log", *, history: int = 10_000) -> Broker:
         return Namespaced(self._open(history), f"{self.run}-{log}:", owns=True)
 
+    def history(self, entries: int) -> int | None:
+        """So many entries, if the backend can be told to keep no more; else None."""
+        try:
+            open_broker(self.url, {"history": entries}).close()
+        except ConfigError as error:
+            if "history" not in str(error):
+                raise
+            return None
+        return entries
+
     def _open(self, history: int) -> Broker:
         try:
             return open_broker(self.url, {"history": history})

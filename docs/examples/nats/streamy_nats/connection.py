@@ -100,6 +100,7 @@ class Connection:
         async with asyncio.timeout(self._options.timeout):
             log = await self._open()
             asked = asyncio.ensure_future(call(log))
+            asked.add_done_callback(_look_at)
             try:
                 # nats-py leaves what was asked of a lost connection waiting.
                 await asyncio.wait((asked, log.lost), return_when=asyncio.FIRST_COMPLETED)
@@ -166,3 +167,9 @@ class Connection:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """How it ends after its caller has left is no fault of the program's if nobody asks."""
+    if not task.cancelled():
+        task.exception()
