@@ -34,14 +34,14 @@ class Log:
     def __init__(self, last: str, end: str | None, nonce: str) -> None:
         self.entries: deque[Entry] = deque()
         self.times: deque[float] = deque()  # when each was appended
-        self.before = last  # the cursor before the oldest entry
-        self.last = last  # the newest entry's id
-        self.sequence = sequence_of(last) or 0  # the newest entry's
-        self.end = end  # the end's own id, once the stream has ended
-        self.nonce = nonce  # tells its entries from those of a log of this name that was forgotten
-        self.bytes = 0
+        self.before: str = last  # the cursor before the oldest entry
+        self.last: str = last  # the newest entry's id
+        self.sequence: int = sequence_of(last) or 0  # the newest entry's
+        self.end: str | None = end  # the end's own id, once the stream has ended
+        self.nonce: str = nonce  # tells its entries from those of a log of this name that was forgotten
+        self.bytes: int = 0
         self.keys: OrderedDict[str, tuple[str, ...]] = OrderedDict()
-        self.written_at = 0.0
+        self.written_at: float = 0.0
 
     def append(self, entry: Entry, now: float) -> int:
         """Add an entry and return its bytes."""
