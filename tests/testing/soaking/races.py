@@ -90,7 +90,7 @@ class Sound(example.DirectoryBroker):  # type: ignore[misc]
 
 class ForgetfulWatch(PollingWatch):
     def wait(self, timeout: float | None) -> Collection[str]:
-        return [name for name in super().wait(timeout) if not now_and_then(30)]
+        return [name for name in super().wait(timeout) if not now_and_then(10)]
 
 
 class LosesBells(Sound):

@@ -20,7 +20,6 @@ from .races import (
     AppendsAfterTheEnd,
     CanNotBeWatched,
     ChecksKeysApart,
-    DropsOneIn500,
     LosesBells,
     Making,
     MissesWhatComesDuringAdd,
@@ -36,10 +35,9 @@ WORDS: Final = {
     LosesBells: "but the watch of",
     MissesWhatComesDuringAdd: "but the watch of",
     ChecksKeysApart: "the key 'shared",
-    DropsOneIn500: "but it isn't there",
     CanNotBeWatched: "v0 didn't come to its end: CanNotBeWatched.watch isn't written yet: no watch yet",
 }
-SECONDS: Final = {LosesBells: 4, MissesWhatComesDuringAdd: 2, AppendsAfterTheEnd: 2, SkipsInSilence: 2}
+SECONDS: Final = {LosesBells: 3, MissesWhatComesDuringAdd: 2, AppendsAfterTheEnd: 2, SkipsInSilence: 2}
 """Which are enough, as a rule; for the others one is."""
 TRIES: Final = (1, 4, 20)
 """How often as long it is looked for: a race shows by chance."""
