@@ -102,7 +102,7 @@ class PublishFailed(StreamyError):
         action: str,
         stream_id: str,
         attempts: int,
-        fault: BrokerUnavailable,
+        fault: StreamyError,
         *,
         others: int = 0,
         stored: Mapping[str, str] | None = None,

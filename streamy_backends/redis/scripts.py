@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import AskError, MovedError, NoScriptError, RedisError
+from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
@@ -94,9 +94,19 @@ class Runner:
         try:
             return self._confirmed(self._write(node, calls, self._wait))
         except RedisError as error:
-            return [_unavailable(error)] * len(calls)
+            fault = _unavailable(error)
+            # It has answered, and may have run others of them: then they say so, each by itself.
+            if isinstance(error, ResponseError) and meaning_of(error).meaning is not Meaning.REFUSAL:
+                return [self._write_one(call) for call in calls] if len(calls) > 1 else [fault]
         except BrokerUnavailable as error:
-            return [error] * len(calls)
+            fault = error
+        return [fault] * len(calls)
+
+    def _write_one(self, call: Call) -> Any:
+        try:
+            return self.write(call)
+        except BrokerUnavailable as error:
+            return error
 
     def read(self, calls: Sequence[Call]) -> list[Any]:
         """The answers, in one round trip to each server. Raises BrokerUnavailable, ConfigError."""

@@ -159,6 +159,11 @@ class SqlBroker(Broker):
                 if not found:
                     raise ConfigError(contradiction(next(iter(left.keys)), error)) from error
                 known.update({name: Duplicate(ids) for name, ids in found.items()})
+        ended = {name: hashed for name, hashed in left.keys.items() if name not in stored}
+        if key is not None and ended:  # which may have been before
+            with self._readiness.tables_there(), self._database.autocommit("find keys") as db:
+                found = self._logs.known(db, ended)
+            known.update({name: Duplicate(ids) for name, ids in found.items()})
         self._retention.start()
         for name, where in stored.items():
             self._tell_of(name, where, len(events))
@@ -180,13 +185,14 @@ class SqlBroker(Broker):
         if stored is not None:
             self._retention.start()
             return ids_of(batch, stored)
-        with self._database.within(borrowed, "find a key") as db:
+        with self._database.within(borrowed, "find a key") as db, self._database.dialect.seeing_all(db):
             return self._remembered(db, batch, latest=True, otherwise=refusal)
 
     def end_within(self, session: Any, stream_id: str) -> None:
         """See EndsWithin."""
         epoch = self._ready()
-        with self._within(self._borrow(session), "end a stream") as db:
+        borrowed = self._borrow(session)
+        with self._within(borrowed, "end a stream") as db, self._database.dialect.seeing_all(db):
             self._logs.end(db, stream_id, epoch, new_nonce())
 
     def _borrow(self, session: Any) -> Borrowed:

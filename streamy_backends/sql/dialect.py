@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from sqlalchemy import URL, Engine
@@ -193,6 +194,10 @@ class Dialect(ABC):
         db.execute(self._upsert, {"stream_id": self.stream_id(batch.stream_id), **batch.counted})
         found = db.fetchone()
         return None if found is None else Stored(*found)
+
+    def seeing_all(self, db: DBAPICursor) -> AbstractContextManager[None]:
+        """In an app's transaction: within this, what others have committed since it began can be changed."""
+        return nullcontext()
 
     @abstractmethod
     def append_to_many(self, db: DBAPICursor, many: ManyBatch) -> dict[str, Stored]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, Final
 
 from sqlalchemy import URL, Engine
@@ -65,7 +65,8 @@ class Mysql(ServerDialect):
             history = GREATEST(history, :history), history_age = GREATEST(history_age, :history_age)"""
     counted_all: ClassVar[str] = """
         SELECT stream_id, epoch, head - :count, history FROM {streams}
-        WHERE stream_id {among} AND end_nonce IS NULL FOR UPDATE"""
+        WHERE stream_id {among} AND end_nonce IS NULL"""
+    """Locks nothing: the rows are locked by then, and where it reads the whole table, all would be."""
     finish = """
         INSERT INTO {streams} (stream_id, epoch, head, end_nonce, changed, history, history_age)
         VALUES (:stream_id, :epoch, 0, :nonce, {now}, 0, 0)
@@ -131,9 +132,17 @@ class Mysql(ServerDialect):
     def append(self, db: DBAPICursor, batch: Batch, *, alone: bool) -> Stored | None:
         if alone or not self._has_snapshots:
             return super().append(db, batch, alone=alone)
+        with self.seeing_all(db):
+            return super().append(db, batch, alone=alone)
+
+    @contextmanager
+    def seeing_all(self, db: DBAPICursor) -> Generator[None]:
+        if not self._has_snapshots:
+            yield
+            return
         db.execute(_SNAPSHOTS_OFF)
         try:
-            return super().append(db, batch, alone=alone)
+            yield
         finally:
             with suppress(Exception):  # of a connection that broke
                 db.execute(_SNAPSHOTS_BACK)

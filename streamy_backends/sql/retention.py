@@ -44,8 +44,10 @@ _UNDECLARE: Final = "UPDATE {streams} SET history = 0, history_age = 0 WHERE his
 
 _IDLE: Final = """
     SELECT stream_id, head, changed FROM {streams}
-    WHERE changed > :after AND changed < {now} - :idle AND (:ended = 0 OR end_nonce IS NOT NULL)
-    ORDER BY changed LIMIT :batch"""
+    WHERE changed >= :after AND (changed > :after OR stream_id > :name)
+        AND changed < {now} - :idle AND (:ended = 0 OR end_nonce IS NOT NULL)
+    ORDER BY changed, stream_id LIMIT :batch"""
+"""Many may have changed in the same moment: by one transaction."""
 
 _FORGET_STREAM: Final = "DELETE FROM {streams} WHERE stream_id = :stream_id AND changed = :changed"
 
@@ -184,11 +186,14 @@ class Retention:
 
         ended: only those that have ended. Raises BrokerUnavailable.
         """
-        dialect, count, after = self._database.dialect, 0, -1
+        dialect, count = self._database.dialect, 0
+        after: int = -1
+        name: Any = dialect.stream_id("")
         while not self._stop.is_set():
             with self._database.autocommit("find old streams") as db:
-                idle = {"after": after, "idle": round(idle_for * 1_000_000), "ended": int(ended)}
-                old = dialect.rows(db, self._idle, {**idle, "batch": _STREAMS_AT_ONCE})
+                idle = {"idle": round(idle_for * 1_000_000), "ended": int(ended)}
+                page = {"after": after, "name": name, "batch": _STREAMS_AT_ONCE}
+                old = dialect.rows(db, self._idle, {**idle, **page})
             for name, head, after in old:
                 self._trim_below(dialect.name_of(name), head + 1)
                 with self._database.autocommit("forget a stream") as db:

@@ -29,9 +29,9 @@ class Limits:
         self._visitors = 0
         self.leaving: int = 0
 
-    def note_leaving(self) -> None:
-        """Many of those who are counted now are told to leave, and will come back."""
-        self.leaving = self._count
+    def note_leaving(self, key: str | None = None) -> None:
+        """Those who are counted now, or those of this key, are told to leave, and will come back."""
+        self.leaving = self._count if key is None else self._keys[key]
 
     def lower_to(self, most: int) -> None:
         """Allow so many in all, or as many as before if that is less."""

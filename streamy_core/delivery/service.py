@@ -69,7 +69,7 @@ class DeliveryService:
         def chosen(session: Session) -> bool:
             return command.means(session) and session.requested_at <= given_at
 
-        self._limits.note_leaving()
+        self._limits.note_leaving(command.key)
         for delivery in self._deliveries:
             delivery.disconnect(chosen, DisconnectReason.DISCONNECTED)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -11,36 +10,63 @@ from ..broker import AppendsToMany, AppendsWithin, Broker, PartlyUnavailable
 from ..errors import StreamEnded
 from ..events import Event
 
-Stored = dict[str, list[str]]
-"""The ids of what was stored, by stream."""
-
 _MOST_STREAMS: Final = 1_000
 _MOST_BYTES: Final = 4 * 2**20
-"""Of a call, with the event once for each stream: some backends are sent it so often."""
+"""Of a call, with the event and the name once for each stream: some backends are sent it so often."""
+_NAME_BYTES: Final = 4 * 255
 
 
-def slices(names: Sequence[str], event: Event) -> Iterator[Sequence[str]]:
-    """The streams in lots that are not too much for one call."""
-    size = max(1, min(_MOST_STREAMS, _MOST_BYTES // (event.size + 1)))
-    for start in range(0, len(names), size):
-        yield names[start : start + size]
+class Progress:
+    """What has come of a broadcast so far. For one thread.
+
+    stored: the ids of what was stored, by stream.
+    ended:  the streams that were left out because they have ended.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self.stored: dict[str, list[str]] = {}
+        self.ended: set[str] = set()
+
+    @property
+    def left(self) -> list[str]:
+        """The streams of which nothing is known."""
+        return [name for name in self._names if name not in self.stored and name not in self.ended]
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The id of each entry, by stream, in the order that was given."""
+        return {name: ids[0] for name in self._names if (ids := self.stored.get(name))}
+
+    def slices(self, event: Event) -> Iterator[Sequence[str]]:
+        """The streams in lots that are not too much for one call."""
+        size = max(1, min(_MOST_STREAMS, _MOST_BYTES // (event.size + _NAME_BYTES)))
+        for start in range(0, len(self._names), size):
+            yield self._names[start : start + size]
+
+    def note(self, asked: Iterable[str], stored: Mapping[str, list[str]], *, all_told: bool = True) -> None:
+        """These were stored; unless not all was told, others that were asked for have ended."""
+        self.stored.update(stored)
+        if all_told and len(stored) < len(asked := list(asked)):
+            self.ended.update(name for name in asked if name not in stored)
 
 
 def append_to_many(
-    broker: Broker, names: Sequence[str], events: Sequence[Event], key: str | None, stored: Stored
+    broker: Broker, names: Sequence[str], events: Sequence[Event], key: str | None, progress: Progress
 ) -> None:
-    """Append to those of the streams that aren't in `stored`, and note there what was stored.
+    """Append to those of the streams that nothing is known of, and note what comes of it.
 
-    One that has ended is left out. Raises BrokerUnavailable, once `stored` has what is known.
+    Raises BrokerUnavailable, once all that is known is noted.
     """
-    left = [name for name in names if name not in stored] if stored else names
+    done = progress.stored
+    left = [name for name in names if name not in done and name not in progress.ended] if done else names
     try:
         if isinstance(broker, AppendsToMany):
-            stored.update(broker.append_to_many(left, events, idempotency_key=key))
+            progress.note(left, broker.append_to_many(left, events, idempotency_key=key))
         else:
-            _one_by_one(partial(broker.append, events=events, idempotency_key=key), left, stored)
+            _one_by_one(partial(broker.append, events=events, idempotency_key=key), left, progress)
     except PartlyUnavailable as error:
-        stored.update(error.stored)
+        progress.note(left, error.stored, all_told=False)
         raise
 
 
@@ -50,17 +76,16 @@ def append_within(
     names: Sequence[str],
     events: Sequence[Event],
     key: str | None,
-    stored: Stored,
+    progress: Progress,
 ) -> None:
     """Likewise, in the transaction that is under way in `session`. Raises what `append_within` does."""
-    # Sorted, so that two transactions don't wait for each other.
-    _one_by_one(
-        lambda name: broker.append_within(session, name, events, idempotency_key=key), sorted(names), stored
-    )
+    append = partial(broker.append_within, session, events=events, idempotency_key=key)
+    _one_by_one(append, sorted(names), progress)  # so that two transactions don't wait for each other
 
 
-def _one_by_one(append: Callable[[str], list[str]], names: Sequence[str], stored: Stored) -> None:
-    """Append by a call for each stream; one that has ended is left out."""
+def _one_by_one(append: Callable[[str], list[str]], names: Sequence[str], progress: Progress) -> None:
     for name in names:
-        with suppress(StreamEnded):
-            stored[name] = append(name)
+        try:
+            progress.note([name], {name: append(name)})
+        except StreamEnded:
+            progress.note([name], {})

@@ -31,6 +31,8 @@ from .window import Chunk, Feed, Wake, WindowLimits
 _STREAMS_PER_READ: Final = 500
 _OVERDUE_PER_READ: Final = 100
 """So few at once, where no bell asks: bells that ring meanwhile are heard in between."""
+_BELL_TAKES: Final = 1.0
+"""Seconds after which a bell was missed that hasn't named a stream that was found grown."""
 _BYTES_PER_READ: Final = 8 * 2**20
 
 logger: Final = logging.getLogger("streamy.hub")
@@ -85,6 +87,7 @@ class Hub:
     _changed: set[str]  # streams whose feed has come or gone
     _watched: set[str]  # what the watch knows; the hub's thread's own
     _overdue: list[str]  # what is to be read without a bell; its own, too
+    _unheard: dict[str, float]  # what was found grown so, and when: its bell may be on its way
     _watch: Watch | None
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
@@ -225,6 +228,7 @@ class Hub:
         self._changed = set()
         self._watched = set()
         self._overdue = []
+        self._unheard = {}
         self._watch = None
         self._brought = None
         self._thread = None
@@ -261,6 +265,7 @@ class Hub:
     def _start_watching(self, watch: Watch) -> None:
         self._watched.clear()
         self._overdue.clear()
+        self._unheard.clear()
         self._brought = watch.brought if isinstance(watch, BringsEntries) else None
         with self._lock:
             self._watch = watch
@@ -275,26 +280,37 @@ class Hub:
             timeout = max(0.0, self._looked_at + self._watchdog - self._clock())
         if arrived or self._overdue:
             timeout = 0
+        elif self._unheard and timeout is not None:
+            timeout = min(timeout, _BELL_TAKES)
         rung = watch.wait(timeout)
+        if self._unheard:
+            self._count_missed(rung)
         self._read({*arrived, *rung})
         if self._watched and not self._overdue and self._clock() - self._looked_at >= self._watchdog:
             self._looked_at = self._clock()
             self._overdue = list(self._watched)
         if self._overdue:
-            self._read_overdue(watch)
+            self._read_overdue()
         if self._health.failing:
             self._health = replace(self._health, failing=False)
             self._observer.read_recovered()
 
-    def _read_overdue(self, watch: Watch) -> None:
+    def _read_overdue(self) -> None:
         """Read some of all streams, bell or no bell."""
         some, self._overdue = self._overdue[:_OVERDUE_PER_READ], self._overdue[_OVERDUE_PER_READ:]
-        if grown := self._read(self._watched.intersection(some)):
-            late = set(watch.wait(0))  # the bell may just have been on its way
-            if missed := len(grown - late):
-                self._health = replace(self._health, missed_bells=self._health.missed_bells + missed)
-                self._observer.bells_missed(missed)
-            self._read(late)
+        for name in self._read(self._watched.intersection(some)):
+            self._unheard.setdefault(name, self._clock())
+
+    def _count_missed(self, rung: Collection[str]) -> None:
+        for name in rung:
+            self._unheard.pop(name, None)
+        over = self._clock() - _BELL_TAKES
+        missed = [name for name, found_at in self._unheard.items() if found_at <= over]
+        for name in missed:
+            del self._unheard[name]
+        if missed:
+            self._health = replace(self._health, missed_bells=self._health.missed_bells + len(missed))
+            self._observer.bells_missed(len(missed))
 
     def _watch_changes(self, watch: Watch) -> set[str]:
         """Watch streams that readers have come to, and no longer those that the last has left."""

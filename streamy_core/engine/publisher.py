@@ -18,6 +18,7 @@ from ..errors import (
     InvalidEvent,
     PublishFailed,
     StreamEnded,
+    StreamyError,
 )
 from ..events import CONTROL, RESERVED_PREFIX, Event, read_json
 from ..exact import behind_proxy, exact_text
@@ -25,7 +26,7 @@ from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
 from ..wire import data_size
-from .broadcast import Stored, append_to_many, append_within, slices
+from .broadcast import Progress, append_to_many, append_within
 from .expiry import as_stored
 
 MAX_KEY: Final = 255
@@ -33,6 +34,9 @@ MAX_KEY: Final = 255
 
 _MOST_PER_CHARACTER: Final = 7
 """Bytes that a character may be when it is sent: so many for a line break, four for others."""
+
+_ENDING_TAKES: Final = 10.0
+"""Seconds for ending streams to which a broadcast has failed, where that is set."""
 
 logger: Final = logging.getLogger("streamy.publisher")
 
@@ -159,23 +163,32 @@ class Publisher:
             idempotency_key = check_idempotency_key(idempotency_key)
         self.used = True
         began = time.monotonic()
-        stored: Stored = {}
-        failure: PublishFailed | None = None
+        progress = Progress(names)
+        failure: StreamyError | None = None
         try:
             if session is None:
-                self._broadcast(names, event, idempotency_key, stored)
+                self._broadcast(names, event, idempotency_key, progress)
             else:
-                self._broadcast_within(session, names, event, idempotency_key, stored)
-        except PublishFailed as error:
-            failure = error
-        self._tell_of(names, stored, time.monotonic() - began, failure)
+                self._broadcast_within(session, names, event, idempotency_key, progress)
+        except StreamyError as error:
+            # What a part of them has got is never told by an error that says nothing of it.
+            told = isinstance(error, PublishFailed) or not progress.stored
+            failure = error if told else self._given_up(progress, 1, error)
+        self._tell_of(progress, time.monotonic() - began, failure)
         if failure is None:
-            return {name: ids[0] for name, ids in stored.items()}
-        if session is None:
-            for name in names:
-                if name not in stored and not self.end_after_failure(name):
-                    break  # no other can be ended either
+            return progress.ids
+        if session is None and isinstance(failure, PublishFailed):
+            self._end_all_after_failure(progress.left)
         raise failure
+
+    def _end_all_after_failure(self, names: Sequence[str]) -> None:
+        """As `end_after_failure`, for so many as can be ended in a while."""
+        over = time.monotonic() + _ENDING_TAKES
+        for done, name in enumerate(names if self._end_on_failure else ()):
+            if time.monotonic() > over:
+                logger.error("streams that there was no time to end, of a broadcast: %d", len(names) - done)
+                break
+            self.end_after_failure(name)
 
     def new_key(self) -> str | None:
         """An idempotency key that nothing else has; None where the broker needs none."""
@@ -187,20 +200,15 @@ class Publisher:
         self.used = True
         return self._broker.append(stream_id, events, idempotency_key=key)
 
-    def end_after_failure(self, stream_id: str) -> bool:
-        """End the stream, to which publishing has failed for good, if it is set so. Never raises.
-
-        Returns whether it was ended.
-        """
+    def end_after_failure(self, stream_id: str) -> None:
+        """End the stream, to which publishing has failed for good, if it is set so. Never raises."""
         if not self._end_on_failure or stream_id == CONTROL:
-            return False
+            return
         try:
             self._broker.end(stream_id)
             logger.info("stream %r: ended", stream_id)
         except Exception as error:  # noqa: BLE001 - there is another already, which is told
             logger.error("stream %r: could not be ended either: %s", stream_id, error)
-            return False
-        return True
 
     def end(self, stream_id: str, session: Any = None) -> None:
         """End the stream. Raises PublishFailed after the last attempt; Closed; by a session as `publish`."""
@@ -255,53 +263,51 @@ class Publisher:
             "backend that keeps streams in the app's database, like postgresql: or sqlite:"
         )
 
-    def _broadcast(self, names: Sequence[str], event: Event, key: str | None, stored: Stored) -> None:
+    def _broadcast(self, names: Sequence[str], event: Event, key: str | None, progress: Progress) -> None:
         key = key if key is not None else self.new_key()
-        for some in slices(names, event):
-            append = partial(append_to_many, self._broker, some, (event,), key, stored)
-            failed = partial(self._broadcast_failed, names, stored)
+        for some in progress.slices(event):
+            append = partial(append_to_many, self._broker, some, (event,), key, progress)
+            failed = partial(self._broadcast_failed, progress)
             keep_trying(append, self._retry, wait=self._sleep, failed=failed)
 
     def _broadcast_within(
-        self, session: Any, names: Sequence[str], event: Event, key: str | None, stored: Stored
+        self, session: Any, names: Sequence[str], event: Event, key: str | None, progress: Progress
     ) -> None:
         broker = self._in_transactions()
         try:
-            append_within(broker, session, names, (event,), key, stored)
-        except BrokerUnavailable as error:
-            stored.clear()  # with the transaction
-            self._broadcast_failed(names, stored, error, 1, None)
+            append_within(broker, session, names, (event,), key, progress)
+        except BaseException as error:
+            progress.stored.clear()  # with the transaction
+            if isinstance(error, BrokerUnavailable):
+                raise self._given_up(progress, 1, error) from error
+            raise
 
     def _broadcast_failed(
-        self,
-        names: Sequence[str],
-        stored: Stored,
-        error: BrokerUnavailable,
-        attempt: int,
-        delay: float | None,
+        self, progress: Progress, error: BrokerUnavailable, attempt: int, delay: float | None
     ) -> None:
-        first, *others = [name for name in names if name not in stored]
-        if delay is not None:
-            self._observer.publish_retried(first, attempt, delay, error)
-            return
-        known = {name: ids[0] for name, ids in stored.items()}
-        raise PublishFailed("publish to", first, attempt, error, others=len(others), stored=known) from error
+        if delay is None:
+            raise self._given_up(progress, attempt, error) from error
+        self._observer.publish_retried(progress.left[0], attempt, delay, error)
 
-    def _tell_of(
-        self, names: Sequence[str], stored: Stored, seconds: float, failure: PublishFailed | None
-    ) -> None:
+    def _given_up(self, progress: Progress, attempts: int, error: StreamyError) -> PublishFailed:
+        first, *others = progress.left
+        failure = PublishFailed("publish to", first, attempts, error, others=len(others), stored=progress.ids)
+        failure.__cause__ = error
+        return failure
+
+    def _tell_of(self, progress: Progress, seconds: float, failure: StreamyError | None) -> None:
+        stored, ended, left = progress.stored, progress.ended, progress.left if failure else ()
         known = {name for name, ids in stored.items() if isinstance(ids, Duplicate)}
         new = [name for name in stored if name not in known] if known else stored
-        others = [name for name in names if name not in stored] if len(stored) < len(names) else ()
         told = self._observer.published_to_many
         if new:
             told(new, PublishOutcome.STORED, seconds, None)
         if known:
             told(known, PublishOutcome.DUPLICATE, seconds, None)
-        if others and failure is not None:
-            told(others, PublishOutcome.FAILED, seconds, failure)
-        elif others:
-            told(others, PublishOutcome.ENDED, seconds, StreamEnded(others[0]))
+        if ended:
+            told(ended, PublishOutcome.ENDED, seconds, StreamEnded(next(iter(ended))))
+        if left:
+            told(left, PublishOutcome.FAILED, seconds, failure)
 
     def _unique(self) -> str:
         pid, prefix = self._key_source

@@ -84,6 +84,14 @@ class ManyContract(ElsewhereFixture):
         assert {name: again[name] for name in stored} == stored
         assert [len(read_all(broker, name)) for name in ("a", "b", "c")] == [1, 1, 1]
 
+    def test_a_key_of_many_streams_still_counts_when_all_have_ended(self, broker: Broker) -> None:
+        many = _appending(broker)
+        stored = many.append_to_many(["a", "b"], events("event"), idempotency_key="k")
+        for name in stored:
+            broker.end(name)
+        again = many.append_to_many(["a", "b"], events("event"), idempotency_key="k")
+        assert again == stored, "what is stored looks as if it weren't, to who tries again after a lost reply"
+
     def test_no_events_for_many_streams_and_no_streams_do_nothing(self, broker: Broker) -> None:
         many = _appending(broker)
         assert many.append_to_many(["a", "b"], []) == {"a": [], "b": []}

@@ -8,7 +8,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import pytest
 
 from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core import BrokerUnavailable, Event, InvalidEvent, InvalidStreamId, PublishFailed, StreamManager
+from streamy_core import (
+    BrokerUnavailable,
+    Closed,
+    Event,
+    InvalidEvent,
+    InvalidStreamId,
+    PublishFailed,
+    StreamManager,
+)
 from streamy_core.broker import AppendsToMany, PartlyUnavailable
 from streamy_core.observers import Observer, PublishOutcome
 from streamy_core.strategies import FixedDelay
@@ -37,10 +45,13 @@ class Counting(MemoryBroker):
         self.keys: set[str | None] = set()
         self.out_of_reach: set[str] = set()
         self.faults = 0
+        self.closes_after: int | None = None
 
     def append_to_many(
         self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
+        if self.closes_after is not None and len(self.calls) >= self.closes_after:
+            raise Closed("closed in the middle")
         self.calls.append(list(stream_ids))
         self.keys.add(idempotency_key)
         lost = self.out_of_reach if self.faults else set()
@@ -176,6 +187,38 @@ def test_after_a_slice_that_failed_no_other_is_tried(sse: StreamManager, broker:
     assert len(failure.value.stored) == 1_999
     assert failure.value.others == 1_000
     assert not any("s2000" in call for call in broker.calls)
+
+
+def test_streams_that_ended_in_an_earlier_slice_have_not_failed(
+    sse: StreamManager, broker: Counting, told: Told
+) -> None:
+    names = [f"s{n}" for n in range(2_000)]
+    sse.end_stream("s0")
+    broker.out_of_reach, broker.faults = {"s1500"}, 99
+    with pytest.raises(PublishFailed) as failure:
+        sse.broadcast(names, "x")
+    assert (failure.value.stream_id, failure.value.others) == ("s1500", 0)
+    assert set(told.retried) == {"s1500"}
+    outcomes = {name: outcome for name, outcome, count in told.published_ if count}
+    assert (outcomes["s0"], outcomes["s1500"]) == (PublishOutcome.ENDED, PublishOutcome.FAILED)
+
+
+def test_what_was_stored_is_known_whatever_ends_it(broker: Counting, told: Told) -> None:
+    names = [f"s{n}" for n in range(3_000)]
+    with StreamManager(broker=broker, observers=[told]) as sse:
+        broker.closes_after = 2
+        with pytest.raises(PublishFailed) as failure:
+            sse.broadcast(names, "x")
+    assert isinstance(failure.value.__cause__, Closed)
+    assert list(failure.value.stored) == names[:2_000]
+    assert [name for name, outcome, _ in told.published_ if outcome is PublishOutcome.STORED] == names[:2_000]
+
+
+def test_nothing_stored_and_closed_is_closed(broker: Counting) -> None:
+    with StreamManager(broker=broker) as sse:
+        broker.close()
+        with pytest.raises(Closed):
+            sse.broadcast(NAMES, "x")
 
 
 def test_repeating_it_with_the_same_key_stores_nothing_more(

@@ -18,6 +18,7 @@ from streamy_core.engine.log import PAGE
 from streamy_core.engine.reader import Reader
 from streamy_core.engine.window import WindowLimits
 from streamy_core.observers import GapCause, Observer
+from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import events, eventually, tail
 
 from .conftest import Follower, hub_of
@@ -116,6 +117,26 @@ def test_lost_bells_are_counted(broker: FaultyBroker, make_hub: Callable[..., Hu
     broker.append("news", events("a"))
     follower.wait_for("a")
     eventually(lambda: hub.health.missed_bells == 1, "the missed bell has been counted")
+
+
+def test_a_bell_that_comes_after_the_look_that_needed_none_is_not_missed(
+    broker: FaultyBroker, make_hub: Callable[..., Hub]
+) -> None:
+    clock = ManualClock()
+    hub = make_hub(watchdog=0.1, clock=clock)
+    follower = Follower(hub, "news")
+    eventually(lambda: broker.reads, "the hub has begun")
+    broker.deaf = True
+    broker.append("news", events("a"))
+    clock.advance(1)
+    follower.wait_for("a")
+    broker.deaf = False
+    broker.append("news", events("b"))
+    follower.wait_for("a", "b")
+    clock.advance(5)
+    broker.append("news", events("c"))
+    follower.wait_for("a", "b", "c")
+    assert hub.health.missed_bells == 0
 
 
 def test_what_was_appended_while_the_broker_was_away_arrives(broker: FaultyBroker, follow: Follow) -> None:

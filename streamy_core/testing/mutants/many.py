@@ -126,6 +126,15 @@ class LooksForEndsBeforeKeys(SoundBroker):
         return super().append_to_many(going_on, events, **key)
 
 
+@breaks(a_key_of_many_streams_still_counts_when_all_have_ended="looks as if it weren't")
+class AsksForKeysOnlyWhereOneGoesOn(SoundBroker):
+    """As where a key is looked for only once it has been in the way."""
+
+    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
+        going_on = [name for name in stream_ids if self.log(name).end is None]
+        return super().append_to_many(stream_ids if going_on else [], events, **key)
+
+
 @breaks(no_events_for_many_streams_and_no_streams_do_nothing="")
 class ReturnsNothingForNoEvents(SoundBroker):
     def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:

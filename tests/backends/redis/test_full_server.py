@@ -118,3 +118,16 @@ def said(subscription: Subscription) -> str:
     entry = subscription.next(DEADLINE)
     assert entry is not None, "nothing has come"
     return entry.event.data
+
+
+def test_a_broadcast_that_finds_no_more_room_knows_who_has_it(sse: StreamManager, server: Server) -> None:
+    names = [f"s{n}" for n in range(200)]
+    sse.broadcast(names, "a")
+    used = int(server.client.info("memory")["used_memory"])
+    server.client.config_set("maxmemory", used + 2_000_000)
+    with pytest.raises(PublishFailed) as failure:
+        sse.broadcast(names, "b" * 40_000)
+    make_room(server)
+    have_it = {name for name in names if len(read_all(sse.broker, name)) == 2}
+    assert set(failure.value.stored) == have_it
+    assert 0 < len(have_it) < len(names)

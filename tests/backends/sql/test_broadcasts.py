@@ -121,6 +121,30 @@ def test_broadcasts_transactions_and_single_events_do_not_wait_for_each_other_fo
         )
 
 
+def test_broadcasts_to_other_streams_wait_for_nobody(
+    new_broker: NewBroker, url: str, locked: Callable[[str], None]
+) -> None:
+    sse = StreamManager(broker=new_broker(url, timeout=1.0), max_retries=0)
+    names = [f"s{n}" for n in range(20)]
+    sse.broadcast(names, "before")
+    locked("s0")
+    if url.startswith("sqlite"):  # which has one writer at a time
+        with pytest.raises(PublishFailed):
+            sse.broadcast(names[1:], "x")
+    else:
+        assert sorted(sse.broadcast(names[1:], "x")) == sorted(names[1:])
+
+
+def test_broadcasts_of_many_threads_to_streams_of_their_own_do_not_meet(sse: StreamManager) -> None:
+    def broadcast(who: int) -> None:
+        for n in range(4):
+            sse.broadcast([f"{who} {n}" for n in range(300)], str(n))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(broadcast, range(3)))
+    assert all(texts(sse, f"{who} 7") == ["0", "1", "2", "3"] for who in range(3))
+
+
 def test_broadcasts_of_two_processes_under_one_key_are_one(new_broker: NewBroker, url: str) -> None:
     brokers = [new_broker(url) for _ in range(4)]
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from streamy_core import StreamManager
+from streamy_core import StreamEnded, StreamManager
 
 from ...support.process import stopped_in_the_end
 from ..conftest import NewManager
@@ -72,6 +72,35 @@ def test_a_session_publishes_after_another_has_since_its_snapshot(
         sse.send_event("news", "d", session=session)
         session.commit()
     assert texts(sse) == ["a", "b", "c", "d"]
+
+
+def test_a_session_ends_a_stream_that_has_grown_since_its_snapshot(
+    url: str, new_manager: NewManager, new_engine: NewEngine, prefix: str
+) -> None:
+    sse, engine = new_manager(url), new_engine(url)
+    shop = Shop(engine, prefix)
+    sse.send_event("news", "a")
+    with Session(engine) as session:
+        read_first(session, shop)
+        sse.send_event("news", "b")
+        sse.end_stream("news", session=session)
+        session.commit()
+    with pytest.raises(StreamEnded):
+        sse.send_event("news", "never")
+
+
+def test_a_session_finds_a_key_that_was_used_since_its_snapshot(
+    url: str, new_manager: NewManager, new_engine: NewEngine, prefix: str
+) -> None:
+    sse, engine = new_manager(url), new_engine(url)
+    shop = Shop(engine, prefix)
+    with Session(engine) as session:
+        read_first(session, shop)
+        first = sse.send_event("news", "a", idempotency_key="k")
+        assert sse.send_event("news", "a", session=session, idempotency_key="k") == first
+        assert sse.broadcast(["news", "more"], "a", session=session, idempotency_key="k")["news"] == first
+        session.commit()
+    assert (texts(sse), texts(sse, "more")) == (["a"], ["a"])
 
 
 def test_the_apps_own_rows_are_guarded_as_before(
