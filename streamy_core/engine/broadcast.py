@@ -45,7 +45,7 @@ class Progress:
             yield self._names[start : start + size]
 
     def note(self, asked: Iterable[str], stored: Mapping[str, list[str]], *, all_told: bool = True) -> None:
-        """These were stored; unless not all was told, others that were asked for have ended."""
+        """These were stored. all_told: whether the others that were asked for have ended."""
         self.stored.update(stored)
         if all_told and len(stored) < len(asked := list(asked)):
             self.ended.update(name for name in asked if name not in stored)

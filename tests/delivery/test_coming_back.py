@@ -59,5 +59,15 @@ def test_a_few_are_not_kept_waiting(delays: Delays) -> None:
     assert (min(told) >= 1.5, max(told) <= 4.5) == (True, True)
 
 
+def test_a_user_who_is_disconnected_is_not_kept_waiting_by_others(sse: StreamManager) -> None:
+    limits = Limits(most=None, per_key=None)
+    for key in (*[None] * 5_000, "user:7"):
+        limits.acquire(key)
+    limits.note_leaving("user:7")
+    terms = terms_of(sse, limits, reconnect_delay=3.0)
+    told = [parse_rest(terms.last_bytes(DisconnectReason.DISCONNECTED)).retry for _ in range(200)]
+    assert max(retry or 0 for retry in told) <= 4_500
+
+
 def test_one_whose_time_is_over_is_not_kept_waiting_by_others(delays: Delays) -> None:
     assert max(delays(5_000, DisconnectReason.EXPIRED)) <= 4.5
