@@ -131,7 +131,7 @@ class WebServer(HttpServer):
             command = [sys.executable, "-m", f"{__package__}.serve", server, app, str(threads)]
         else:
             settings = gunicorn_settings(server, workers=workers, threads=threads)
-            command = [sys.executable, "-m", "gunicorn", *_options(settings), "--bind", f"{host}:{port}"]
+            command = [sys.executable, "-m", "gunicorn", *_options({**settings, "bind": f"{host}:{port}"})]
             command += ["--certfile", str(certificate), "--keyfile", str(certificate)] if certificate else []
             command += [*options, app]
         own = {"WEB_CONCURRENCY": None, "GUNICORN_CMD_ARGS": None, "PYTHONUNBUFFERED": 1}
