@@ -101,7 +101,7 @@ def test_a_manager_publishes_and_a_subscriber_reads(
 def test_an_apps_tests_run_on_it_by_one_option(installed: Path, url: str) -> None:
     command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull)
     done = run(*command, f"--streamy-broker={url}", path=installed, folder=TESTED)
-    assert " 6 passed in" in done.stdout, done.stdout + done.stderr
+    assert " 10 passed in" in done.stdout, done.stdout + done.stderr
 
 
 def builds() -> bool:

@@ -28,6 +28,8 @@ from streamy_core.testing.within_contract import Begin, WithinContract
 from .trying import names_of, said
 
 PAIRS = [(kind, promise) for kind in mutants() for promise in broken_by(kind)]
+PATIENT = 5.0
+"""Seconds within which sound brokers ring, on a machine that runs other tests."""
 TRIES = 3
 """Some mistakes show by chance, as where a process is killed: so often the promise is asked."""
 
@@ -77,9 +79,9 @@ class TestSound(BrokerContract):
     @pytest.fixture(params=[SoundBroker, CanBeAway, MakesIdsByChance, BringsEntriesAlong, "in memory"])
     def make_broker(self, request: pytest.FixtureRequest, tmp_path: Path) -> MakeBroker:
         if request.param == "in memory":
-            return Making(SoundBroker)
+            return Making(SoundBroker, rings_within=PATIENT)
         in_memory = request.param in (MakesIdsByChance, BringsEntriesAlong)
-        return Making(request.param, None if in_memory else tmp_path)
+        return Making(request.param, None if in_memory else tmp_path, PATIENT)
 
     @pytest.fixture
     def wipe(self, tmp_path: Path) -> Callable[[], None]:

@@ -66,16 +66,22 @@ class Making:
     """Makes brokers of a kind, or sound ones with watches of a kind. A `MakeBroker`.
 
     folder: where logs are, which other processes share; without one each broker has a log of its own.
+    rings_within: what its brokers declare, instead of the half second that they do by themselves.
     """
 
     kind: Mutant
     folder: Path | None = None
+    rings_within: float | None = None
 
     def __call__(self, log: str = "log", *, history: int = 10_000) -> Broker:
         folder = self.folder and self.folder / log
         if issubclass(self.kind, BaseWatch):
-            return SoundBroker(folder, history, self.kind)
-        return self.kind(folder, history)
+            broker = SoundBroker(folder, history, self.kind)
+        else:
+            broker = self.kind(folder, history)
+        if self.rings_within is not None:
+            broker.rings_within = self.rings_within
+        return broker
 
 
 def mutants() -> Iterator[Mutant]:
