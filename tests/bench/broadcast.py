@@ -59,7 +59,7 @@ def main() -> None:
         folder = Path(text)
         measure("memory", "memory://", rounds * 10, ">= 3")
         measure("SQLite", f"sqlite:///{folder}/streams.db", rounds, ">= 20")
-        server = RedisServer(redis, folder)
+        server = RedisServer(redis, folder).start()
         try:
             measure("Redis", server.url, rounds, ">= 15")
         finally:
