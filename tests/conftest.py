@@ -26,9 +26,19 @@ _SERVERS = {"running", "server", "servers", "shared_servers"}
 """Those that start servers, where the database is one: SQLite isn't."""
 
 
+_WAITING = {
+    "test_a_key_outlasts_seconds",
+    "test_a_watch_at_rest_names_nothing_and_leaves_the_cpu_alone",
+    "test_what_is_older_than_so_many_seconds_lies_before_the_cursor",
+}
+"""Promises that are about seconds."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that starts a process is slow, wherever it stands."""
+    """A test that starts a process, or waits for seconds, is slow, wherever it stands."""
     for item in items:
+        if item.name.partition("[")[0] in _WAITING:
+            item.add_marker(pytest.mark.slow)
         used = set(getattr(item, "fixturenames", ()))
         if used & _PROCESSES or (used & _SERVERS and "sqlite" not in item.name):
             item.add_marker(pytest.mark.slow)

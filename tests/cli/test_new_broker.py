@@ -15,6 +15,8 @@ from streamy_core.cli import main
 
 from .command import STREAMY
 
+pytestmark = pytest.mark.slow
+
 APPEND = "AcmeLogBroker.append isn't written yet: store"
 
 
@@ -60,7 +62,6 @@ def test_no_name_of_the_template_is_left(acme: Path) -> None:
     assert not [text for text in texts if "skeleton" in text.lower()]
 
 
-@pytest.mark.slow
 def test_its_first_run_of_pytest_is_a_list_with_a_line_for_each_promise(acme: Path) -> None:
     done = run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", cwd=acme)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -74,7 +75,6 @@ def test_its_first_run_of_pytest_is_a_list_with_a_line_for_each_promise(acme: Pa
     assert len(promises) == len(set(promises)) > 100
 
 
-@pytest.mark.slow
 def test_it_can_be_installed_and_is_found(acme: Path, tmp_path: Path) -> None:
     options = ("--no-deps", "--no-build-isolation", "--disable-pip-version-check", "-q")
     site = tmp_path / "site"

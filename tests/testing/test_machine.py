@@ -16,6 +16,8 @@ from streamy_core.testing.mutants.sound import SoundBroker
 
 from .planted import PLANTED, ForgetsEndsWhenItIsOpened
 
+pytestmark = pytest.mark.slow
+
 
 def scripts(count: int, *, shrunk: bool = False) -> settings:
     """So many, always the same."""

@@ -28,6 +28,8 @@ from .races import (
     StoresBatchesOneByOne,
 )
 
+pytestmark = pytest.mark.slow
+
 SOON: Final = (StoresBatchesOneByOne, ChecksKeysApart, CanNotBeWatched)
 LATER: Final = (LosesBells, MissesWhatComesDuringAdd, AppendsAfterTheEnd, SkipsInSilence)
 CHOSEN: Final = [race for race in RACES if race not in SOON] if os.environ.get("TEST_RACES") else LATER
@@ -49,7 +51,6 @@ def test_a_race_is_found(race: type[Sound], tmp_path: Path) -> None:
     assert WORDS.get(race, " s, ") in told(race, tmp_path)
 
 
-@pytest.mark.slow
 def test_races_that_show_more_seldom_are_found(tmp_path: Path) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda race: told(race, tmp_path / race.__name__), CHOSEN))
