@@ -47,7 +47,7 @@ class Health:
     failures:     how often the watch or a read failed, in all.
     last_failure: the newest of these, or None.
     failing:      whether the last try failed: events may be late.
-    missed_bells: streams found grown by the regular look at all of them though no bell had named them.
+    missed_bells: streams found grown by the regular look at all of them that no bell named within a second.
     damaged:      entries that could not be read, each of which was skipped by a gap.
     queued:       events of `send_soon` that wait to be published.
     dropped:      those that were not published, in all.
