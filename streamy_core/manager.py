@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from flask import (
-    Blueprint,
-    Flask,
-    Response,
-    current_app,
-    has_app_context,
-    has_request_context,
-    request,
-    request_finished,
-    request_started,
-)
-from werkzeug.http import parse_options_header
+from flask import Blueprint, Flask, current_app, request_finished, request_started
 
 from .apps import Apps
 from .binding import Binding
@@ -26,28 +15,23 @@ from .browser.pages import make_blueprint, template_globals
 from .closeable import Closeable
 from .commands import check_key
 from .delivery.delivery import retry_ms
-from .delivery.servers import server_of
-from .engine.frames import Framing
 from .engine.hub import Health
 from .engine.outbox import Outbox
 from .engine.publisher import Publisher
 from .engine.streams import StreamIds, names_of
 from .engine.subscription import Subscription
 from .engine.verbs import PublishingVerbs
-from .errors import BrokerUnavailable, ConfigError
-from .events import MAX_RETRY_MS, Event, History
+from .errors import ConfigError
+from .events import MAX_RETRY_MS, History
 from .exact import exact_text
-from .response import STARTED, EventStreamResponse, StreamBody, note_end, note_start, response_type
+from .opening import Opening, come_back, open_stream
+from .response import EventStreamResponse, note_end, note_start
 from .starts import Start, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
 from .strategies.retry import RetryPolicy
-from .wire import encode_retry
 
 EXTENSION: Final = "streamy"
 """The key in `app.extensions`: the app's managers, by their names."""
-
-OPENED: Final = "streamy.opened"
-"""The key in a WSGI environ of what is called with the body of the stream that is opened: for tests."""
 
 
 class _Default(int):
@@ -154,31 +138,16 @@ class StreamManager(PublishingVerbs, Closeable):
         Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ValueError (for
         the interval).
         """
-        names = names_of(stream_id)
-        start = None if after is None else check_start(after)
-        whose = None if key is None else check_key(key)
         binding = self.binding
-        named = binding.engine.publisher.check(Event("", event_name)).name or event_name
-        framing = Framing.of(named, tells_streams=len(names) > 1 and _asks_for_streams())
-        keep_alive = _keep_alive(binding, keep_alive_interval)
-        environ = request.environ if has_request_context() else None
-        server = server_of(environ)
-        if environ is not None:
-            binding.warn_if_split(server.multiprocess(environ))
-        try:
-            capacity = None if environ is None else server.capacity(environ)
-            reader = binding.open_reader(names, _cursor_of_request(), start, framing, capacity, keep_alive)
-        except (BrokerUnavailable, ConfigError, OSError) as error:
-            binding.postponed(names, error)
-            return self._respond((encode_retry(retry_ms(binding.settings)),), headers)
-        if reader.finished:
-            return self._respond(None, headers)
-        requested_at = None if environ is None else environ.get(STARTED)
-        session = binding.session(names, whose, keep_alive, requested_at)
-        body = StreamBody(binding.delivery, session, reader, environ, binding)
-        if environ is not None and (opened := environ.get(OPENED)):
-            opened(body)
-        return self._respond(body, headers)
+        opening = Opening(
+            streams=names_of(stream_id),
+            event_name=event_name,
+            headers=headers,
+            keep_alive=_keep_alive(binding, keep_alive_interval),
+            start=None if after is None else check_start(after),
+            key=None if key is None else check_key(key),
+        )
+        return open_stream(binding, opening)
 
     def try_later(self, seconds: float | None = None) -> EventStreamResponse:
         """The response that has a browser come back, where an error would have it give up for good.
@@ -191,12 +160,12 @@ class StreamManager(PublishingVerbs, Closeable):
         Raises ValueError for what is no such number.
         """
         if seconds is None:
-            return self._respond((encode_retry(retry_ms(self.binding.settings)),))
+            return come_back(self.binding, retry_ms(self.binding.settings))
         given: object = seconds
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if not number or not 0 <= seconds * 1000 <= MAX_RETRY_MS:
             raise ValueError(f"seconds is a number from 0 to {MAX_RETRY_MS // 1000}, not {seconds!r}")
-        return self._respond((encode_retry(round(seconds * 1000)),))
+        return come_back(self.binding, round(seconds * 1000))
 
     def exists(self, stream_id: str) -> bool:
         """Whether anything was ever published to a stream, or it was ended: for a view's 404.
@@ -265,17 +234,6 @@ class StreamManager(PublishingVerbs, Closeable):
         engine = self.binding.engine
         return engine.publisher, engine.outbox
 
-    def _respond(
-        self, body: Iterable[bytes] | None, headers: Mapping[str, str] | None = None
-    ) -> EventStreamResponse:
-        """A response of the app's own class."""
-        base = current_app.response_class if has_app_context() else Response
-        types = self.binding.response_types
-        if base not in types:
-            types[base] = response_type(base)
-        made: type[EventStreamResponse] = types[base]
-        return made(body, headers)
-
 
 def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
     """`StreamManager.cursor` for templates: `{{ streamy_cursor("news") }}`.
@@ -290,19 +248,3 @@ def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:
     if interval is _DEFAULT_INTERVAL:
         return binding.settings.keep_alive
     return Never() if interval is None else FixedInterval(interval)
-
-
-def _asks_for_streams() -> bool:
-    """Whether the client accepts `text/event-stream;streams=1`: each event is to say its stream."""
-    accepted = request.accept_mimetypes.values() if has_request_context() else ()
-    return any(
-        parse_options_header(kind.lower()) == ("text/event-stream", {"streams": "1"}) for kind in accepted
-    )
-
-
-def _cursor_of_request() -> str | None:
-    if not has_request_context():
-        return None
-    given = request.args.get
-    # What a client says of itself, by the header or as polyfills do, is newer than what its page was given.
-    return request.headers.get("Last-Event-ID") or given("lastEventId") or given("last_event_id") or None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from ..manager import OPENED
+from ..opening import OPENED
 from ..response import StreamBody
 from .reading import DEADLINE
 

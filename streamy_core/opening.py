@@ -1,0 +1,102 @@
+"""Opens the stream that a view has asked for, for the client of the current request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Response, current_app, has_app_context, has_request_context, request
+from werkzeug.http import parse_options_header
+
+from .binding import Binding
+from .delivery.delivery import retry_ms
+from .delivery.servers import server_of
+from .engine.frames import Framing
+from .errors import BrokerUnavailable, ConfigError
+from .events import Event
+from .response import STARTED, EventStreamResponse, StreamBody, response_type
+from .starts import Start
+from .strategies.keepalive import KeepAliveScheduler
+from .wire import encode_retry
+
+OPENED: Final = "streamy.opened"
+"""The key in a WSGI environ of what is called with the body of the stream that is opened: for tests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a view says of a client's stream: the arguments of `StreamManager.get_stream`, checked."""
+
+    streams: list[str]
+    event_name: str
+    headers: Mapping[str, str] | None
+    keep_alive: KeepAliveScheduler
+    start: Start | None
+    key: str | None
+
+
+def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
+    """The response to the current request's client. Raises InvalidEvent for the name."""
+    framing = _framing(binding, opening)
+    environ = request.environ if has_request_context() else None
+    server = server_of(environ)
+    if environ is not None:
+        binding.warn_if_split(server.multiprocess(environ))
+    try:
+        capacity = None if environ is None else server.capacity(environ)
+        reader = binding.open_reader(
+            opening.streams, cursor_of_request(), opening.start, framing, capacity, opening.keep_alive
+        )
+    except (BrokerUnavailable, ConfigError, OSError) as error:
+        binding.postponed(opening.streams, error)
+        return come_back(binding, retry_ms(binding.settings), opening.headers)
+    if reader.finished:
+        return respond(binding, None, opening.headers)
+    requested_at = None if environ is None else environ.get(STARTED)
+    session = binding.session(opening.streams, opening.key, opening.keep_alive, requested_at)
+    body = StreamBody(binding.delivery, session, reader, environ, binding)
+    if environ is not None and (opened := environ.get(OPENED)):
+        opened(body)
+    return respond(binding, body, opening.headers)
+
+
+def come_back(
+    binding: Binding, delay_ms: int, headers: Mapping[str, str] | None = None
+) -> EventStreamResponse:
+    """The response that has a browser come back after so many milliseconds: 200, `retry:`, the close."""
+    return respond(binding, (encode_retry(delay_ms),), headers)
+
+
+def respond(
+    binding: Binding, body: Iterable[bytes] | None, headers: Mapping[str, str] | None = None
+) -> EventStreamResponse:
+    """A response of the app's own class. body: None for "204 No Content"."""
+    base = current_app.response_class if has_app_context() else Response
+    types = binding.response_types
+    if base not in types:
+        types[base] = response_type(base)
+    made: type[EventStreamResponse] = types[base]
+    return made(body, headers)
+
+
+def cursor_of_request() -> str | None:
+    """The cursor that the current request's client has brought."""
+    if not has_request_context():
+        return None
+    given = request.args.get
+    # What a client says of itself, by the header or as polyfills do, is newer than what its page was given.
+    return request.headers.get("Last-Event-ID") or given("lastEventId") or given("last_event_id") or None
+
+
+def _framing(binding: Binding, opening: Opening) -> Framing:
+    named = binding.engine.publisher.check(Event("", opening.event_name)).name or opening.event_name
+    return Framing.of(named, tells_streams=len(opening.streams) > 1 and _asks_for_streams())
+
+
+def _asks_for_streams() -> bool:
+    """Whether the client accepts `text/event-stream;streams=1`: each event is to say its stream."""
+    accepted = request.accept_mimetypes.values() if has_request_context() else ()
+    return any(
+        parse_options_header(kind.lower()) == ("text/event-stream", {"streams": "1"}) for kind in accepted
+    )
