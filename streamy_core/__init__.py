@@ -27,7 +27,7 @@ from .errors import (
 )
 from .events import END, GAP, OPEN, Entry, Event, History
 from .ids import OLDEST
-from .starts import BEGINNING, Last, Since
+from .starts import BEGINNING, NOW, Last, Since
 
 if TYPE_CHECKING:
     from .log_handler import StreamHandler
@@ -40,6 +40,7 @@ __all__ = [
     "BEGINNING",
     "END",
     "GAP",
+    "NOW",
     "OLDEST",
     "OPEN",
     "BackendConflict",

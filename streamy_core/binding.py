@@ -19,8 +19,8 @@ from .config import Settings
 from .delivery.service import DeliveryService
 from .delivery.session import Expiry, Session
 from .engine.byte_reader import ByteReader
-from .engine.earlier import wanted_of
 from .engine.engine import Engine
+from .engine.floors import wanted_within
 from .engine.frames import Framing
 from .engine.hub import Health
 from .engine.opener import Opener
@@ -30,7 +30,7 @@ from .errors import BrokerUnavailable
 from .observers import Observers
 from .observers.logs import Logs
 from .observers.signals import Signals
-from .starts import Start
+from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
 
 logger: Final = logging.getLogger("streamy.manager")
@@ -40,7 +40,11 @@ HOW_TO_SHARE: Final = (
     "sqlite:////path/to/streams.db: a file is enough for processes on one machine"
 )
 
-_AGE_SPREAD: Final = 0.2
+_SPREAD: Final = 0.2
+"""By up to this part of their time clients are disconnected earlier: not all that came at once, at once."""
+
+_AHEAD: Final = 0.02
+"""By this part of its time at least a right's connection ends before the right: ending many takes a while."""
 
 _LOGGED_EVERY: Final = 1.0
 """Seconds between two lines about clients that are told to come back later: it may be thousands."""
@@ -121,22 +125,30 @@ class Binding:
         framing: Framing,
         capacity: int | None = None,
         keep_alive: KeepAliveScheduler | None = None,
+        *,
+        floor: Floor | None = None,
+        until: float | None = None,
     ) -> ByteReader:
         """A reader for a client. Blocks, but not for long; raises BrokerUnavailable.
 
         cursor:   what the client has brought. start: for streams that it has never read.
         capacity: how many requests the server serves at once; None: any number, or nobody knows.
         keep_alive: the client's, of which it is told.
+        floor:    how far back it may read.
+        until:    in how many seconds its right to read ends, of which it is told.
         """
         hub = self.engine.hub
 
         def opening() -> ByteReader:
+            wanted = wanted_within(hub.log, names, cursor, start, floor)
             return ByteReader.open_for_client(
                 hub,
-                wanted_of(hub.log, names, cursor, start),
+                wanted.cursors,
+                wanted.bounds,
                 framing=framing,
                 retry=self.retry_ms,
                 keep_alive=longest_silence(keep_alive),
+                until=until,
             )
 
         # What can't lose a reply is in this process, and has nobody wait.
@@ -148,13 +160,18 @@ class Binding:
         key: str | None,
         keep_alive: KeepAliveScheduler,
         requested_at: float | None = None,
+        until: float | None = None,
     ) -> Session:
         """The session of a client that connects now.
 
         requested_at: when its request began, by `time.monotonic`; None: now.
+        until: in how many seconds its right to read ends; None: nobody says.
         """
         age = self.settings.max_connection_age
-        expiry = None if age is None else Expiry(age * (1 - _AGE_SPREAD * random.random()))
+        times = [] if age is None else [age * (1 - _SPREAD * random.random())]
+        if until is not None:
+            times.append(until * (1 - _AHEAD - (_SPREAD - _AHEAD) * random.random()))
+        expiry = Expiry(min(times)) if times else None
         since = time.monotonic() if requested_at is None else requested_at
         return Session(tuple(names), key, keep_alive, expiry, since)
 

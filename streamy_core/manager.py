@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -24,9 +25,9 @@ from .engine.verbs import PublishingVerbs
 from .errors import ConfigError
 from .events import MAX_RETRY_MS, History
 from .exact import exact_text
-from .opening import Opening, come_back, open_stream
+from .opening import Opening, check_until, come_back, open_stream
 from .response import EventStreamResponse, note_end, note_start
-from .starts import Start, check_start
+from .starts import Floor, Start, check_floor, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
 from .strategies.retry import RetryPolicy
 
@@ -115,6 +116,8 @@ class StreamManager(PublishingVerbs, Closeable):
         *,
         after: Start | None = None,
         key: str | int | None = None,
+        until: float | datetime | None = None,
+        floor: Floor | None = None,
     ) -> EventStreamResponse:
         """The response that streams one stream, or several, to the client that asks.
 
@@ -129,6 +132,12 @@ class StreamManager(PublishingVerbs, Closeable):
                     newest; `Since(600)` for what was published within so many seconds.
         key:        whom the client belongs to (a user's number, an address), for `disconnect` and
                     for `STREAMY_MAX_CONNECTIONS_PER_KEY`; 5 and "5" are the same.
+        until:      when its right to read ends: in so many seconds, or at a datetime with a time zone. It is
+                    told to come back before that, by up to a fifth of the time that is left, by chance, so
+                    that not all who came at once are back at once. Where that time has passed, at once.
+        floor:      how far back it may read, whatever cursor it brings: no further than a cursor, `Last(50)`,
+                    `Since(600)` or `NOW`. What lies further back is a gap to it. Unless given, whoever may
+                    read a stream may read all that is kept of it.
 
         A client that comes back goes on after its `Last-Event-ID` (or `?lastEventId=`, as polyfills
         give it), and one that connects first after `?last_event_id=`, if it has that. One that has seen
@@ -136,7 +145,7 @@ class StreamManager(PublishingVerbs, Closeable):
         a client is told to come back, and loses nothing: as by `try_later`.
 
         Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ValueError (for
-        the interval).
+        the interval, and for until).
         """
         binding = self.binding
         opening = Opening(
@@ -146,6 +155,8 @@ class StreamManager(PublishingVerbs, Closeable):
             keep_alive=_keep_alive(binding, keep_alive_interval),
             start=None if after is None else check_start(after),
             key=None if key is None else check_key(key),
+            until=None if until is None else check_until(until),
+            floor=None if floor is None else check_floor(floor),
         )
         return open_stream(binding, opening)
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from flask import Response, current_app, has_app_context, has_request_context, request
 from werkzeug.http import parse_options_header
 
 from .binding import Binding
+from .config import MAX_SECONDS
 from .delivery.delivery import retry_ms
 from .delivery.servers import server_of
 from .engine.frames import Framing
 from .errors import BrokerUnavailable, ConfigError
 from .events import Event
+from .exact import exact_number
 from .response import STARTED, EventStreamResponse, StreamBody, response_type
-from .starts import Start
+from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler
 from .wire import encode_retry
 
@@ -34,11 +39,16 @@ class Opening:
     keep_alive: KeepAliveScheduler
     start: Start | None
     key: str | None
+    until: float | datetime | None
+    floor: Floor | None
 
 
 def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
     """The response to the current request's client. Raises InvalidEvent for the name."""
     framing = _framing(binding, opening)
+    until = None if opening.until is None else seconds_until(opening.until)
+    if until is not None and until <= 0:
+        return come_back(binding, retry_ms(binding.settings), opening.headers)
     environ = request.environ if has_request_context() else None
     server = server_of(environ)
     if environ is not None:
@@ -46,7 +56,14 @@ def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
     try:
         capacity = None if environ is None else server.capacity(environ)
         reader = binding.open_reader(
-            opening.streams, cursor_of_request(), opening.start, framing, capacity, opening.keep_alive
+            opening.streams,
+            cursor_of_request(),
+            opening.start,
+            framing,
+            capacity,
+            opening.keep_alive,
+            floor=opening.floor,
+            until=until,
         )
     except (BrokerUnavailable, ConfigError, OSError) as error:
         binding.postponed(opening.streams, error)
@@ -54,7 +71,7 @@ def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
     if reader.finished:
         return respond(binding, None, opening.headers)
     requested_at = None if environ is None else environ.get(STARTED)
-    session = binding.session(opening.streams, opening.key, opening.keep_alive, requested_at)
+    session = binding.session(opening.streams, opening.key, opening.keep_alive, requested_at, until)
     body = StreamBody(binding.delivery, session, reader, environ, binding)
     if environ is not None and (opened := environ.get(OPENED)):
         opened(body)
@@ -89,9 +106,31 @@ def cursor_of_request() -> str | None:
     return request.headers.get("Last-Event-ID") or given("lastEventId") or given("last_event_id") or None
 
 
+def check_until(until: object) -> float | datetime:
+    """When a right to read ends: in how many seconds, or a moment. Raises ValueError."""
+    if isinstance(until, datetime):
+        if until.utcoffset() is None:
+            raise ValueError(
+                f"until={until!r} has no time zone, so that nobody knows when it is: "
+                "datetime.now(timezone.utc) + timedelta(...) has one"
+            )
+        return until
+    number = None if isinstance(until, str) else exact_number(until)
+    if number is None or math.isnan(number):
+        raise ValueError(f"until is a number of seconds, or a datetime with a time zone, not {until!r:.100}")
+    return number
+
+
+def seconds_until(until: float | datetime) -> float:
+    """In how many seconds that is."""
+    seconds = until.timestamp() - time.time() if isinstance(until, datetime) else until
+    return min(seconds, MAX_SECONDS)
+
+
 def _framing(binding: Binding, opening: Opening) -> Framing:
     named = binding.engine.publisher.check(Event("", opening.event_name)).name or opening.event_name
-    return Framing.of(named, tells_streams=len(opening.streams) > 1 and _asks_for_streams())
+    tells_streams = len(opening.streams) > 1 and _asks_for_streams()
+    return Framing.of(named, tells_streams=tells_streams, bounded=opening.floor is not None)
 
 
 def _asks_for_streams() -> bool:

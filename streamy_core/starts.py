@@ -52,11 +52,30 @@ Start = str | Last | Since | Beginning
 """A cursor, or one of these."""
 
 
+@dataclass(frozen=True, slots=True)
+class Now:
+    """From now on."""
+
+
+NOW: Final = Now()
+"""Only what is published from now on: see `floor` of `StreamManager.get_stream`."""
+
+Floor = str | Last | Since | Now
+"""How far back a client may read: no further than this cursor, or one of these."""
+
+
 def check_start(start: object) -> Start:
     """The start; a cursor as a plain str. Raises InvalidCursor."""
     if isinstance(start, Last | Since | Beginning):
         return start
     return check_cursor(start, "after", ", OLDEST, BEGINNING, Last(50) or Since(600)")
+
+
+def check_floor(floor: object) -> Floor:
+    """The floor; a cursor as a plain str. Raises InvalidCursor."""
+    if isinstance(floor, Last | Since | Now):
+        return floor
+    return check_cursor(floor, "floor", ", NOW, Last(50) or Since(600)")
 
 
 def check_cursor(cursor: object, argument: str, others: str = "") -> str:

@@ -79,14 +79,18 @@ def encode_last(retry: int) -> bytes:
     return encode_retry(retry) + b"\n"
 
 
-def encode_opening(cursor: str, retry: int, keep_alive: float | None = None) -> bytes:
-    """A connection's first frame: the cursor it starts after, the reconnection time, the keep-alive.
+def encode_opening(
+    cursor: str, retry: int, keep_alive: float | None = None, until: float | None = None
+) -> bytes:
+    """A connection's first frame: the cursor it starts after, the reconnection time, and what else is known.
 
     An event with data, since some readers heed neither the id nor the time of a frame without any. From
     the oldest entry on there is no id to be told: who begins there has no place to forget.
 
     keep_alive: after how many seconds at most something comes; None: nobody knows.
+    until: in how many seconds the right to read ends; None: nobody says.
     """
     place = encode_id(cursor) if cursor else b""
-    told = "" if keep_alive is None else f'"keep_alive": {keep_alive:g}'
+    known = (("keep_alive", keep_alive), ("until", until))
+    told = ", ".join(f'"{name}": {seconds:g}' for name, seconds in known if seconds is not None)
     return place + encode_retry(retry) + f"event: {OPEN}\ndata: {{{told}}}\n\n".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -33,3 +34,8 @@ class Session:
     keep_alive: KeepAliveScheduler
     expiry: Expiry | None = None
     requested_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it may last after its connect, in seconds."""
+        return math.inf if self.expiry is None else self.expiry.seconds

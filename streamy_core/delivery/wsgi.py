@@ -194,8 +194,8 @@ class WsgiBody(Iterator[bytes]):
                         break
                     wake.set()
                     return self._given(data)
-                if self.reader.finished and not self._replaying:
-                    self._disconnected = DisconnectReason.ENDED
+                if not self._replaying and (reason := self.reader.over) is not None:
+                    self._disconnected = reason
             elif not (self._stays or self._replaying):
                 break
             elif self.reader.hub.closed:
@@ -262,12 +262,12 @@ class WsgiBody(Iterator[bytes]):
         now = self._clock()
         if not self._stays:
             self._visits = self._terms.limits.acquire_visit(self._slots.visits)
-            self._expires_at = now + _VISIT if self._visits else now
+            self._expires_at = now + min(_VISIT, self.session.seconds) if self._visits else now
             if self.socket is not None:
                 sockets.make_room(self.socket)
             return wake
         if self.session.expiry is not None:
-            self._expires_at = now + self.session.expiry.seconds
+            self._expires_at = now + self.session.seconds
         if self.reader.level:
             self._attach(wake)
         return wake
@@ -340,6 +340,8 @@ class WsgiBody(Iterator[bytes]):
             return data
         if not self._skips and (data := reader.take()):
             return data
+        if reader.lost:
+            return b""
         if self._stays and not reader.attached and (reader.level or not reader.lagging):
             self._attach(wake)
             return b""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from ..ids import JointCursor, join_cursors
-from ..observers import GapCause
+from ..ids import UNPLACEABLE, JointCursor, join_cursors
+from ..observers import DisconnectReason, GapCause
 from ..wire import encode_opening
+from .floors import Bounds, leads_back
 from .frames import Frame, Framing, Moment, gap_frame, shown
 from .hub import Hub
 from .reader import SLICE, Reader
@@ -18,16 +19,19 @@ class ByteReader(Reader):
 
     more:         after `take`, whether there may be more to take at once.
     framing:      how frames go out.
+    lost:         whether it has met a gap that may lead further back than its clients may read. They are
+                  given nothing more, and have to come back, for how far that is in this history.
 
     Otherwise as Reader. Made by `open_for_client`.
     """
 
-    __slots__ = ("_opening", "framing", "more")
+    __slots__ = ("_opening", "framing", "lost", "more")
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
         super().__init__(hub, position)
         self.framing: Framing = Framing()
         self.more: bool = False
+        self.lost: bool = False
         self._opening = b""
 
     @classmethod
@@ -35,20 +39,23 @@ class ByteReader(Reader):
         cls,
         hub: Hub,
         wanted: Mapping[str, str | None],
+        bounds: Bounds | None = None,
         *,
         framing: Framing,
         retry: int,
         keep_alive: float | None = None,
+        until: float | None = None,
     ) -> Self:
         """As `open`; its first bytes are the opening frame.
 
         retry: how long the client should wait before it reconnects, in milliseconds.
         keep_alive: after how many seconds at most something comes; None: nobody knows.
+        until: in how many seconds its right to read ends; None: nobody says.
         """
-        reader = cls.open(hub, wanted)
+        reader = cls.open(hub, wanted, bounds)
         reader.framing = framing
         if reader.reading or reader.backlog:
-            reader._opening = encode_opening(join_cursors(reader.position), retry, keep_alive)
+            reader._opening = encode_opening(join_cursors(reader.position), retry, keep_alive, until)
         return reader
 
     @classmethod
@@ -71,6 +78,13 @@ class ByteReader(Reader):
         """
         return not (self.reading or self.backlog or self._opening)
 
+    @property
+    def over(self) -> DisconnectReason | None:
+        """Why its clients are given nothing more, once there is a reason, and nothing left to `take`."""
+        if self.lost:
+            return DisconnectReason.HISTORY_LOST
+        return DisconnectReason.ENDED if self.finished else None
+
     def is_at(self, other: Reader) -> bool:
         """Whether both are at the same position in the same streams, with nothing else to send."""
         return not (self._opening or self.backlog or other.backlog) and super().is_at(other)
@@ -80,6 +94,9 @@ class ByteReader(Reader):
 
         Never blocks. Empty if there is nothing; `lagging` then names the streams to `catch_up` with.
         """
+        if self.lost:
+            self.lagging, self.more = [], False
+            return b""
         if self._opening:
             opening, self._opening = self._opening, b""
             self.more = True
@@ -125,6 +142,9 @@ class ByteReader(Reader):
             for frame in shown(frames, self.came):
                 if not (frame.ends or frame.hidden):
                     before, newest = cursor, []
+                if self._leads_back(frame):
+                    self.lost = True
+                    return []
                 newest.append(frame)
                 cursor = frame.entry.id
         return newest if before == start else [gap_frame(name, start, before, GapCause.SKIPPED), *newest]
@@ -139,7 +159,7 @@ class ByteReader(Reader):
         if chunk is None:
             self.lagging = [name]
             return b""
-        if chunk.until <= self.came.wall:
+        if chunk.until <= self.came.wall or (chunk.gaps and self.framing.bounded):
             data = self._encode(self.due())
             self.more = bool(data)
             return data
@@ -148,6 +168,13 @@ class ByteReader(Reader):
         if chunk.ends:
             self.reading.discard(name)
         return chunk.data
+
+    def _leads_back(self, frame: Frame) -> bool:
+        """Whether this is a gap that a bounded reader may not pass. Those that it was opened with, it may."""
+        if frame.gap is None or not self.framing.bounded:
+            return False
+        position = self.position[frame.entry.stream_id]
+        return position != UNPLACEABLE and leads_back(position, frame.gap.goes_on)
 
     def _encode_backlog(self) -> bytes:
         backlog = self.backlog
@@ -163,6 +190,9 @@ class ByteReader(Reader):
             if self.backlog or (parts and size + len(frame.body) > SLICE):
                 self.backlog.append(frame)
                 continue
+            if self._leads_back(frame):
+                self.lost = True
+                break
             self.passed(frame)
             cursor = frame.entry.id
             if token is not None:

@@ -41,8 +41,19 @@ def wanted_of(log: Log, names: list[str], cursor: str | None, start: Start | Non
         wanted.update(split_cursor(cursor, names))
     unknown = [name for name, after in wanted.items() if after is None]
     if unknown and start is not None:
-        wanted.update(_cursors_of(log, unknown, start))
+        wanted.update(cursors_of(log, unknown, start))
     return wanted
+
+
+def cursors_of(log: Log, names: list[str], start: Start) -> dict[str, str]:
+    """The cursor of each stream that a start means. Raises BrokerUnavailable, ConfigError."""
+    if isinstance(start, str):
+        return split_cursor(start, names)
+    if isinstance(start, Last):
+        return _back(log, dict.fromkeys(names), min(start.count, _MOST))
+    if isinstance(start, Since):
+        return log.since(names, min(start.seconds, _LONG))
+    return _beginnings(log, names)
 
 
 def history(log: Log, stream_id: str, limit: int, before: str | None) -> History:
@@ -125,16 +136,6 @@ def _note(ids: deque[str], frame: Frame) -> None:
     if frame.gap is not None:
         ids.clear()
     ids.append(frame.entry.id)
-
-
-def _cursors_of(log: Log, names: list[str], start: Start) -> dict[str, str]:
-    if isinstance(start, str):
-        return split_cursor(start, names)
-    if isinstance(start, Last):
-        return _back(log, dict.fromkeys(names), min(start.count, _MOST))
-    if isinstance(start, Since):
-        return log.since(names, min(start.seconds, _LONG))
-    return _beginnings(log, names)
 
 
 def _beginnings(log: Log, names: Collection[str]) -> dict[str, str]:

@@ -35,16 +35,19 @@ class Framing(NamedTuple):
 
     default_line: the `event:` line of an event that was published without a name; nothing: none.
     tells_streams: whether each frame says which stream it is of.
+    bounded: whether there is a bound to how far back it may read: see `floors`.
     """
 
     default_line: bytes = b""
     tells_streams: bool = False
+    bounded: bool = False
 
     @classmethod
-    def of(cls, default_name: str, *, tells_streams: bool = False) -> Self:
+    def of(cls, default_name: str, *, tells_streams: bool = False, bounded: bool = False) -> Self:
         """That by which an event without a name gets this one. Raises InvalidEvent for a line break in it."""
         # Readers take an event without a name for a "message" (WHATWG HTML section 9.2.6).
-        return cls(b"" if default_name == "message" else encode_name(default_name), tells_streams)
+        line = b"" if default_name == "message" else encode_name(default_name)
+        return cls(line, tells_streams, bounded)
 
 
 class Moment(NamedTuple):

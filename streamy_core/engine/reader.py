@@ -7,7 +7,9 @@ from copy import copy
 from typing import Final, Self
 
 from ..ids import OLDEST, UNPLACEABLE
-from .frames import Frame, Moment, shown
+from ..observers import GapCause
+from .floors import Bounds
+from .frames import Frame, Moment, gap_frame, shown
 from .hub import Hub, WindowStart
 from .window import Wake
 
@@ -63,17 +65,22 @@ class Reader:
         self._wake: Wake | None = None
 
     @classmethod
-    def open(cls, hub: Hub, wanted: Mapping[str, str | None]) -> Self:
+    def open(cls, hub: Hub, wanted: Mapping[str, str | None], bounds: Bounds | None = None) -> Self:
         """A reader of these streams.
 
         wanted: stream id -> the cursor to go on after, or None for "from now on".
+        bounds: how far back it may read; what lies further back is a gap to it.
 
         Where the hub's windows hold the cursors, the log isn't asked; else for the tails at once, and
         at once for a first page of the other streams. Blocks; raises BrokerUnavailable.
         """
         tails = hub.log.tail([name for name, cursor in wanted.items() if cursor is None])
-        reader = cls(hub, {name: tails[name] if after is None else after for name, after in wanted.items()})
-        reader._resume([name for name, after in wanted.items() if after is not None])
+        position = {name: tails[name] if after is None else after for name, after in wanted.items()}
+        within = bounds or {}
+        withheld = {name: position[name] for name in within if not within[name].admits(position[name])}
+        reader = cls(hub, position | {name: within[name].start for name in withheld})
+        reader._resume([name for name, after in wanted.items() if after is not None], within)
+        reader._withhold(withheld, within)
         return reader
 
     def attach(self, wake: Wake) -> None:
@@ -150,13 +157,16 @@ class Reader:
         twin.slice_bytes = FIRST_SLICE
         return twin
 
-    def _resume(self, names: Iterable[str]) -> None:
-        """See what lies after the cursors that were given: in the windows, or else in the log."""
+    def _resume(self, names: Iterable[str], bounds: Bounds) -> None:
+        """See what lies after the cursors that were given: in the windows, or else in the log.
+
+        For bounded streams in the log: a window may reach back into a history that was lost.
+        """
         unknown: list[str] = []
         for name in names:
             if self.hub.is_at_the_end(name, self.position[name]):
                 self.reading.discard(name)
-            elif self.hub.distance(name, self.position[name]) is None:
+            elif name in bounds or self.hub.distance(name, self.position[name]) is None:
                 unknown.append(name)
         self.backlog = self._read(unknown)
         for frame in self.backlog:
@@ -164,6 +174,29 @@ class Reader:
                 # What a client gave as its cursor may be anything at all: it must not be passed on. Until
                 # it has been told of the gap, it comes back to one.
                 self.position[frame.entry.stream_id] = UNPLACEABLE
+
+    def _withhold(self, withheld: Mapping[str, str], bounds: Bounds) -> None:
+        """Put a gap where a bound keeps a stream's reader from going on after its cursor.
+
+        withheld: those for which that is known before they were read, and their cursors.
+        """
+        cursors = dict(withheld)
+        for frame in self.backlog:
+            name, gap = frame.entry.stream_id, frame.gap
+            if gap is not None and not gap.placed and name in bounds and not bounds[name].admits(gap.goes_on):
+                cursors[name] = gap.cursor
+        found = [
+            frame
+            for frame in self.backlog
+            if frame.gap is None or frame.gap.placed or frame.entry.stream_id not in cursors
+        ]
+        gaps: list[Frame] = []
+        for name, cursor in cursors.items():
+            told = gap_frame(name, cursor, bounds[name].start, GapCause.WITHHELD, placed=False)
+            self.hub.log.tell(told)
+            gaps.append(told)
+            self.position[name] = UNPLACEABLE
+        self.backlog = gaps + found
 
     def _read(self, names: Iterable[str]) -> list[Frame]:
         given = {name: self.position[name] for name in names}

@@ -34,6 +34,7 @@ class Chunk(NamedTuple):
 
     more:  there are further ones.
     until: it is right for those who came before this moment, in seconds since 1970.
+    gaps:  whether there are gaps among them.
     """
 
     data: bytes
@@ -41,6 +42,7 @@ class Chunk(NamedTuple):
     ends: bool
     more: bool
     until: float
+    gaps: bool = False
 
 
 class Window:
@@ -135,7 +137,8 @@ class Window:
         last = frames[-1]
         expiring = [frame.until for frame in frames if frame.until is not None]
         until = min(expiring) if expiring else math.inf
-        return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1], until)
+        gaps = any(frame.gap is not None for frame in frames)
+        return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1], until, gaps)
 
     def _count_up_to(self, cursor: str) -> int | None:
         newest = self._dropped + len(self._frames)

@@ -59,7 +59,9 @@ class Client:
     @property
     def expiry(self) -> Expiry | None:
         """When it is told to come back; None: never."""
-        return self.session.expiry if self.stays else Expiry(_VISIT, DisconnectReason.BUSY)
+        if self.stays:
+            return self.session.expiry
+        return Expiry(min(_VISIT, self.session.seconds), DisconnectReason.BUSY)
 
     def framed(self, data: bytes) -> bytes:
         """The data as it goes out to this client."""

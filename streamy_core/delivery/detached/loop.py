@@ -209,8 +209,8 @@ class Loop:
             self._settle(group)
         elif data := reader.take():
             self._start_sending(group, data)
-        elif reader.finished:
-            self._disconnect_all(group, DisconnectReason.ENDED)
+        elif (reason := reader.over) is not None:
+            self._disconnect_all(group, reason)
         elif reader.lagging or not group.stays:
             self._replay(group, reader.catch_up if group.stays else reader.catch_up_with_all)
         else:
@@ -378,7 +378,7 @@ class Loop:
             self._start_sending(group, data)
         elif group.rung:
             self._rung.append(group)  # it was rung for while it was busy
-        elif group.reader.finished:
-            self._disconnect_all(group, DisconnectReason.ENDED)
+        elif (reason := group.reader.over) is not None:
+            self._disconnect_all(group, reason)
         elif not group.over:
             self._settle(group)

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from redis.exceptions import MovedError
 
 from streamy_backends.redis.keys import Keys
 from streamy_core import GAP, Last
 
 from ..conftest import NewManager
 from ..promises.expiring import ExpiringPromises
+from ..promises.floors import FloorPromises, LostFloorPromises, room
 from ..promises.starts import StartPromises, begun, publish, sse
 from .conftest import ALL_KINDS
 
-__all__ = ["sse"]
+__all__ = ["room", "sse"]
 
 
 @pytest.fixture(params=[*ALL_KINDS, "cluster"])
-def url(request: pytest.FixtureRequest, shared: Callable[[str], Any]) -> str:
-    found: str = shared(request.param).url
+def server(request: pytest.FixtureRequest, shared: Callable[[str], Any]) -> Any:
+    return shared(request.param)
+
+
+@pytest.fixture
+def url(server: Any) -> str:
+    found: str = server.url
     return found
 
 
-class TestStarts(StartPromises, ExpiringPromises):
-    pass
+class TestStarts(StartPromises, ExpiringPromises, FloorPromises, LostFloorPromises):
+    @pytest.fixture
+    def lose(self, server: Any, prefix: str) -> Callable[[str], object]:
+        def lose(stream_id: str) -> None:
+            for node in getattr(server, "nodes", [server]):
+                with suppress(MovedError):
+                    node.client.delete(*Keys(prefix).for_read(stream_id))
+
+        return lose
 
 
 def test_a_hole_at_the_place_is_no_reason_to_begin_with_the_oldest(

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import text
 
 from streamy_core import GAP, Last, Since, StreamManager
+from streamy_core.broker import Forgets
 
 from ..conftest import NewManager
 from ..promises.expiring import ExpiringPromises
+from ..promises.floors import FloorPromises, LostFloorPromises, Room, room
 from ..promises.starts import StartPromises, begun, publish, read_by_pages, sse
 from .conftest import NewEngine
 
-__all__ = ["sse"]
+__all__ = ["room", "sse"]
 
 
-class TestStarts(StartPromises, ExpiringPromises):
-    pass
+class TestStarts(StartPromises, ExpiringPromises, FloorPromises, LostFloorPromises):
+    @pytest.fixture
+    def lose(self, room: Room) -> Callable[[str], object]:
+        broker = room.sse.broker
+        assert isinstance(broker, Forgets)
+        return lambda stream_id: broker.forget(0)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from streamy_core.delivery.detached.loop import Arrival, Loop
 from streamy_core.delivery.replayer import Replayer
 from streamy_core.delivery.session import Expiry, Session
 from streamy_core.engine.byte_reader import ByteReader
-from streamy_core.engine.earlier import wanted_of
+from streamy_core.engine.floors import wanted_within
 from streamy_core.engine.frames import Framing
 from streamy_core.engine.hub import Hub
 from streamy_core.observers import ClientInfo, Observer
@@ -101,6 +101,7 @@ class House:
         default_name: str = "message",
         tells_streams: bool = False,
         chunked: bool = False,
+        floor: str | None = None,
     ) -> Visitor:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             near = socket.socket()
@@ -111,9 +112,9 @@ class House:
         if buffers:
             far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
         far.setblocking(False)
-        wanted = wanted_of(self.hub.log, list(names or ("news",)), after, None)
-        framing = Framing.of(default_name, tells_streams=tells_streams)
-        reader = ByteReader.open_for_client(self.hub, wanted, framing=framing, retry=1)
+        wanted, bounds = wanted_within(self.hub.log, list(names or ("news",)), after, None, floor)
+        framing = Framing.of(default_name, tells_streams=tells_streams, bounded=floor is not None)
+        reader = ByteReader.open_for_client(self.hub, wanted, bounds, framing=framing, retry=1)
         expiry = None if age is None else Expiry(age)
         session = Session(tuple(wanted), key, keep_alive or Never(), expiry)
         self.loop.adopt(Arrival(Client(far, session, chunked=chunked), reader, b"HEAD\n\n"))
