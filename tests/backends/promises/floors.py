@@ -166,8 +166,10 @@ class LostFloorPromises:
         self, room: Room, lose: Callable[[str], object], path: str
     ) -> None:
         """As after a failover to a replica, or from a backup, that has other entries than the client saw."""
-        room.floor = room.publish(PUBLISHED)[5]
-        with room.client.open(path) as stream:
+        floor = room.publish(PUBLISHED)[5]
+        with room.client.open(path):  # for whom the process keeps what both histories had
+            room.floor = floor
+            stream = room.client.open(path)
             room.sse.send_event("room", "seen")
             while stream.events(1)[0].data != "seen":
                 pass

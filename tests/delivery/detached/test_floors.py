@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,26 @@ def test_a_replay_that_meets_a_lost_history_stops(house: House, broker: Broker) 
     broker.append("news", events("restored"))
     assert b"restored" not in slow.read_to_the_close()
     eventually(lambda: house.gone == [("slow", "history lost")], "the loop has let go")
+
+
+def test_who_comes_back_from_a_history_of_which_the_newest_entries_are_lost_gets_a_gap_and_what_came_since(
+    house: House, broker: Broker, tmp_path: Path
+) -> None:
+    floor = floor_of(broker)
+    free = house.visit()  # for whom the process keeps what both histories had
+    lost = broker.append("news", events("d", "e"))[-1]
+    assert free.data(2) == ["d", "e"]
+    with closing(sqlite3.connect(tmp_path / "streams.db")) as db:
+        db.execute("DELETE FROM streamy_entries WHERE sequence > 3")
+        db.execute("UPDATE streamy_streams SET head = 3")
+        db.commit()
+    broker.append("news", events("f", "g", "h"))
+    assert "h" in free.data(7)
+    visitor = house.visit(floor=floor, after=lost)
+    broker.append("news", events("i"))
+    gap, *rest = visitor.data(5)
+    assert "from" in gap
+    assert rest == ["c", "f", "g", "h"]
 
 
 def test_those_with_a_floor_and_those_without_get_the_same(house: House, broker: Broker) -> None:
