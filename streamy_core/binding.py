@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
+
+from flask import Flask
 
 from .broker import Broker
 from .config import Settings
@@ -32,6 +32,7 @@ from .observers.logs import Logs
 from .observers.signals import Signals
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
+from .tally import Tally
 
 logger: Final = logging.getLogger("streamy.manager")
 
@@ -69,7 +70,7 @@ class Binding:
         broker: Broker | None = None,
         dumps: Callable[..., str] = json.dumps,
         *,
-        app: object = None,
+        app: Flask | None = None,
     ) -> None:
         self.sender = sender
         self.settings = settings
@@ -77,12 +78,10 @@ class Binding:
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer)
         self._opener = Opener()
-        self._app = app
+        self.app: Flask | None = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
         self._warned = False
-        self._lock = threading.Lock()
-        self._postponed = 0
-        self._logged_at = -math.inf
+        self._tally = Tally()
         self.warn_if_split(_several_workers(os.environ))
 
     @property
@@ -161,11 +160,13 @@ class Binding:
         keep_alive: KeepAliveScheduler,
         requested_at: float | None = None,
         until: float | None = None,
+        granted_at: float | None = None,
     ) -> Session:
         """The session of a client that connects now.
 
         requested_at: when its request began, by `time.monotonic`; None: now.
         until: in how many seconds its right to read ends; None: nobody says.
+        granted_at: when that right was given, in seconds since 1970; None: now.
         """
         age = self.settings.max_connection_age
         times = [] if age is None else [age * (1 - _SPREAD * random.random())]
@@ -173,7 +174,9 @@ class Binding:
             times.append(until * (1 - _AHEAD - (_SPREAD - _AHEAD) * random.random()))
         expiry = Expiry(min(times)) if times else None
         since = time.monotonic() if requested_at is None else requested_at
-        return Session(tuple(names), key, keep_alive, expiry, since)
+        if granted_at is not None:
+            granted_at += time.monotonic() - time.time()
+        return Session(tuple(names), key, keep_alive, expiry, since, granted_at)
 
     @property
     def retry_ms(self) -> int:
@@ -193,19 +196,20 @@ class Binding:
     def postponed(self, names: list[str], error: Exception) -> None:
         """A client of these streams is told to come back later; a line now and then says of how many."""
         passes = isinstance(error, BrokerUnavailable)
-        now = time.monotonic()
-        with self._lock:
-            self._postponed += 1
-            if now - self._logged_at < (_LOGGED_EVERY if passes else _MENDED_BY_PEOPLE):
-                return
-            count, self._postponed, self._logged_at = self._postponed, 0, now
-        logger.log(
-            logging.WARNING if passes else logging.ERROR,
-            "clients that are told to come back later: %d since it was last said, one of %s: %s",
-            count,
-            names,
-            error,
-        )
+        count = self._tally.count(passes, _LOGGED_EVERY if passes else _MENDED_BY_PEOPLE)
+        if count:
+            logger.log(
+                logging.WARNING if passes else logging.ERROR,
+                "clients that are told to come back later: %d since it was last said, one of %s: %s",
+                count,
+                names,
+                error,
+            )
+
+    def refused(self, reason: str) -> None:
+        """A request for a stream is refused; a line now and then says of how many."""
+        if count := self._tally.count(reason, _LOGGED_EVERY):
+            logger.warning("requests that are refused: %d since it was last said: %s", count, reason)
 
     def close(self) -> None:
         """Disconnect all clients and close the broker, unless that was given. Closing twice does nothing."""

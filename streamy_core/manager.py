@@ -25,6 +25,8 @@ from .engine.verbs import PublishingVerbs
 from .errors import ConfigError
 from .events import MAX_RETRY_MS, History
 from .exact import exact_text
+from .granting import GrantVerbs, grant_of_request
+from .grants import Grant
 from .opening import Opening, check_until, come_back, open_stream
 from .response import EventStreamResponse, note_end, note_start
 from .starts import Floor, Start, check_floor, check_start
@@ -42,7 +44,7 @@ class _Default(int):
 _DEFAULT_INTERVAL: Final = _Default(30)
 
 
-class StreamManager(PublishingVerbs, Closeable):
+class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
     """Publishes events to named streams and serves them to browsers. Any thread may use it.
 
     A context manager that closes itself in the end, for scripts.
@@ -89,7 +91,7 @@ class StreamManager(PublishingVerbs, Closeable):
     def init_app(self, app: Flask) -> None:
         """Bind to an app: check its settings, find its broker, give templates their globals.
 
-        These are `streamy_cursor`, `streamy_url` and `streamy_script`.
+        These are `streamy_cursor`, `streamy_url`, `streamy_grant_url` and `streamy_script`.
 
         Raises ConfigError, also if another manager of the same name is bound to the app.
         """
@@ -102,7 +104,7 @@ class StreamManager(PublishingVerbs, Closeable):
             )
         self._apps.bind(app)
         managers[self.name] = self
-        for name, value in template_globals(template_cursor).items():
+        for name, value in template_globals(template_cursor, template_grant_url).items():
             app.jinja_env.globals.setdefault(name, value)
         request_started.connect(note_start, app)
         request_finished.connect(note_end, app)
@@ -144,10 +146,17 @@ class StreamManager(PublishingVerbs, Closeable):
         the end gets 204. While the broker can't be reached, lacks its tables, or no descriptor is left,
         a client is told to come back, and loses nothing: as by `try_later`.
 
+        Where the view has asked for a grant, by `granted`, it is the grant's end, floor and key that hold;
+        a floor or a key that is given here wins, and the earlier end.
+
         Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ValueError (for
         the interval, and for until).
         """
         binding = self.binding
+        grant = grant_of_request(self.name)
+        if grant is not None:
+            key = grant.key if key is None else key
+            floor = grant.floor if floor is None else floor
         opening = Opening(
             streams=names_of(stream_id),
             event_name=event_name,
@@ -155,8 +164,9 @@ class StreamManager(PublishingVerbs, Closeable):
             keep_alive=_keep_alive(binding, keep_alive_interval),
             start=None if after is None else check_start(after),
             key=None if key is None else check_key(key),
-            until=None if until is None else check_until(until),
+            until=_ends(until, grant),
             floor=None if floor is None else check_floor(floor),
+            granted_at=None if grant is None else grant.issued.timestamp(),
         )
         return open_stream(binding, opening)
 
@@ -251,8 +261,23 @@ def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:
 
     manager: the name of the manager to ask.
     """
-    found: StreamManager = current_app.extensions[EXTENSION][manager]
-    return found.cursor(stream_id)
+    return _manager_of(manager).cursor(stream_id)
+
+
+def template_grant_url(manager: str, endpoint: str, stream_ids: StreamIds, **values: Any) -> str:
+    """`StreamManager.grant_url` of the manager of this name, for templates."""
+    return _manager_of(manager).grant_url(endpoint, stream_ids, **values)
+
+
+def _manager_of(name: str) -> StreamManager:
+    found: StreamManager = current_app.extensions[EXTENSION][name]
+    return found
+
+
+def _ends(until: float | datetime | None, grant: Grant | None) -> tuple[float | datetime, ...]:
+    """When the right to read ends: the earliest of these."""
+    told = () if until is None else (check_until(until),)
+    return told if grant is None else (*told, grant.expires)
 
 
 def _keep_alive(binding: Binding, interval: float | None) -> KeepAliveScheduler:

@@ -39,14 +39,15 @@ class Opening:
     keep_alive: KeepAliveScheduler
     start: Start | None
     key: str | None
-    until: float | datetime | None
+    until: tuple[float | datetime, ...]
     floor: Floor | None
+    granted_at: float | None
 
 
 def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
     """The response to the current request's client. Raises InvalidEvent for the name."""
     framing = _framing(binding, opening)
-    until = None if opening.until is None else seconds_until(opening.until)
+    until = min(map(seconds_until, opening.until), default=None)
     if until is not None and until <= 0:
         return come_back(binding, retry_ms(binding.settings), opening.headers)
     environ = request.environ if has_request_context() else None
@@ -71,7 +72,9 @@ def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
     if reader.finished:
         return respond(binding, None, opening.headers)
     requested_at = None if environ is None else environ.get(STARTED)
-    session = binding.session(opening.streams, opening.key, opening.keep_alive, requested_at, until)
+    session = binding.session(
+        opening.streams, opening.key, opening.keep_alive, requested_at, until, opening.granted_at
+    )
     body = StreamBody(binding.delivery, session, reader, environ, binding)
     if environ is not None and (opened := environ.get(OPENED)):
         opened(body)

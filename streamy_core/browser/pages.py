@@ -66,14 +66,30 @@ def make_blueprint(manager: str) -> Blueprint:
     return blueprint
 
 
-def template_globals(cursor: Callable[[StreamIds, str], str]) -> dict[str, Callable[..., Any]]:
-    """The globals of templates by their names. cursor: that of these streams, by the manager of this name."""
+def template_globals(
+    cursor: Callable[[StreamIds, str], str], grant_url: Callable[..., str]
+) -> dict[str, Callable[..., Any]]:
+    """The globals of templates by their names.
+
+    cursor: that of these streams, by the manager of this name. grant_url: as `StreamManager.grant_url`, with
+    the name of the manager first.
+    """
 
     def streamy_url(endpoint: str, ids: StreamIds, /, *, _manager: str = "default", **values: Any) -> str:
         # As in url_for: a view's variables may have any name, and arguments of its own begin with _.
         return url_for(endpoint, last_event_id=cursor(ids, _manager), **values)
 
-    return {"streamy_cursor": cursor, "streamy_url": streamy_url, "streamy_script": import_map}
+    def streamy_grant_url(
+        endpoint: str, ids: StreamIds, /, *, _manager: str = "default", **values: Any
+    ) -> str:
+        return grant_url(_manager, endpoint, ids, **values)
+
+    return {
+        "streamy_cursor": cursor,
+        "streamy_url": streamy_url,
+        "streamy_grant_url": streamy_grant_url,
+        "streamy_script": import_map,
+    }
 
 
 def import_map(nonce: str | None = None, *, manager: str = "default") -> Markup:

@@ -69,9 +69,10 @@ export interface Options {
   state?: (now: State, why?: Why) => unknown;
   /**
    * Whether tabs of this origin that connect to the same URL, with the same headers, share one connection. The
-   * default is true. Where there are no Web Locks (over plain HTTP from another machine), each has its own.
+   * default is true. A name: tabs share that say the same name, whatever their URLs, as where each has its own
+   * grant in it. Where there are no Web Locks (over plain HTTP from another machine), each has its own.
    */
-  share?: boolean;
+  share?: boolean | string;
   /** Further headers of the request. Another origin has to allow them by CORS. */
   headers?: Record<string, string>;
   /** Send cookies to another origin, too. */
@@ -80,9 +81,13 @@ export interface Options {
   json?: boolean;
   /**
    * Called on 401 and 403, before it gives up: gets what is missing and returns true, or a new URL. It then goes on
-   * at the same place. Anything else, or a second refusal, means `refused`.
+   * at the same place. Anything else, or a second refusal, means `refused`. If it throws, it is called again later.
+   * Also called, without a status, well before a right ends of which the server has told the end: what it returns is
+   * used when the connection is made next.
+   *
+   * Or the URL of what answers so: with the new URL as text, or without any where a cookie has been set; 4xx is no.
    */
-  renew?: (status: number) => boolean | string | void | Promise<boolean | string | void>;
+  renew?: string | URL | ((status?: number) => boolean | string | void | Promise<boolean | string | void>);
 }
 
 export interface Stream {

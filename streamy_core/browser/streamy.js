@@ -1,11 +1,13 @@
 /* Streamy's half in the page; streamy.d.ts says what all means. MIT licence. */
 
-const PATIENCE = 30_000; // ms: for a response to begin, and the most to wait unasked
+const PATIENCE = 30_000; // ms
+const REFUSAL = /^4(?!08|25|29)/;
 
 export function connect(url, options = {}) {
   const { cursor, load, on = {}, gap, end, state, share = true, headers, withCredentials, json = true, renew } = options;
   const page = globalThis.document;
   const life = new AbortController();
+  const credentials = withCredentials ? "include" : "same-origin";
 
   let address = new URL(url, page?.baseURI);
   let place = cursor; // all up to here has been handed over
@@ -13,7 +15,7 @@ export function connect(url, options = {}) {
   let loads = 0; // since the last event
   let now, over, asleep, renewed, attempt, poke;
   let retry = 3000;
-  let away = Date.now(); // since when it hasn't been live; 0: it is
+  let away = Date.now(); // since when; 0: it is live
 
   const call = (handler, ...given) => {
     try {
@@ -31,7 +33,7 @@ export function connect(url, options = {}) {
     if (leader) tell({ at: place, now, why });
   };
 
-  /** Hands over an event, or only the place after it. */
+  /** Hands over an event, or its place. */
   const pass = ({ id, type, raw, stream }) => {
     place = id; // first: what a handler fails at isn't repeated
     if (type === "streamy.gap") {
@@ -40,7 +42,7 @@ export function connect(url, options = {}) {
       if (stale) attempt?.abort();
     } else if (type === "streamy.end") {
       call(end, parsed(raw));
-      // Joint cursors begin so, and no ids do: other streams may go on.
+      // Joint cursors begin so: others may go on.
       if (!/^[._-]/.test(id)) finish("ended", { reason: "end" });
     } else if (type) {
       loads = 0;
@@ -64,16 +66,21 @@ export function connect(url, options = {}) {
     poke?.();
   };
 
-  /** Reads a connection of our own to its end. Returns why it ended; nothing if we did it. */
+  /** Reads one connection. Returns why it ended, unless we did it. */
   const read = async (signal) => {
     let at = Date.now();
     let limit = PATIENCE;
-    let opened;
+    let opened, timer;
     const frame = (name, id, raw, stream) => {
       if (signal.aborted) return;
       const opening = name === "streamy.open";
       const entry = { prev: place, id: id ?? place ?? "", type: raw === undefined || opening ? "" : name, raw, stream };
-      if (!opened) limit = (opening && parsed(raw)?.keep_alive * 1500 + 1000) || Infinity;
+      if (opening) {
+        const { keep_alive, until } = parsed(raw) ?? {};
+        limit = keep_alive * 1500 + 1000 || Infinity;
+        // Before its end, but not all pages at once.
+        if (until && renew) timer = setTimeout(() => ask().catch(report), until * (500 + Math.random() * 250));
+      } else if (!opened) limit = Infinity;
       if (entry.type || entry.id !== entry.prev) {
         if (leader) tell(entry);
         pass(entry);
@@ -86,14 +93,13 @@ export function connect(url, options = {}) {
       if (!leader) follow();
     };
     const feed = parser(frame, (time) => (retry = time));
-    // By the wall clock: others stand still while a machine sleeps.
+    // By the wall clock: others sleep.
     const watch = setInterval(() => Date.now() - at > limit && attempt.abort("silent"), 1000);
     try {
       const target = new URL(address);
       const given = { Accept: "text/event-stream, text/event-stream;streams=1", ...headers };
       if (place && target.origin === page?.location.origin) given["Last-Event-ID"] = place;
       else if (place) target.searchParams.set("last_event_id", place); // a header would need a preflight
-      const credentials = withCredentials ? "include" : "same-origin";
       const response = await fetch(target, { headers: given, credentials, cache: "no-store", signal });
       const { status } = response;
       const kind = response.headers.get("Content-Type") ?? "";
@@ -108,23 +114,34 @@ export function connect(url, options = {}) {
       if (signal.reason === "silent" || !signal.aborted) return { reason: signal.reason ?? "network" };
     } finally {
       clearInterval(watch);
+      clearTimeout(timer);
     }
+  };
+
+  /** Renews the right. Throws if that may work later. */
+  const ask = async (status) => {
+    let fresh = await (renew.call ? renew(status) : fetch(renew, { headers, credentials, cache: "no-store" }));
+    if (fresh?.text) {
+      if (!fresh.ok && !REFUSAL.test(fresh.status)) throw fresh;
+      fresh = fresh.ok && ((await fresh.text()) || true);
+    }
+    if (fresh && fresh !== true) address = new URL(fresh, page?.baseURI);
+    return fresh;
   };
 
   const turnedAway = async (status, after) => {
     if (status === 204) return finish("ended", { reason: "status", status });
-    if ((status === 401 || status === 403) && renew && !renewed) {
-      const fresh = await renew(status);
+    if (/^40[13]/.test(status) && renew && !renewed) {
+      const fresh = await ask(status);
       renewed = true;
-      if (fresh && typeof fresh === "string") address = new URL(fresh, page?.baseURI);
       if (fresh) return;
     }
-    if (status >= 400 && status < 500 && ![408, 425, 429].includes(status)) return finish("refused", { reason: "status", status });
+    if (REFUSAL.test(status)) return finish("refused", { reason: "status", status });
     const wait = after ? (isNaN(after) ? Date.parse(after) - Date.now() : after * 1000) : 0;
     return { reason: status === 200 ? "type" : "status", status, wait: Math.min(Math.max(wait, 0) || 0, 3_600_000) };
   };
 
-  /** Loads the page's state. Returns why it couldn't. */
+  /** Loads the state. Returns why it couldn't. */
   const reload = async (signal) => {
     try {
       await pause(Math.random() * Math.min(PATIENCE, 2 ** loads++ * 20 - 20));
@@ -160,7 +177,7 @@ export function connect(url, options = {}) {
     }
   };
 
-  /** Waits so many milliseconds, or until somebody calls `poke`. */
+  /** Waits, or until `poke`. */
   const pause = (time) =>
     new Promise((done) => {
       const timer = time === undefined ? 0 : setTimeout(done, Math.min(time, 2 ** 31 - 1));
@@ -170,18 +187,18 @@ export function connect(url, options = {}) {
       };
     });
 
-  // Of the tabs that share a connection one leads, and tells what comes, with the place before it.
+  // Of tabs that share a connection, one leads, and tells the others.
 
   const key = new URL(address);
-  key.searchParams.delete("last_event_id"); // where each page begins is its own
-  const name = `streamy ${key} ${JSON.stringify([headers, withCredentials])}`;
+  key.searchParams.delete("last_event_id"); // each page's own
+  const name = `streamy ${share === true ? [key, JSON.stringify([headers, withCredentials])] : share}`;
   const shares = share && globalThis.navigator?.locks && globalThis.BroadcastChannel;
 
   let channel, line, release;
   let leader = false;
-  let level = false; // whether we are where the leader is, and need no connection
+  let level = false; // at the leader's place
   let ahead, theirs; // the leader's place and state
-  let heard = []; // what it has told and we haven't handed over
+  let heard = []; // what we haven't handed over
 
   const tell = (message) => channel?.postMessage(message);
 
@@ -200,7 +217,7 @@ export function connect(url, options = {}) {
     follow();
   };
 
-  /** Goes on with what the leader has told, from the place where we are. */
+  /** Goes on with what the leader has told. */
   const follow = () => {
     const was = level;
     const next = () => (stale || over || place === undefined ? -1 : heard.findIndex(({ prev }) => prev === place));
@@ -239,7 +256,7 @@ export function connect(url, options = {}) {
     heard = [];
   };
 
-  const listen = (target, event, handler) => target?.addEventListener?.(event, handler, { signal: life.signal });
+  const listen = (target, event, handler) => target?.addEventListener?.(event, handler, life);
 
   const sleep = () => {
     asleep = true;

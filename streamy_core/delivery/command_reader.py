@@ -20,16 +20,16 @@ from ..strategies.trying import Attempts, keep_trying
 Apply = Callable[[DisconnectCommand, float], None]
 """Does what the command says, which was given so many seconds ago. Must not block."""
 
-_RECENT: Final = 60.0
-"""Seconds for which a command is of interest to a process that wasn't there when it was given."""
+_TOLD_WITHIN: Final = 1.0
+"""Seconds to wait for the first commands: they are read when the first client, or the first grant, comes."""
 
 
 class CommandReader:
     """Follows the commands from the newest on, on the hub's thread.
 
-    Beginning takes a thread of its own, since it reads the log: no request waits for it. Commands of
-    the last minute are applied then, to those whose requests had begun when they were given. Where
-    commands may be missing, since the log has a gap, everybody is disconnected, and asks again.
+    Beginning takes a thread of its own, since it reads the log: no request waits for it, but those that
+    call `wait`. All commands that are kept are applied then, with their age. Where commands may be
+    missing, since the log has a gap, everybody is disconnected, and asks again.
 
     retry: how to go on when the log can't be read. Nothing is given up.
     """
@@ -41,8 +41,14 @@ class CommandReader:
         self._attempts = Attempts(retry, endless=True)
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._has_read = threading.Event()
         self._reader: Reader | None = None
         threading.Thread(target=self._begin, name="streamy-commands", daemon=True).start()
+
+    def wait(self) -> None:
+        """Return when what was commanded before is known. Raises BrokerUnavailable if that takes too long."""
+        if not self._has_read.wait(_TOLD_WITHIN):
+            raise BrokerUnavailable("what was commanded before this process was there can't be read yet")
 
     def close(self) -> None:
         """Begin no more. What has begun ends with the hub."""
@@ -58,6 +64,7 @@ class CommandReader:
                 endless=True,
             )
             self._reader = reader
+            self._has_read.set()
             reader.attach(self._follow)
         except (BrokerUnavailable, Closed):
             return  # the process is about to stop
@@ -71,9 +78,8 @@ class CommandReader:
             for frame in frames:
                 reader.passed(frame)
                 command = parse_command(frame.entry.event)
-                age = None if command is None or command.given_at is None else time.time() - command.given_at
-                if command is not None and age is not None and age < _RECENT:
-                    self._apply(command, max(0.0, age))
+                if command is not None and command.given_at is not None:
+                    self._apply(command, max(0.0, time.time() - command.given_at))
             reader.lagging = [CONTROL]
             frames = reader.read_lagging()
         return reader

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from ..broker import ForkGuard
-from ..commands import DisconnectCommand
+from ..commands import EVERYBODY, DisconnectCommand
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
 from ..engine.hub import Hub
@@ -20,6 +20,7 @@ from .detached.delivery import DetachedDelivery
 from .journal import Journal
 from .limits import Limits
 from .replayer import Replayer
+from .revocations import Revocations
 from .servers import Server
 from .session import Session
 from .shutdown import ShutdownWatcher
@@ -28,6 +29,9 @@ from .wsgi import WsgiBody, WsgiDelivery
 logger: Final = logging.getLogger("streamy.delivery")
 
 _SHUTDOWN_TAKES: Final = 1.5
+
+_RECENT: Final = 60.0
+"""Seconds for which a command disconnects clients of a process that wasn't there when it was given."""
 
 _CLOCKS_DIFFER: Final = 2.0
 """Seconds by which clocks of machines may differ: who asks once more than needed loses nothing."""
@@ -41,6 +45,7 @@ class DeliveryService:
     _detached: DetachedDelivery
     _wsgi: WsgiDelivery
     _journal: Journal
+    _revocations: Revocations
     _replayer: Replayer
     _commands: CommandReader | None
     _shutdown_watcher: ShutdownWatcher | None
@@ -62,12 +67,27 @@ class DeliveryService:
         self._begin(connection.server)
         return self._wsgi.body(session, reader, connection)
 
+    def revoked(self, server: Server, streams: Collection[str], key: str | None, granted_at: float) -> bool:
+        """Whether what was granted then, in seconds since 1970, was revoked by `disconnect` since.
+
+        Raises BrokerUnavailable while nobody knows.
+        """
+        self._begin(server)
+        if self._commands is not None:
+            self._commands.wait()
+        return self._revocations.concern(streams, key, granted_at)
+
     def disconnect(self, command: DisconnectCommand, age: float = 0.0) -> None:
         """Disconnect the clients of this process that a command means, which was given so long ago."""
+        self._revocations.add(command)
+        if age >= _RECENT:
+            return
         given_at = self._journal.add(command, age) + (_CLOCKS_DIFFER if age else 0.0)
+        everybody = command == EVERYBODY
 
         def chosen(session: Session) -> bool:
-            return command.means(session) and session.requested_at <= given_at
+            since = session.requested_at if everybody else session.decided_at
+            return command.means(session) and since <= given_at
 
         self._limits.note_leaving(command.key)
         for delivery in self._deliveries:
@@ -105,6 +125,7 @@ class DeliveryService:
             most=self._settings.max_connections, per_key=self._settings.max_connections_per_key
         )
         self._journal = Journal()
+        self._revocations = Revocations()
         self._replayer = Replayer(self._settings.retry, self._hub.log.failed)
         terms = Terms(self._hub, self._settings, self._limits, self._journal, self._replayer, self._observer)
         self._detached = DetachedDelivery(terms)

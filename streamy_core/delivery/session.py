@@ -27,6 +27,7 @@ class Session:
     keep_alive: when it is due for a keep-alive.
     expiry:     when it is over; None: never.
     requested_at: when the request that it came with began, by `time.monotonic`.
+    granted_at: likewise, when the grant was given by which it reads; None: the request's view decided.
     """
 
     streams: tuple[str, ...]
@@ -34,6 +35,12 @@ class Session:
     keep_alive: KeepAliveScheduler
     expiry: Expiry | None = None
     requested_at: float = field(default_factory=time.monotonic)
+    granted_at: float | None = None
+
+    @property
+    def decided_at(self) -> float:
+        """When it was decided that it may read, by `time.monotonic`."""
+        return self.requested_at if self.granted_at is None else min(self.granted_at, self.requested_at)
 
     @property
     def seconds(self) -> float:

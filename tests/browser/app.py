@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 
-from flask import Flask, Response, jsonify, render_template_string, request
+from flask import Flask, Response, jsonify, render_template_string, request, url_for
 from flask.typing import ResponseReturnValue
 
 from streamy_core import StreamManager
@@ -30,6 +30,14 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>A page</title>
     options.renew = async (status) => {
       seen.renewed = status;
       return given.url + "&grant=fresh";
+    };
+  }
+  if (given.grant) {
+    seen.renewals = 0;
+    options.renew = async (status) => {
+      seen.renewals += 1;
+      seen.statuses = [...(seen.statuses ?? []), status ?? 0];
+      return (await fetch(given.grant)).text();
     };
   }
   if (given.cursor) options.cursor = given.cursor;
@@ -60,7 +68,7 @@ POLICY = "default-src 'none'; script-src 'nonce-n0' 'self'; connect-src 'self'"
 
 def create_app() -> Flask:
     app = Flask(__name__)
-    app.config.update(settings_in_environment())
+    app.config.update(settings_in_environment(), SECRET_KEY="of the shop")
     sse = StreamManager(app)
     app.register_blueprint(sse.blueprint)
     modes = {"*": "ok"}
@@ -80,10 +88,13 @@ def create_app() -> Flask:
             "url": f"{abroad}/events?ids={name}",
             "abroad": bool(abroad),
             "renew": "renew" in request.args,
-            "share": "share" in request.args,
+            "share": request.args.get("share") or "share" in request.args,
             "load": "load" in request.args,
             "cursor": sse.cursor(name) if "cursor" in request.args else "",
         }
+        if (expires := request.args.get("grant", type=float)) is not None:
+            given["url"] = sse.grant_url("granted", name, expires=expires)
+            given["grant"] = url_for("grant", stream=name, expires=expires)
         return render_template_string(PAGE, given=given), {"Content-Security-Policy": f"{POLICY} {abroad}"}
 
     @app.get("/native")
@@ -112,6 +123,14 @@ def create_app() -> Flask:
                 return "", 503, {"Retry-After": "1"}
             case status:
                 return "", int(status)
+
+    @app.get("/grant")
+    def grant() -> str:
+        return sse.grant_url("granted", request.args["stream"], expires=float(request.args["expires"]))
+
+    @app.get("/granted")
+    def granted() -> ResponseReturnValue:
+        return sse.get_stream(sse.granted().streams)
 
     @app.post("/mode/<now>")
     def set_mode(now: str) -> str:

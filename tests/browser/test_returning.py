@@ -1,7 +1,12 @@
-"""Pages that come back: by the history, with another right, and from another origin."""
+"""Pages that come back: by the history, with another right, and from another origin.
+
+TEST_RENEWALS: how often a grant is renewed; 60 are ten hours of grants for ten minutes, at another pace.
+"""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(110)]
 
 Visit = Callable[..., "Page"]
+
+RENEWALS = int(os.environ.get("TEST_RENEWALS", "8"))
 
 
 def live(page: Page) -> None:
@@ -73,6 +80,30 @@ def test_a_right_that_is_renewed_goes_on_at_the_same_place(shop: Shop, visit: Vi
     has(page, 1, 2, 3)
     assert page.evaluate("seen.renewed") == 401
     assert "refused" not in page.evaluate("seen.states")
+
+
+def test_a_page_outlives_many_grants_and_loses_nothing(shop: Shop, visit: Visit) -> None:
+    page = visit(shop.port, "grant=1.5")
+    live(page)
+    published = 0
+    while page.evaluate("seen.renewals") < RENEWALS:
+        published += 1
+        shop.send(published)
+        time.sleep(0.02)
+    has(page, *range(1, published + 1))
+    statuses = page.evaluate("seen.statuses")
+    assert statuses.count(0) > len(statuses) / 2, "most are renewed before they end"
+    assert "refused" not in page.evaluate("seen.states")
+
+
+def test_tabs_with_grants_of_their_own_share_by_a_name(shop: Shop, visit: Visit) -> None:
+    pages = [visit(shop.port, "grant=60&share=news") for _ in range(3)]
+    for page in pages:
+        live(page)
+    eventually(lambda: shop.asked()["clients"] == 1, "one connection")
+    shop.send(1)
+    for page in pages:
+        has(page, 1)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { connect } from "../../../streamy_core/browser/streamy.js";
 import { event, opening, place, serve, stream } from "./server.mjs";
 
-/** Connects; `seen` is what was told, in order. Waits by `until`. */
-async function client(context, handler, options = {}) {
+/** Connects; `seen` is what was told, in order. Waits by `until`. more: options that the server's URL is in. */
+async function client(context, handler, options = {}, more = () => ({})) {
   const server = await serve(handler);
   const seen = [];
   const waiting = new Set();
@@ -19,6 +19,7 @@ async function client(context, handler, options = {}) {
     end: (detail) => note("end", detail),
     state: (now, why) => note("state", now, why),
     ...options,
+    ...more(server.url),
   });
   context.after(() => {
     connection.close();
@@ -152,6 +153,63 @@ test("a second refusal after a renewal is one", async (context) => {
   const { server, until, states } = await client(context, (_, response) => response.writeHead(401).end(), { renew: () => true });
   await until(() => states().includes("refused"));
   assert.equal(server.requests.length, 2);
+});
+
+/** An opening that says in how many seconds the right to read ends. */
+const endsIn = (seconds) => opening.replace("30}", `30, "until": ${seconds}}`);
+
+test("a right that is about to end is renewed while the connection lasts", async (context) => {
+  const asked = [];
+  const { server, until, events, seen } = await client(
+    context,
+    (request, response, number) => {
+      if (number > 1) return stream(response, event(number));
+      response.writeHead(200, { "Content-Type": "text/event-stream" }).write(endsIn(0.4) + event(1));
+      setTimeout(() => response.end(), 350);
+    },
+    { renew: (...given) => asked.push(given) && `${server.url}?fresh=1` },
+  );
+  await until(() => events().length === 2);
+  assert.deepEqual(asked, [[undefined]]);
+  assert.match(server.requests[1].url, /fresh=1/);
+  assert.equal(place(server.requests[1]), "1");
+  assert.ok(!seen.some(([kind, now]) => kind === "state" && now === "refused"));
+});
+
+for (const [what, answer, requests] of [
+  ["the text of its answer is the new address", (response, url) => response.end(`${url}?fresh=1`), ["/renew", "/events?fresh=1"]],
+  ["an empty answer leaves the address as it is", (response) => response.writeHead(204).end(), ["/renew", "/events"]],
+])
+  test(`a URL may renew a right: ${what}`, async (context) => {
+    const { server, until, events } = await client(
+      context,
+      (request, response, number) => {
+        if (request.url === "/renew") answer(response, server.url);
+        else if (number === 1) response.writeHead(401).end();
+        else stream(response, event(1));
+      },
+      {},
+      (url) => ({ renew: new URL("/renew", url) }),
+    );
+    await until(() => events().length === 1);
+    assert.deepEqual(server.requests.slice(1).map(({ url }) => url), requests);
+  });
+
+test("a URL that can't renew now is asked again later, and one that doesn't is a refusal", async (context) => {
+  let renewals = 0;
+  const { until, states } = await client(
+    context,
+    (request, response, number) => {
+      if (number === 1) stream(response).end();
+      else if (request.url !== "/renew") response.writeHead(401).end();
+      else response.writeHead(++renewals < 3 ? 503 : 403).end();
+    },
+    {},
+    (url) => ({ renew: new URL("/renew", url) }),
+  );
+  await until(() => states().includes("refused"));
+  assert.equal(renewals, 3);
+  assert.ok(states().includes("waiting"));
 });
 
 test("204 is the end", async (context) => {
