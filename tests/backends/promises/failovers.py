@@ -12,9 +12,12 @@ from itertools import groupby, pairwise
 from typing import Final, Protocol
 
 import pytest
+from flask import Flask
 
-from streamy_core import GAP, StreamManager
+from streamy_core import GAP, EventStreamResponse, StreamManager
+from streamy_core.ids import UNPLACEABLE
 from streamy_core.strategies import FixedDelay
+from streamy_core.testing import EventClient
 from streamy_core.testing.reading import DEADLINE, eventually
 
 ROUNDS: Final = int(os.environ.get("TEST_FAILOVERS", "3"))
@@ -70,6 +73,28 @@ class Load:
         return max(later - earlier for earlier, later in pairwise(times))
 
 
+class Member:
+    """Somebody who joins now, and may read only what is published from now on."""
+
+    def __init__(self, sse: StreamManager) -> None:
+        newest = sse.history("news", 1)
+        self._newest = int(newest.entries[0].event.data) if newest.entries else 0
+        app = Flask(__name__)
+        sse.init_app(app)
+
+        @app.get("/news")
+        def news() -> EventStreamResponse:
+            return sse.get_stream("news", after=newest.cursor, floor=newest.cursor)
+
+        self._client = EventClient(app)
+
+    def reads_nothing_from_before(self) -> None:
+        for cursor in (None, UNPLACEABLE):
+            with self._client.open("/news", last_event_id=cursor) as stream:
+                came = [event.data for event in stream.events(10, timeout=30) if event.type == "message"]
+            assert min(map(int, came)) > self._newest, f"{came} came after {cursor}"
+
+
 class FailoverPromises:
     """A subclass has a fixture `group`."""
 
@@ -87,10 +112,12 @@ class FailoverPromises:
                 reader = threading.Thread(target=receive)
                 reader.start()
                 with load.running():
+                    member = Member(sse)
                     for _ in range(ROUNDS):
                         count = len(load.acknowledged) + 50
                         eventually(partial(load.has, count), "some load", within=30)
                         group.fail_over()
+                        member.reads_nothing_from_before()
                 sse.send_event("news", LAST)
                 reader.join(3 * DEADLINE)
         missing = load.acknowledged.keys() - set(received)
