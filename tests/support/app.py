@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,8 @@ def create_app(**settings: Any) -> Flask:
         own: dict[str, Any] = {"key": request.args.get("key")}
         if keep_alive := request.args.get("keep_alive", type=float):
             own["keep_alive_interval"] = keep_alive
+        if (until := request.args.get("until", type=float)) and "Last-Event-ID" not in request.headers:
+            own["until"] = datetime.fromtimestamp(until, UTC)
         return sse.get_stream(names, **own)
 
     @app.post("/send/<path:name>")
