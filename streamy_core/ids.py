@@ -161,6 +161,11 @@ def join_cursors(cursors: Mapping[str, str]) -> str:
     return str(JointCursor(cursors)) if len(cursors) > 1 else next(iter(cursors.values()))
 
 
+def is_joint(token: str) -> bool:
+    """Whether this is a joint cursor, which speaks of several streams, and no id."""
+    return token[:1] in _TAGS
+
+
 def split_cursor(token: str, stream_ids: Iterable[str]) -> dict[str, str]:
     """The cursor of each stream in `stream_ids`, from a token that a client sent back.
 

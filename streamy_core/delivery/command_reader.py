@@ -42,12 +42,17 @@ class CommandReader:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._has_read = threading.Event()
+        self._slow = False
         self._reader: Reader | None = None
         threading.Thread(target=self._begin, name="streamy-commands", daemon=True).start()
 
     def wait(self) -> None:
-        """Return when what was commanded before is known. Raises BrokerUnavailable if that takes too long."""
-        if not self._has_read.wait(_TOLD_WITHIN):
+        """Return when what was commanded before is known. Raises BrokerUnavailable if that takes too long.
+
+        Only until that has happened once: while the backend is away, no further request waits.
+        """
+        if not self._has_read.wait(0.0 if self._slow else _TOLD_WITHIN):
+            self._slow = True
             raise BrokerUnavailable("what was commanded before this process was there can't be read yet")
 
     def close(self) -> None:

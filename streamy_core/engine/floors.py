@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
-from ..ids import OLDEST, epoch_of, sequence_of, split_cursor
+from ..ids import OLDEST, epoch_of, is_joint, sequence_of, split_cursor
 from ..starts import Beginning, Floor, Now, Start
 from .earlier import cursors_of, wanted_of
 from .frames import Frame
@@ -100,14 +100,16 @@ def _after(log: Log, names: list[str], floor: str) -> dict[str, Bound]:
     if floor == OLDEST:
         return {}
     cursors = split_cursor(floor, names)
+    speaks_of_each = len(names) == 1 or is_joint(floor)
     goes_on = {name: _goes_on(frames) for name, (frames, _) in log.read(cursors, 1, 1).items()}
     bounds: dict[str, Bound] = {}
     lost: list[str] = []
     for name in names:
-        if name not in cursors or ((after := goes_on[name]) and leads_back(cursors[name], after)):
-            lost.append(name)
-        elif not goes_on[name]:
+        after = goes_on.get(name)
+        if name in cursors and after is None:
             bounds[name] = Bound.at(cursors[name])
+        elif after is None or not speaks_of_each or leads_back(cursors[name], after):
+            lost.append(name)
     return bounds | {name: Bound(now) for name, now in log.tail(lost).items()}
 
 

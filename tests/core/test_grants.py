@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 from werkzeug.test import TestResponse
 
+from streamy_backends.memory import MemoryBroker
 from streamy_core import GAP, NOW, ConfigError, InvalidStreamId, Last, Since, StreamManager
 from streamy_core.grants import Grant, Granter
-from streamy_core.testing import EventClient
+from streamy_core.strategies import FixedDelay
+from streamy_core.testing import EventClient, FaultyBroker
 from streamy_core.testing.reading import eventually
 
 TEXT = "You may not read this, or not any more.\n"
@@ -240,6 +242,31 @@ def test_a_process_that_starts_later_knows_what_was_revoked(app: Flask, sse: Str
 
     assert answer(later, ann) == (403, TEXT)
     assert answer(later, again.grant("news", key="ann")) == (200, "")
+    again.close()
+
+
+def test_while_nobody_can_tell_what_was_revoked_a_browser_is_told_to_come_back(app: Flask) -> None:
+    broker = FaultyBroker(MemoryBroker())
+    later = Flask("later")
+    later.config["SECRET_KEY"] = app.config["SECRET_KEY"]
+    again = StreamManager(later, broker=broker, retry=FixedDelay(0.01, retries=3))
+
+    @later.get("/granted")
+    def granted() -> Any:
+        return again.get_stream(again.granted().streams)
+
+    grant = again.grant("news", key="ann")
+    broker.go_away()
+    for _ in range(3):
+        response = later.test_client().get("/granted", query_string={"grant": grant})
+        assert (response.status_code, response.get_data()[:7]) == (200, b"retry: ")
+    broker.come_back()
+
+    def is_served() -> bool:
+        with later.test_client().get("/granted", query_string={"grant": grant}, buffered=False) as response:
+            return b"streamy.open" in next(iter(response.iter_encoded()))
+
+    eventually(is_served, "the grant is good")
     again.close()
 
 

@@ -150,6 +150,14 @@ class FloorPromises:
         room.floor = f"{epoch}.zzz.{nonce}"
         assert room.read(ids[3]) == [GAP]
 
+    def test_a_floor_of_one_stream_says_nothing_of_another(self, new_manager: NewManager, url: str) -> None:
+        room = Room(new_manager(url, history=5))
+        room.floor = room.sse.send_event("other", "the first of few")
+        room.publish(60)
+        room.after = OLDEST
+        assert room.read(None, "/both") == []
+        room.close()
+
     def test_a_stream_that_the_floor_does_not_speak_of_is_read_from_now_on(self, room: Room) -> None:
         room.sse.send_event("other", "before")
         ids = room.publish(PUBLISHED)[:]
