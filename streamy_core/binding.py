@@ -32,6 +32,7 @@ from .observers.logs import Logs
 from .observers.signals import Signals
 from .starts import Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
+from .tally import Tally
 
 logger: Final = logging.getLogger("streamy.manager")
 
@@ -75,6 +76,7 @@ class Binding:
         self._opener = Opener()
         self._app = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
+        self.refusals = Tally()  # of requests from other origins
         self._warned = False
         self._lock = threading.Lock()
         self._postponed = 0

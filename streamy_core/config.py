@@ -25,6 +25,7 @@ from .options import (
     seconds,
     whole,
 )
+from .origins import check_origins
 from .plugins import load_named
 from .strategies.clock import Clock, SystemClock
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler
@@ -98,6 +99,10 @@ def _observers() -> Kind:
     return Kind("a list of observers, or of names of them", accepts)
 
 
+def _origins() -> Kind:
+    return Kind("a list of origins such as 'https://app.example'", check_origins)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What one manager goes by in one app. Each field is the key `STREAMY_` + its name in capitals."""
@@ -157,6 +162,16 @@ class Settings:
     )
     max_connections_per_key: int | None = option(
         None, optional(whole(1)), doc="The most of one `get_stream(key=…)`, likewise."
+    )
+    allow_origins: tuple[str, ...] = option(
+        tuple,
+        _origins(),
+        doc="Other origins whose pages may read streams, with cookies; `get_stream(allow_origins=…)` wins.",
+    )
+    refuse_cross_site: bool = option(
+        True,
+        flag(),
+        doc="Whether requests with cookies are refused that pages of other origins send, and none allows.",
     )
     max_connection_age: float | None = option(
         None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from .broker import Broker
 from .browser.pages import make_blueprint, template_globals
 from .closeable import Closeable
 from .commands import check_key
+from .cross_origin import is_preflight, may_be_answered, share
 from .delivery.delivery import retry_ms
 from .engine.hub import Health
 from .engine.outbox import Outbox
@@ -24,7 +25,8 @@ from .engine.verbs import PublishingVerbs
 from .errors import ConfigError
 from .events import MAX_RETRY_MS, History
 from .exact import exact_text
-from .opening import Opening, come_back, open_stream
+from .opening import Opening, come_back, open_stream, respond
+from .origins import check_origins
 from .response import EventStreamResponse, note_end, note_start
 from .starts import Start, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
@@ -103,6 +105,8 @@ class StreamManager(PublishingVerbs, Closeable):
         managers[self.name] = self
         for name, value in template_globals(template_cursor).items():
             app.jinja_env.globals.setdefault(name, value)
+        # By the structure, since a manager may be used first, and bound, within a request.
+        app.before_request_funcs.setdefault(None, []).append(self._answer_preflight)
         request_started.connect(note_start, app)
         request_finished.connect(note_end, app)
 
@@ -115,6 +119,7 @@ class StreamManager(PublishingVerbs, Closeable):
         *,
         after: Start | None = None,
         key: str | int | None = None,
+        allow_origins: str | Collection[str] | None = None,
     ) -> EventStreamResponse:
         """The response that streams one stream, or several, to the client that asks.
 
@@ -129,14 +134,17 @@ class StreamManager(PublishingVerbs, Closeable):
                     newest; `Since(600)` for what was published within so many seconds.
         key:        whom the client belongs to (a user's number, an address), for `disconnect` and
                     for `STREAMY_MAX_CONNECTIONS_PER_KEY`; 5 and "5" are the same.
+        allow_origins: the other origin whose pages may read the stream, with cookies, or several of
+                    them, as browsers say them: "https://app.example". It wins over `STREAMY_ALLOW_ORIGINS`.
 
         A client that comes back goes on after its `Last-Event-ID` (or `?lastEventId=`, as polyfills
         give it), and one that connects first after `?last_event_id=`, if it has that. One that has seen
         the end gets 204. While the broker can't be reached, lacks its tables, or no descriptor is left,
-        a client is told to come back, and loses nothing: as by `try_later`.
+        a client is told to come back, and loses nothing: as by `try_later`. A request with cookies that the
+        page of another origin has sent, which isn't allowed, gets 403.
 
-        Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ValueError (for
-        the interval).
+        Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ConfigError (for the
+        origins), ValueError (for the interval).
         """
         binding = self.binding
         opening = Opening(
@@ -146,26 +154,32 @@ class StreamManager(PublishingVerbs, Closeable):
             keep_alive=_keep_alive(binding, keep_alive_interval),
             start=None if after is None else check_start(after),
             key=None if key is None else check_key(key),
+            origins=None if allow_origins is None else check_origins(allow_origins),
         )
         return open_stream(binding, opening)
 
-    def try_later(self, seconds: float | None = None) -> EventStreamResponse:
+    def try_later(
+        self, seconds: float | None = None, *, allow_origins: str | Collection[str] | None = None
+    ) -> EventStreamResponse:
         """The response that has a browser come back, where an error would have it give up for good.
 
         It is a 200, a `retry:` and the close (WHATWG HTML section 9.2.3), for what passes: a database
         that is away, a table that is still to be made.
 
         seconds: how long it waits; about `STREAMY_RECONNECT_DELAY` unless given.
+        allow_origins: as for `get_stream`.
 
-        Raises ValueError for what is no such number.
+        Raises ValueError for what is no such number, ConfigError for the origins.
         """
+        settings = self.binding.settings
+        allowed = settings.allow_origins if allow_origins is None else check_origins(allow_origins)
         if seconds is None:
-            return come_back(self.binding, retry_ms(self.binding.settings))
+            return share(come_back(self.binding, retry_ms(settings)), allowed)
         given: object = seconds
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if not number or not 0 <= seconds * 1000 <= MAX_RETRY_MS:
             raise ValueError(f"seconds is a number from 0 to {MAX_RETRY_MS // 1000}, not {seconds!r}")
-        return come_back(self.binding, round(seconds * 1000))
+        return share(come_back(self.binding, round(seconds * 1000)), allowed)
 
     def exists(self, stream_id: str) -> bool:
         """Whether anything was ever published to a stream, or it was ended: for a view's 404.
@@ -229,6 +243,13 @@ class StreamManager(PublishingVerbs, Closeable):
         that have changed since they were first used.
         """
         return self._apps.current()
+
+    def _answer_preflight(self) -> EventStreamResponse | None:
+        """The answer to a page that asks whether it may ask, if its origin is allowed: a hook of the app."""
+        if not is_preflight():
+            return None
+        allowed = self.binding.settings.allow_origins
+        return share(respond(self.binding, None), allowed) if may_be_answered(allowed) else None
 
     def _publishing(self) -> tuple[Publisher, Outbox]:
         engine = self.binding.engine
