@@ -76,7 +76,7 @@ class Binding:
         self._opener = Opener()
         self._app = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
-        self.refusals = Tally()  # of requests from other origins
+        self.refusals: Tally = Tally()  # of requests from other origins
         self._warned = False
         self._lock = threading.Lock()
         self._postponed = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from flask import Response, current_app, has_request_context, request
 from werkzeug.wsgi import get_host
@@ -34,7 +34,8 @@ def check_host() -> None:
 
     Flask does so from 3.1 on, for every request.
     """
-    if has_request_context() and (trusted := current_app.config.get("TRUSTED_HOSTS")) is not None:
+    config: Mapping[str, Any] = current_app.config if has_request_context() else {}
+    if (trusted := config.get("TRUSTED_HOSTS")) is not None:
         get_host(request.environ, trusted)
 
 

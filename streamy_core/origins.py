@@ -30,7 +30,7 @@ def check_origins(given: object) -> tuple[str, ...]:
     if (text := exact_text(given)) is not None:
         return (check_origin(text),)
     if isinstance(given, bytes | Mapping) or not isinstance(given, Collection):
-        raise ConfigError(f"origins are a list of texts such as ['https://app.example'], not {_shown(given)}")
+        raise ConfigError(f"origins are a list of texts such as ['https://app.example'], not {_shown(found)}")
     return tuple(dict.fromkeys(check_origin(item) for item in found))
 
 
