@@ -72,7 +72,8 @@ class Binding:
         self.settings = settings
         observer = Observers((Logs(), Signals(sender), *settings.observers))
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
-        self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer)
+        tell = self.engine.publisher.tell if self.broker.shared else None
+        self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer, tell)
         self._opener = Opener()
         self._app = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once

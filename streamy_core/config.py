@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from .broker import Broker
 from .errors import ConfigError
+from .events import MAX_STREAMS
 from .exact import exact_text
 from .observers import Observer
 from .options import (
@@ -162,6 +163,17 @@ class Settings:
     )
     max_connections_per_key: int | None = option(
         None, optional(whole(1)), doc="The most of one `get_stream(key=…)`, likewise."
+    )
+    max_connections_per_key_total: int | None = option(
+        None, optional(whole(1)), doc="The most of one key in all processes together, within seconds."
+    )
+    max_opens_per_minute: int | None = option(
+        None,
+        optional(whole(1)),
+        doc="How often one key may open streams in one process: so often at once, and again over a minute.",
+    )
+    max_streams_per_connection: int = option(
+        MAX_STREAMS, whole(1, MAX_STREAMS), doc="The most streams that one connection reads."
     )
     allow_origins: tuple[str, ...] = option(
         tuple,

@@ -34,8 +34,10 @@ def check_host() -> None:
 
     Flask does so from 3.1 on, for every request.
     """
-    config: Mapping[str, Any] = current_app.config if has_request_context() else {}
-    if (trusted := config.get("TRUSTED_HOSTS")) is not None:
+    if not has_request_context():
+        return
+    app: Any = current_app  # whose config isn't typed
+    if (trusted := app.config.get("TRUSTED_HOSTS")) is not None:
         get_host(request.environ, trusted)
 
 

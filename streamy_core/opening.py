@@ -58,6 +58,8 @@ def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
 
 def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
     framing = _framing(binding, opening)
+    if (wait := binding.delivery.refusal(opening.streams, opening.key)) is not None:
+        return come_back(binding, wait, opening.headers)
     environ = request.environ if has_request_context() else None
     server = server_of(environ)
     if environ is not None:
