@@ -228,7 +228,8 @@ class Settings:
     clock: Clock = option(
         SystemClock,
         instance(Clock, "a Clock"),
-        doc="What keep-alives, connection ages and pauses between attempts to publish go by, for tests.",
+        doc="What keep-alives, connection ages, limits by the minute and pauses between attempts to publish "
+        "go by, for tests.",
     )
 
     @property

@@ -133,15 +133,15 @@ class StreamManager(PublishingVerbs, Closeable):
                     still kept; `BEGINNING` for the same, and a gap if that isn't all; `Last(50)` for the
                     newest; `Since(600)` for what was published within so many seconds.
         key:        whom the client belongs to (a user's number, an address), for `disconnect` and
-                    for `STREAMY_MAX_CONNECTIONS_PER_KEY`; 5 and "5" are the same.
+                    for limits of keys; 5 and "5" are the same.
         allow_origins: the other origin whose pages may read the stream, with cookies, or several of
                     them, as browsers say them: "https://app.example". It wins over `STREAMY_ALLOW_ORIGINS`.
 
         A client that comes back goes on after its `Last-Event-ID` (or `?lastEventId=`, as polyfills
         give it), and one that connects first after `?last_event_id=`, if it has that. One that has seen
-        the end gets 204. While the broker can't be reached, lacks its tables, or no descriptor is left,
-        a client is told to come back, and loses nothing: as by `try_later`. A request with cookies that the
-        page of another origin has sent, which isn't allowed, gets 403.
+        the end gets 204. While the broker can't be reached, lacks its tables, no descriptor is left, or its
+        key is at a limit, a client is told to come back, and loses nothing: as by `try_later`. A request with
+        cookies that the page of another origin has sent, which isn't allowed, gets 403.
 
         Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ConfigError (for the
         origins), ValueError (for the interval).

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask, Response, request
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import SecurityError
 from werkzeug.test import TestResponse
 
 from streamy_backends.memory import MemoryBroker
@@ -322,6 +323,14 @@ def test_a_host_that_the_app_does_not_trust_gets_no_stream(case: Case) -> None:
         assert ask(client, {"Host": host}).status_code == 200, host
     for host in ("evil.example", "app.example.evil.example", "127.0.0.1"):
         assert ask(client, {"Host": host}).status_code == 400, host
+
+
+def test_hosts_are_looked_at_with_any_flask(case: Case) -> None:
+    client = case.make()
+    with client.application.test_request_context("/stream", base_url="http://evil.example"):
+        client.application.config["TRUSTED_HOSTS"] = ["app.example"]  # Flask 3.0 doesn't know it
+        with pytest.raises(SecurityError):
+            case.managers[0].get_stream("news")
 
 
 def test_a_manager_that_is_first_used_in_a_request_answers_too(case: Case) -> None:

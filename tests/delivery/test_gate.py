@@ -18,6 +18,7 @@ from streamy_core.config import Settings
 from streamy_core.delivery.gate import LONGEST, Gate, Opens, Waits
 from streamy_core.delivery.limits import Limits
 from streamy_core.delivery.recent import MOST_KEYS
+from streamy_core.delivery.shared_counts import SharedCounts
 from streamy_core.testing import EventClient, EventStream, ManualClock, RecordingBroker
 
 MINUTE = 60.0
@@ -136,6 +137,23 @@ def test_many_other_keys_make_no_room_for_one_that_keeps_coming(clock: ManualClo
     for n in range(MOST_KEYS - 1):
         gate.refusal(("news",), str(n))
     assert gate.refusal(("news",), "ann") is not None
+
+
+def test_of_those_that_are_kept_the_ones_go_that_have_not_come_for_longest(clock: ManualClock) -> None:
+    gate = gate_of(clock, max_opens_per_minute=2)
+    gate.refusal(("news",), "ann")
+    for n in range(MOST_KEYS - 1):
+        gate.refusal(("news",), str(n))
+    gate.refusal(("news",), "ann")
+    gate.refusal(("news",), "one more")
+    assert gate.refusal(("news",), "ann") is not None
+
+
+def test_of_clients_that_come_at_the_same_time_no_more_stay_than_may() -> None:
+    limits = Limits(most=None, per_key=None, shared=SharedCounts(2))
+    assert [limits.acquire("ann") for _ in range(3)] == [True, True, False]
+    limits.release("ann")
+    assert limits.acquire("ann")
 
 
 def test_the_log_says_now_and_then_which_limit_is_met(

@@ -137,6 +137,15 @@ def test_messages_that_cannot_be_stored_are_told_again(
     assert any("each counts its own" in record.message for record in caplog.records)
 
 
+def test_a_client_that_leaves_makes_room_elsewhere(make_house: MakeHouse) -> None:
+    one, other = make_house(max_connections_per_key_total=1), make_house(max_connections_per_key_total=1)
+    other.connect(key="bob")
+    client = one.connect(key="ann")
+    eventually(lambda: is_refused(other), "the other knows")
+    client.close()
+    eventually(lambda: not is_refused(other), "there is room again")
+
+
 def test_one_that_is_closed_leaves_room_at_once(make_house: MakeHouse) -> None:
     one, other = make_house(max_connections_per_key_total=1), make_house(max_connections_per_key_total=1)
     other.connect(key="bob")
