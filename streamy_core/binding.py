@@ -32,7 +32,7 @@ from .observers.logs import Logs
 from .observers.signals import Signals
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
-from .tally import Tally
+from .tally import LOGGED_EVERY, Tally
 
 logger: Final = logging.getLogger("streamy.manager")
 
@@ -47,11 +47,8 @@ _SPREAD: Final = 0.2
 _AHEAD: Final = 0.02
 """By this part of its time at least a right's connection ends before the right: ending many takes a while."""
 
-_LOGGED_EVERY: Final = 1.0
-"""Seconds between two lines about clients that are told to come back later: it may be thousands."""
-
-_MENDED_BY_PEOPLE: Final = 60.0
-"""Seconds between two such lines, where somebody has to do something."""
+_PASSES_EVERY: Final = 1.0
+"""Seconds between two lines about what passes by itself: it may be about thousands of clients."""
 
 
 class Binding:
@@ -76,12 +73,13 @@ class Binding:
         self.settings = settings
         observer = Observers((Logs(), Signals(sender), *settings.observers))
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
-        self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer)
+        tell = self.engine.publisher.tell if self.broker.shared else None
+        self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer, tell)
         self._opener = Opener()
         self.app: Flask | None = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
         self._warned = False
-        self._tally = Tally()
+        self.tally: Tally = Tally()
         self.warn_if_split(_several_workers(os.environ))
 
     @property
@@ -196,7 +194,7 @@ class Binding:
     def postponed(self, names: list[str], error: Exception) -> None:
         """A client of these streams is told to come back later; a line now and then says of how many."""
         passes = isinstance(error, BrokerUnavailable)
-        count = self._tally.count(passes, _LOGGED_EVERY if passes else _MENDED_BY_PEOPLE)
+        count = self.tally.count(passes, _PASSES_EVERY if passes else LOGGED_EVERY)
         if count:
             logger.log(
                 logging.WARNING if passes else logging.ERROR,
@@ -208,7 +206,7 @@ class Binding:
 
     def refused(self, reason: str) -> None:
         """A request for a stream is refused; a line now and then says of how many."""
-        if count := self._tally.count(reason, _LOGGED_EVERY):
+        if count := self.tally.count(reason, _PASSES_EVERY):
             logger.warning("requests that are refused: %d since it was last said: %s", count, reason)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from .events import Event
 from .exact import exact_text, exact_whole
 
 _DISCONNECT = "disconnect"
+_CONNECTIONS: Final = "connections"
 _HUGE: Final = 10**100
 
 
@@ -59,6 +60,11 @@ EVERYBODY: Final = DisconnectCommand()
 def disconnect_command(stream_id: str | None, key: str | None) -> Event:
     """The event that has clients disconnected wherever they are."""
     return Event(json.dumps({"stream_id": stream_id, "key": key, "at": time.time()}), _DISCONNECT)
+
+
+def counts_event(message: str) -> Event:
+    """The event by which a process tells the others how many clients it has."""
+    return Event(message, _CONNECTIONS)
 
 
 def parse_command(event: Event) -> DisconnectCommand | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from .broker import Broker
 from .errors import ConfigError
+from .events import MAX_STREAMS
 from .exact import exact_text
 from .observers import Observer
 from .options import (
@@ -25,6 +26,7 @@ from .options import (
     seconds,
     whole,
 )
+from .origins import check_origins
 from .plugins import load_named
 from .strategies.clock import Clock, SystemClock
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler
@@ -98,6 +100,10 @@ def _observers() -> Kind:
     return Kind("a list of observers, or of names of them", accepts)
 
 
+def _origins() -> Kind:
+    return Kind("a list of origins such as 'https://app.example'", check_origins)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What one manager goes by in one app. Each field is the key `STREAMY_` + its name in capitals."""
@@ -158,6 +164,27 @@ class Settings:
     max_connections_per_key: int | None = option(
         None, optional(whole(1)), doc="The most of one `get_stream(key=…)`, likewise."
     )
+    max_connections_per_key_total: int | None = option(
+        None, optional(whole(1)), doc="The most of one key in all processes together, within seconds."
+    )
+    max_opens_per_minute: int | None = option(
+        None,
+        optional(whole(1)),
+        doc="How often one key may open streams in one process: so often at once, and again over a minute.",
+    )
+    max_streams_per_connection: int = option(
+        MAX_STREAMS, whole(1, MAX_STREAMS), doc="The most streams that one connection reads."
+    )
+    allow_origins: tuple[str, ...] = option(
+        tuple,
+        _origins(),
+        doc="Other origins whose pages may read streams, with cookies; `get_stream(allow_origins=…)` wins.",
+    )
+    refuse_cross_site: bool = option(
+        True,
+        flag(),
+        doc="Whether requests with cookies are refused that pages of other origins send, and none allows.",
+    )
     max_connection_age: float | None = option(
         None,
         optional(seconds(most=MAX_SECONDS)),
@@ -201,7 +228,8 @@ class Settings:
     clock: Clock = option(
         SystemClock,
         instance(Clock, "a Clock"),
-        doc="What keep-alives, connection ages and pauses between attempts to publish go by, for tests.",
+        doc="What keep-alives, connection ages, limits by the minute and pauses between attempts to publish "
+        "go by, for tests.",
     )
 
     @property

@@ -13,6 +13,9 @@ from .errors import InvalidEvent, InvalidStreamId
 from .exact import exact_number, exact_text, exact_whole
 
 MAX_STREAM_ID: Final = 255
+MAX_STREAMS: Final = 100
+"""The most streams of one connection."""
+
 MAX_EVENT_NAME: Final = 255
 MAX_RETRY_MS: Final = 2**31 - 1
 
@@ -21,6 +24,11 @@ RESERVED_PREFIX: Final = "streamy."
 
 CONTROL: Final = "\x1fstreamy.control"
 """The stream of Streamy's own orders to its processes; a name that no user's stream can have."""
+
+CONNECTIONS: Final = "\x1fstreamy.connections"
+"""The stream by which processes tell each other how many clients they have, which is only for now."""
+
+INTERNAL: Final = frozenset({CONTROL, CONNECTIONS})
 
 OPEN: Final = "streamy.open"
 """The event that a connection begins with: its id is the reader's place before the first entry."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Final, NoReturn
+from collections.abc import Collection
+from typing import Any, Final
 from urllib.parse import quote
 
 from flask import Flask, Response, abort, has_request_context, request, url_for
@@ -12,12 +13,14 @@ from werkzeug.sansio.response import Response as AnyResponse
 
 from .binding import Binding
 from .commands import check_key
+from .cross_origin import share
 from .delivery.delivery import retry_ms
 from .delivery.servers import server_of
 from .engine.streams import StreamIds, names_of
 from .errors import BrokerUnavailable, ConfigError
 from .grants import PARAMETER, Grant, Granter, Refusal, Refused, check_lifetime
 from .opening import come_back
+from .origins import check_origins
 from .starts import Floor, Now, check_floor
 
 _GRANTED: Final = "streamy.granted."
@@ -134,10 +137,13 @@ class GrantVerbs(ABC):
         # Werkzeug 3.0 doesn't know the attribute.
         response.headers.add("Set-Cookie", f"{cookie}; Partitioned" if partitioned else cookie)
 
-    def granted(self, *, key: str | int | None = _ANY) -> Grant:
+    def granted(
+        self, *, key: str | int | None = _ANY, allow_origins: str | Collection[str] | None = None
+    ) -> Grant:
         """What the current request is granted: by the `grant` in its URL, or else by its cookie.
 
         key: whom it has to be for; None is nobody, who is granted nothing. Unless given, whoever has it.
+        allow_origins: whose pages may read that they are refused, as for `get_stream`.
 
         `get_stream` goes by it, in this request: the connection ends with the grant, reaches no further back,
         and has its key, unless another one is given.
@@ -146,17 +152,18 @@ class GrantVerbs(ABC):
         expired, and else with 403. The text is always the same; the log says why. While it can't be told
         whether the grant was revoked, the answer is as by `try_later`.
 
-        Raises InvalidKey; ConfigError without a SECRET_KEY.
+        Raises InvalidKey; ConfigError without a SECRET_KEY, and for the origins.
         """
         binding = self.binding
+        allowed = binding.settings.allow_origins if allow_origins is None else check_origins(allow_origins)
         try:
             grant = self._read_grant(binding, key)
         except Refused as refused:
             binding.refused(refused.reason.value)
-            _refuse(refused.reason)
+            abort(share(_refusal(refused.reason), allowed))
         except BrokerUnavailable as error:
             binding.postponed(["?"], error)
-            abort(come_back(binding, retry_ms(binding.settings)))
+            abort(share(come_back(binding, retry_ms(binding.settings)), allowed))
         request.environ[_GRANTED + self.name] = grant
         return grant
 
@@ -177,13 +184,13 @@ def grant_of_request(manager: str) -> Grant | None:
     return request.environ.get(_GRANTED + manager) if has_request_context() else None
 
 
-def _refuse(reason: Refusal) -> NoReturn:
+def _refusal(reason: Refusal) -> Response:
     response = Response(_REFUSED, 403, mimetype="text/plain")
     if reason is Refusal.EXPIRED:
         response.status_code = 401
         response.headers["WWW-Authenticate"] = 'Grant realm="streamy"'  # RFC 9110 section 15.5.2
     response.headers["Cache-Control"] = "no-store"
-    abort(response)
+    return response
 
 
 def _app_of(binding: Binding) -> Flask:

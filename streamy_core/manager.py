@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
@@ -15,6 +15,7 @@ from .broker import Broker
 from .browser.pages import make_blueprint, template_globals
 from .closeable import Closeable
 from .commands import check_key
+from .cross_origin import is_preflight, may_be_answered, share
 from .delivery.delivery import retry_ms
 from .engine.hub import Health
 from .engine.outbox import Outbox
@@ -27,7 +28,8 @@ from .events import MAX_RETRY_MS, History
 from .exact import exact_text
 from .granting import GrantVerbs, grant_of_request
 from .grants import Grant
-from .opening import Opening, check_until, come_back, open_stream
+from .opening import Opening, check_until, come_back, open_stream, respond
+from .origins import check_origins
 from .response import EventStreamResponse, note_end, note_start
 from .starts import Floor, Start, check_floor, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
@@ -106,6 +108,8 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
         managers[self.name] = self
         for name, value in template_globals(template_cursor, template_grant_url).items():
             app.jinja_env.globals.setdefault(name, value)
+        # By the structure, since a manager may be used first, and bound, within a request.
+        app.before_request_funcs.setdefault(None, []).append(self._answer_preflight)
         request_started.connect(note_start, app)
         request_finished.connect(note_end, app)
 
@@ -120,6 +124,7 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
         key: str | int | None = None,
         until: float | datetime | None = None,
         floor: Floor | None = None,
+        allow_origins: str | Collection[str] | None = None,
     ) -> EventStreamResponse:
         """The response that streams one stream, or several, to the client that asks.
 
@@ -133,24 +138,27 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
                     still kept; `BEGINNING` for the same, and a gap if that isn't all; `Last(50)` for the
                     newest; `Since(600)` for what was published within so many seconds.
         key:        whom the client belongs to (a user's number, an address), for `disconnect` and
-                    for `STREAMY_MAX_CONNECTIONS_PER_KEY`; 5 and "5" are the same.
+                    for limits of keys; 5 and "5" are the same.
         until:      when its right to read ends: in so many seconds, or at a datetime with a time zone. It is
                     told to come back before that, by up to a fifth of the time that is left, by chance, so
                     that not all who came at once are back at once. Where that time has passed, at once.
         floor:      how far back it may read, whatever cursor it brings: no further than a cursor, `Last(50)`,
                     `Since(600)` or `NOW`. What lies further back is a gap to it. Unless given, whoever may
                     read a stream may read all that is kept of it.
+        allow_origins: the other origin whose pages may read the stream, with cookies, or several of
+                    them, as browsers say them: "https://app.example". It wins over `STREAMY_ALLOW_ORIGINS`.
 
         A client that comes back goes on after its `Last-Event-ID` (or `?lastEventId=`, as polyfills
         give it), and one that connects first after `?last_event_id=`, if it has that. One that has seen
-        the end gets 204. While the broker can't be reached, lacks its tables, or no descriptor is left,
-        a client is told to come back, and loses nothing: as by `try_later`.
+        the end gets 204. While the broker can't be reached, lacks its tables, no descriptor is left, or its
+        key is at a limit, a client is told to come back, and loses nothing: as by `try_later`. A request with
+        cookies that the page of another origin has sent, which isn't allowed, gets 403.
 
         Where the view has asked for a grant, by `granted`, it is the grant's end, floor and key that hold;
         a floor or a key that is given here wins, and the earlier end.
 
-        Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ValueError (for
-        the interval, and for until).
+        Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ConfigError (for the
+        origins), ValueError (for the interval, and for until).
         """
         binding = self.binding
         grant = grant_of_request(self.name)
@@ -167,26 +175,32 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
             until=_ends(until, grant),
             floor=None if floor is None else check_floor(floor),
             granted_at=None if grant is None else grant.issued.timestamp(),
+            origins=None if allow_origins is None else check_origins(allow_origins),
         )
         return open_stream(binding, opening)
 
-    def try_later(self, seconds: float | None = None) -> EventStreamResponse:
+    def try_later(
+        self, seconds: float | None = None, *, allow_origins: str | Collection[str] | None = None
+    ) -> EventStreamResponse:
         """The response that has a browser come back, where an error would have it give up for good.
 
         It is a 200, a `retry:` and the close (WHATWG HTML section 9.2.3), for what passes: a database
         that is away, a table that is still to be made.
 
         seconds: how long it waits; about `STREAMY_RECONNECT_DELAY` unless given.
+        allow_origins: as for `get_stream`.
 
-        Raises ValueError for what is no such number.
+        Raises ValueError for what is no such number, ConfigError for the origins.
         """
+        settings = self.binding.settings
+        allowed = settings.allow_origins if allow_origins is None else check_origins(allow_origins)
         if seconds is None:
-            return come_back(self.binding, retry_ms(self.binding.settings))
+            return share(come_back(self.binding, retry_ms(settings)), allowed)
         given: object = seconds
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if not number or not 0 <= seconds * 1000 <= MAX_RETRY_MS:
             raise ValueError(f"seconds is a number from 0 to {MAX_RETRY_MS // 1000}, not {seconds!r}")
-        return come_back(self.binding, round(seconds * 1000))
+        return share(come_back(self.binding, round(seconds * 1000)), allowed)
 
     def exists(self, stream_id: str) -> bool:
         """Whether anything was ever published to a stream, or it was ended: for a view's 404.
@@ -250,6 +264,13 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
         that have changed since they were first used.
         """
         return self._apps.current()
+
+    def _answer_preflight(self) -> EventStreamResponse | None:
+        """The answer to a page that asks whether it may ask, if its origin is allowed: a hook of the app."""
+        if not is_preflight():
+            return None
+        allowed = self.binding.settings.allow_origins
+        return share(respond(self.binding, None), allowed) if may_be_answered(allowed) else None
 
     def _publishing(self) -> tuple[Publisher, Outbox]:
         engine = self.binding.engine

@@ -14,6 +14,7 @@ from werkzeug.http import parse_options_header
 
 from .binding import Binding
 from .config import MAX_SECONDS
+from .cross_origin import REFUSED, check_host, is_preflight, refuse, share, why_refused
 from .delivery.delivery import retry_ms
 from .delivery.servers import server_of
 from .engine.frames import Framing
@@ -42,14 +43,34 @@ class Opening:
     until: tuple[float | datetime, ...]
     floor: Floor | None
     granted_at: float | None
+    origins: tuple[str, ...] | None = None
 
 
 def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
-    """The response to the current request's client. Raises InvalidEvent for the name."""
+    """The response to the current request's client, if it is for a page that may read it.
+
+    Raises InvalidEvent for the name, and SecurityError, a 400, for a host that the app doesn't trust.
+    """
+    check_host()
+    settings = binding.settings
+    allowed = settings.allow_origins if opening.origins is None else opening.origins
+    cause = why_refused(allowed, opening.headers) if settings.refuse_cross_site else None
+    if is_preflight():
+        response = respond(binding, None, opening.headers)
+    elif cause is not None:
+        response = refuse(respond(binding, (REFUSED,)), cause, binding.tally)
+    else:
+        response = _open(binding, opening)
+    return share(response, allowed)
+
+
+def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
     framing = _framing(binding, opening)
     until = min(map(seconds_until, opening.until), default=None)
     if until is not None and until <= 0:
         return come_back(binding, retry_ms(binding.settings), opening.headers)
+    if (wait := binding.delivery.refusal(opening.streams, opening.key)) is not None:
+        return come_back(binding, wait, opening.headers)
     environ = request.environ if has_request_context() else None
     server = server_of(environ)
     if environ is not None:

@@ -39,6 +39,10 @@ _OF_BODIES: Final = ("__call__", "get_wsgi_response", "get_app_iter", "iter_enco
 """Methods by which a response class may do something to bodies."""
 
 
+_OF_ONE_VALUE: Final = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials")
+"""Headers that a browser takes for nothing if they are there twice."""
+
+
 class StreamBody(Iterator[bytes]):
     """The body of a client's response. It takes up nothing before it is iterated, or detached.
 
@@ -183,6 +187,9 @@ class EventStreamResponse(Response):
                 del headers[name]
             elif type(value) is not str:
                 headers[name] = exact_text(value) or value
+        for name in _OF_ONE_VALUE:  # an extension may have added what was there
+            if len(values := headers.getlist(name)) > 1:
+                headers[name] = values[0]
         return headers
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ import threading
 from collections import Counter
 from typing import Final
 
+from .shared_counts import SharedCounts
+
 UNLIMITED: Final = 2**31
 
 VISITORS: Final = 64
@@ -16,11 +18,13 @@ class Limits:
 
     most:    the most clients in all, and
     per_key: of one key; None: any number.
+    shared:  knows how many of one key there may be in all processes; None: any number.
 
     leaving: how many there were when many were told to leave at once, as `note_leaving` has noted.
     """
 
-    def __init__(self, *, most: int | None, per_key: int | None) -> None:
+    def __init__(self, *, most: int | None, per_key: int | None, shared: SharedCounts | None = None) -> None:
+        self._shared = shared
         self._most = most or UNLIMITED
         self._per_key = per_key or UNLIMITED
         self._lock = threading.Lock()
@@ -40,12 +44,19 @@ class Limits:
     def acquire(self, key: str | None) -> bool:
         """Count a client of this key; False if it would be one too many."""
         with self._lock:
-            if self._count >= self._most or (key is not None and self._keys[key] >= self._per_key):
+            if self._count >= self._most:
                 return False
-            self._count += 1
             if key is not None:
+                if self._keys[key] >= self._per_key or self.is_full(key):
+                    return False
                 self._keys[key] += 1
+                self._note(key)
+            self._count += 1
             return True
+
+    def is_full(self, key: str) -> bool:
+        """Whether this key has as many clients as it may in all processes together, as far as is known."""
+        return self._shared is not None and self._shared.is_full(key, self._keys[key])
 
     def release(self, key: str | None) -> None:
         """A client that was counted is gone."""
@@ -53,6 +64,7 @@ class Limits:
             self._count -= 1
             if key is not None:
                 self._keys[key] -= 1
+                self._note(key)
                 if not self._keys[key]:
                     del self._keys[key]
 
@@ -71,6 +83,10 @@ class Limits:
         """One of those is gone."""
         with self._lock:
             self._visitors -= 1
+
+    def _note(self, key: str) -> None:
+        if self._shared is not None:
+            self._shared.note(key, self._keys[key])
 
     def __len__(self) -> int:
         return self._count

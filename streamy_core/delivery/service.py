@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from ..broker import ForkGuard
@@ -12,17 +12,21 @@ from ..commands import EVERYBODY, DisconnectCommand
 from ..config import Settings
 from ..engine.byte_reader import ByteReader
 from ..engine.hub import Hub
+from ..events import Event
 from ..observers import DisconnectReason, Observer
 from .command_reader import CommandReader
 from .delivery import Connection, Delivery, Exchange, Terms
 from .descriptors import share_descriptors
 from .detached.delivery import DetachedDelivery
+from .gate import Gate
 from .journal import Journal
 from .limits import Limits
 from .replayer import Replayer
 from .revocations import Revocations
 from .servers import Server
 from .session import Session
+from .shared_counts import SharedCounts
+from .sharing import Sharing
 from .shutdown import ShutdownWatcher
 from .wsgi import WsgiBody, WsgiDelivery
 
@@ -37,8 +41,14 @@ _CLOCKS_DIFFER: Final = 2.0
 """Seconds by which clocks of machines may differ: who asks once more than needed loses nothing."""
 
 
+Tell = Callable[[str, Event], object]
+
+
 class DeliveryService:
-    """See the module. Any thread; a forked process begins anew, without clients."""
+    """See the module. Any thread; a forked process begins anew, without clients.
+
+    tell: appends an event of Streamy's own to a stream, for other processes; None: there are none to hear it.
+    """
 
     _lock: threading.Lock
     _limits: Limits
@@ -49,10 +59,14 @@ class DeliveryService:
     _replayer: Replayer
     _commands: CommandReader | None
     _shutdown_watcher: ShutdownWatcher | None
+    _gate: Gate
+    _shared: SharedCounts | None
+    _sharing: Sharing | None
     _begun: bool
 
-    def __init__(self, hub: Hub, settings: Settings, observer: Observer) -> None:
+    def __init__(self, hub: Hub, settings: Settings, observer: Observer, tell: Tell | None = None) -> None:
         self._hub = hub
+        self._tell = tell
         self._settings = settings
         self._observer = observer
         self._guard = ForkGuard(self._start)
@@ -66,6 +80,11 @@ class DeliveryService:
         """The body by which a client's server delivers to it."""
         self._begin(connection.server)
         return self._wsgi.body(session, reader, connection)
+
+    def refusal(self, streams: Sequence[str], key: str | None) -> int | None:
+        """For how many milliseconds a client that asks now has to stay away; None: it may come in."""
+        self._guard.check()
+        return self._gate.refusal(streams, key)
 
     def revoked(self, server: Server, streams: Collection[str], key: str | None, granted_at: float) -> bool:
         """Whether what was granted then, in seconds since 1970, was revoked by `disconnect` since.
@@ -100,6 +119,8 @@ class DeliveryService:
         for delivery in self._deliveries:
             delivery.shutdown(_SHUTDOWN_TAKES)
         self._replayer.close()
+        if self._sharing is not None:
+            self._sharing.close()
 
     def close(self) -> None:
         """Shut down, and watch the server no longer. Closing twice does nothing."""
@@ -111,6 +132,12 @@ class DeliveryService:
             self._commands.close()
         self.shutdown()
 
+    @property
+    def counts(self) -> SharedCounts | None:
+        """What is known of keys' clients in all processes; None where no setting asks for it."""
+        self._guard.check()
+        return self._shared
+
     def __len__(self) -> int:
         """How many clients are being served in this process."""
         return 0 if self._guard.inherited else len(self._limits)
@@ -121,9 +148,14 @@ class DeliveryService:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
+        settings = self._settings
+        total = settings.max_connections_per_key_total
+        self._shared = None if total is None else SharedCounts(total)
+        self._sharing = None
         self._limits = Limits(
-            most=self._settings.max_connections, per_key=self._settings.max_connections_per_key
+            most=settings.max_connections, per_key=settings.max_connections_per_key, shared=self._shared
         )
+        self._gate = Gate(self._limits, settings)
         self._journal = Journal()
         self._revocations = Revocations()
         self._replayer = Replayer(self._settings.retry, self._hub.log.failed)
@@ -147,4 +179,6 @@ class DeliveryService:
             self._shutdown_watcher = ShutdownWatcher(server, self.shutdown)
             self._commands = CommandReader(self._hub, self.disconnect, self._settings.retry)
             share_descriptors(self._limits, server, self._settings)
+            if self._shared is not None and self._tell is not None:
+                self._sharing = Sharing(self._hub, self._shared, self._tell)
             self._begun = True

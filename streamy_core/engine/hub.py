@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from ..broker import BringsEntries, ForkGuard, Watch
 from ..errors import Closed
-from ..events import CONTROL, Page
+from ..events import INTERNAL, Page
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
@@ -197,7 +197,7 @@ class Hub:
     def health(self) -> Health:
         """How the hub is doing."""
         with self._lock:
-            streams = len(self._feeds.keys() - {CONTROL})
+            streams = len(self._feeds.keys() - INTERNAL)
             return replace(self._health, streams=streams, damaged=self.log.damaged)
 
     def stop(self) -> None:
@@ -238,7 +238,7 @@ class Hub:
         feed = Feed(start.cursor, self._limits)
         if start.frames:
             feed.append(start.frames)
-        if name != CONTROL:
+        if name not in INTERNAL:
             logger.info("stream %r: opened", name)
         self._changed.add(name)
         return feed

@@ -120,6 +120,13 @@ class Publisher:
                 "STREAMY_MAX_EVENT_BYTES allows: send a link to it, or raise the limit"
             )
 
+    def tell(self, stream_id: str, event: Event) -> None:
+        """Append an event of Streamy's own, by one attempt of which nobody is told.
+
+        Raises BrokerUnavailable, Closed.
+        """
+        self._broker.append(stream_id, (event,))
+
     def publish(
         self, stream_id: str, events: Sequence[Event], idempotency_key: str | None = None, session: Any = None
     ) -> list[str]:

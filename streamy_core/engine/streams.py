@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from ..errors import InvalidStreamId
-from ..events import check_stream_id
-
-MAX_STREAMS: Final = 100
-"""The most streams of one connection."""
+from ..events import MAX_STREAMS, check_stream_id
 
 StreamIds = str | Iterable[str]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 from flask import Flask, Response, jsonify, render_template_string, request, url_for
 from flask.typing import ResponseReturnValue
@@ -22,6 +23,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>A page</title>
   const options = {
     share: given.share,
     withCredentials: given.abroad,
+    headers: given.headers,
     on: { message(data) { seen.events.push(data); } },
     gap() { seen.gaps += 1; },
     state(now, why) { seen.states.push(now); seen.whys.push(why); },
@@ -58,7 +60,8 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>A page</title>
 
 NATIVE = """<!doctype html><script>
   const seen = (window.seen = { events: [], states: [] });
-  const source = new EventSource("/events?ids=news");
+  const source = new EventSource("{{ abroad }}/events?ids=news", { withCredentials: true });
+  source.onerror = () => seen.states.push(source.readyState === 2 ? "closed" : "waiting");
   source.onopen = () => seen.states.push("live");
   source.onmessage = ({ data }) => seen.events.push(JSON.parse(data));
 </script>"""
@@ -73,6 +76,7 @@ def create_app() -> Flask:
     app.register_blueprint(sse.blueprint)
     modes = {"*": "ok"}
     asked: Counter[str] = Counter()
+    answers: list[dict[str, Any]] = []
     count = {"value": 0}
     lock = threading.Lock()
 
@@ -87,6 +91,7 @@ def create_app() -> Flask:
         given = {
             "url": f"{abroad}/events?ids={name}",
             "abroad": bool(abroad),
+            "headers": {"Authorization": "Bearer x"} if "bearer" in request.args else {},
             "renew": "renew" in request.args,
             "share": request.args.get("share") or "share" in request.args,
             "load": "load" in request.args,
@@ -99,7 +104,7 @@ def create_app() -> Flask:
 
     @app.get("/native")
     def native() -> str:
-        return NATIVE
+        return render_template_string(NATIVE, abroad=request.args.get("abroad", ""))
 
     @app.get("/events")
     def events() -> ResponseReturnValue:
@@ -113,10 +118,7 @@ def create_app() -> Flask:
             case "members":
                 if request.cookies.get("member") != "yes":
                     return "", 403
-                response = sse.get_stream(name)
-                response.headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "")
-                response.headers["Access-Control-Allow-Credentials"] = "true"
-                return response
+                return sse.get_stream(name, allow_origins=request.headers.get("Origin", ()))
             case "portal":
                 return "<p>Log in to the Wi-Fi"
             case "503":
@@ -150,6 +152,24 @@ def create_app() -> Flask:
     def cut() -> str:
         sse.disconnect(stream_id=request.args["stream"])
         return "cut"
+
+    @app.after_request
+    def note(response: Response) -> Response:
+        if request.path == "/events":
+            answers.append(
+                {
+                    "method": request.method,
+                    "status": response.status_code,
+                    "site": request.headers.get("Sec-Fetch-Site"),
+                    "cookie": request.cookies.get("member"),
+                    "bearer": request.headers.get("Authorization"),
+                }
+            )
+        return response
+
+    @app.get("/answers")
+    def what_came() -> Response:
+        return jsonify(answers)
 
     @app.get("/asked")
     def how_often() -> Response:

@@ -122,6 +122,19 @@ def test_an_address_has_six_connections_and_another_has_its_own(load: Load, conn
     assert [len(seen.events(1)) for seen in stay] == [1] * 7
 
 
+def test_another_origins_pages_read_where_they_are_allowed(load: Load) -> None:
+    client = load("another_origin").app.test_client()
+    with client.session_transaction(base_url="https://api.example") as session:
+        session["user"] = "ann"
+    asked = {"Sec-Fetch-Site": "cross-site"}
+    for path, origin in (("/events", "https://app.example"), ("/partners/events", "https://partner.example")):
+        answer = client.get(path, base_url="https://api.example", headers={**asked, "Origin": origin})
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, origin)
+        answer.close()
+        other = {**asked, "Origin": "https://other.example"}
+        assert client.get(path, base_url="https://api.example", headers=other).status_code == 403
+
+
 def test_the_inbox_takes_events_from_those_who_may(
     load: Load, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Engine
 
 from streamy_core import StreamManager
-from streamy_core.engine.streams import MAX_STREAMS
 from streamy_core.engine.subscription import Subscription
+from streamy_core.events import MAX_STREAMS
 
 from ..conftest import NewManager
 from .conftest import NewEngine

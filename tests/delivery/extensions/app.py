@@ -198,7 +198,7 @@ EXTENSIONS: Final[dict[str, Extension]] = {
         Extension(
             "Flask-Compress", "flask-compress", compress, "no `text/event-stream` in `COMPRESS_MIMETYPES`"
         ),
-        Extension("Flask-CORS", "flask-cors", cors),
+        Extension("Flask-CORS", "flask-cors", cors, "streams' origins in `STREAMY_ALLOW_ORIGINS`, too"),
         Extension("Flask-Login", "flask-login", login),
         Extension("Flask-Session", "flask-session", session),
         Extension("Flask-Talisman", "flask-talisman", talisman),
