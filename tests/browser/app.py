@@ -42,6 +42,10 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>A page</title>
       return (await fetch(given.grant)).text();
     };
   }
+  if (given.letIn) {
+    await fetch(given.letIn, { credentials: "include" });
+    options.renew = given.letIn;
+  }
   if (given.cursor) options.cursor = given.cursor;
   if (given.load) {
     options.load = async () => {
@@ -77,6 +81,7 @@ def create_app() -> Flask:
     modes = {"*": "ok"}
     asked: Counter[str] = Counter()
     answers: list[dict[str, Any]] = []
+    renewed = {"times": 0}
     count = {"value": 0}
     lock = threading.Lock()
 
@@ -100,6 +105,9 @@ def create_app() -> Flask:
         if (expires := request.args.get("grant", type=float)) is not None:
             given["url"] = sse.grant_url("granted", name, expires=expires)
             given["grant"] = url_for("grant", stream=name, expires=expires)
+        if (expires := request.args.get("cookie", type=float)) is not None:
+            given["url"] = f"{abroad}/granted"
+            given["letIn"] = f"{abroad}/let-in?stream={name}&expires={expires}"
         return render_template_string(PAGE, given=given), {"Content-Security-Policy": f"{POLICY} {abroad}"}
 
     @app.get("/native")
@@ -130,6 +138,25 @@ def create_app() -> Flask:
     def grant() -> str:
         return sse.grant_url("granted", request.args["stream"], expires=float(request.args["expires"]))
 
+    @app.get("/let-in")
+    def let_in() -> ResponseReturnValue:
+        response = Response(status=204)
+        origin = request.headers["Origin"]
+        response.headers.update(
+            {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"}
+        )
+        expires = float(request.args["expires"])
+        if expires:
+            sse.set_grant_cookie(
+                response, request.args["stream"], expires=expires, same_site="None", partitioned=True
+            )
+            renewed["times"] += 1
+        return response
+
+    @app.get("/renewed")
+    def how_often_renewed() -> Response:
+        return jsonify(renewed["times"])
+
     @app.get("/granted")
     def granted() -> ResponseReturnValue:
         return sse.get_stream(sse.granted().streams)
@@ -155,7 +182,7 @@ def create_app() -> Flask:
 
     @app.after_request
     def note(response: Response) -> Response:
-        if request.path == "/events":
+        if request.path in ("/events", "/granted"):
             answers.append(
                 {
                     "method": request.method,

@@ -6,6 +6,7 @@ The page is at http://localhost and the stream at http://127.0.0.1, which are tw
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,36 @@ def test_a_page_that_needs_a_preflight_goes_on_too(start: Start, context: Browse
         f"http://127.0.0.1:{abroad.shop.port}/events?ids=news",
     )
     assert status == 200
+
+
+@pytest.fixture
+def strict(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh profile that keeps cookies of other sites apart, as chromium does unless it is told otherwise."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+def test_a_grant_in_a_cookie_is_renewed_from_another_site_and_nothing_is_lost(
+    start: Start, strict: BrowserContext
+) -> None:
+    abroad = Abroad(start, strict, allows=True)
+    page = abroad.visit("/", "&cookie=2")
+    eventually(lambda: "live" in states(page), "the page is live")
+    published = 0
+    while int(abroad.shop.ask("/renewed")) < 4:
+        published += 1
+        abroad.shop.send(published)
+        time.sleep(0.02)
+    has(page, *range(1, published + 1))
+    assert {answer["site"] for answer in abroad.answers()} == {"cross-site"}
+
+
+def test_without_its_cookie_a_page_of_another_site_is_refused(start: Start, strict: BrowserContext) -> None:
+    abroad = Abroad(start, strict, allows=True)
+    page = abroad.visit("/", "&cookie=0")
+    eventually(lambda: "refused" in states(page), "it is refused")
+    assert {answer["status"] for answer in abroad.answers()} == {403}
 
 
 def test_a_page_that_is_not_allowed_reads_nothing(start: Start, context: BrowserContext) -> None:

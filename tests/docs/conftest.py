@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask
 
-from streamy_core import StreamManager
+from streamy_core import StreamHandler, StreamManager
 from streamy_core.testing import EventClient, EventStream
 
 from ..support import ROOT
@@ -42,6 +43,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     managers: list[StreamManager] = []
+    handlers: list[tuple[logging.Logger, StreamHandler]] = []
 
     def load(name: str) -> ModuleType:
         spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
@@ -50,12 +52,19 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         module = module_from_spec(spec)
         monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
-        managers.extend(value for value in vars(module).values() if isinstance(value, StreamManager))
+        values = list(vars(module).values())
+        managers.extend(value for value in values if isinstance(value, StreamManager))
+        loggers = [value for value in values if isinstance(value, logging.Logger)]
+        handlers.extend(
+            (each, value) for each in loggers for value in each.handlers if isinstance(value, StreamHandler)
+        )
         if "app" in vars(module):
             module.app.testing = True
         return module
 
     yield load
+    for logger, handler in handlers:
+        logger.removeHandler(handler)
     for manager in managers:
         manager.close()
 
