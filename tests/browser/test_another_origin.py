@@ -117,7 +117,7 @@ def test_a_page_that_needs_a_preflight_goes_on_too(start: Start, context: Browse
 
 @pytest.fixture
 def strict(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh profile that keeps cookies of other sites apart, as chromium does unless it is told otherwise."""
+    """A fresh profile that keeps cookies of other sites apart, as chromium does by itself."""
     context = browser.new_context()
     yield context
     context.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask
 
-from streamy_core import StreamHandler, StreamManager
+from streamy_core import StreamManager
 from streamy_core.testing import EventClient, EventStream
 
 from ..support import ROOT
@@ -43,7 +43,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     managers: list[StreamManager] = []
-    handlers: list[tuple[logging.Logger, StreamHandler]] = []
+    handlers: list[tuple[logging.Logger, logging.Handler]] = []
 
     def load(name: str) -> ModuleType:
         spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
@@ -55,9 +55,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         values = list(vars(module).values())
         managers.extend(value for value in values if isinstance(value, StreamManager))
         loggers = [value for value in values if isinstance(value, logging.Logger)]
-        handlers.extend(
-            (each, value) for each in loggers for value in each.handlers if isinstance(value, StreamHandler)
-        )
+        handlers.extend((each, handler) for each in loggers for handler in each.handlers)
         if "app" in vars(module):
             module.app.testing = True
         return module
