@@ -31,7 +31,7 @@ SOON: Final = FixedDelay(0.1, retries=3)
 def create_app(**settings: Any) -> Flask:
     """The app. settings: further ones; they win."""
     app = Flask(__name__)
-    app.config.update(settings_in_environment(), **settings)
+    app.config.update({"SECRET_KEY": "of the tests", **settings_in_environment(), **settings})
     sse = StreamManager(app)
     calls: defaultdict[str, int] = defaultdict(int)
     meetings = Meetings()
@@ -55,6 +55,19 @@ def create_app(**settings: Any) -> Flask:
         if (until := request.args.get("until", type=float)) and "Last-Event-ID" not in request.headers:
             own["until"] = datetime.fromtimestamp(until, UTC)
         return sse.get_stream(names, **own)
+
+    @app.get("/grant")
+    def grant() -> str:
+        return sse.grant(request.args["ids"].split(","), key=request.args.get("key"))
+
+    @app.get("/granted")
+    def granted() -> Response:
+        return sse.get_stream(sse.granted().streams)
+
+    @app.post("/revoke/<key>")
+    def revoke(key: str) -> str:
+        sse.disconnect(key=key)
+        return "revoked"
 
     @app.post("/send/<path:name>")
     def send(name: str) -> str:
