@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from flask import Blueprint, Flask, current_app, request_finished, request_started
 
@@ -15,6 +15,7 @@ from .browser.pages import make_blueprint, template_globals
 from .closeable import Closeable
 from .commands import check_key
 from .delivery.delivery import retry_ms
+from .delivery.questions import MayRead, MayReadMany
 from .engine.hub import Health
 from .engine.outbox import Outbox
 from .engine.publisher import Publisher
@@ -25,6 +26,7 @@ from .errors import ConfigError
 from .events import MAX_RETRY_MS, History
 from .exact import exact_text
 from .opening import Opening, come_back, open_stream
+from .rechecking import recheck_for
 from .response import EventStreamResponse, note_end, note_start
 from .starts import Start, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
@@ -115,6 +117,8 @@ class StreamManager(PublishingVerbs, Closeable):
         *,
         after: Start | None = None,
         key: str | int | None = None,
+        recheck: MayRead | Literal[False] | None = None,
+        recheck_many: MayReadMany | None = None,
     ) -> EventStreamResponse:
         """The response that streams one stream, or several, to the client that asks.
 
@@ -130,13 +134,24 @@ class StreamManager(PublishingVerbs, Closeable):
         key:        whom the client belongs to (a user's number, an address), for `disconnect` and
                     for `STREAMY_MAX_CONNECTIONS_PER_KEY`; 5 and "5" are the same.
 
+        recheck:    asked every `STREAMY_RECHECK_EVERY` seconds, while the client stays, whether it may still
+                    read: called with its key and the ids of its streams, it returns True, False, or those
+                    that it may read. Where neither this nor `recheck_many` is given, `STREAMY_RECHECK` or
+                    `STREAMY_RECHECK_MANY` is; False: nobody is asked.
+        recheck_many: the same for many clients by one call: called with a list of pairs of a key and
+                    stream ids, it returns a list of such answers, in that order.
+
+        Re-checks are called by threads of their own, within an app context and without a request. Whatever
+        else they return, or raise, is no answer, as none within `STREAMY_RECHECK_TIMEOUT` is: the client
+        is disconnected then, unless `STREAMY_RECHECK_FAILURE` says otherwise.
+
         A client that comes back goes on after its `Last-Event-ID` (or `?lastEventId=`, as polyfills
         give it), and one that connects first after `?last_event_id=`, if it has that. One that has seen
         the end gets 204. While the broker can't be reached, lacks its tables, or no descriptor is left,
         a client is told to come back, and loses nothing: as by `try_later`.
 
         Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ValueError (for
-        the interval).
+        the interval, and for what can't be called as a re-check).
         """
         binding = self.binding
         opening = Opening(
@@ -146,6 +161,7 @@ class StreamManager(PublishingVerbs, Closeable):
             keep_alive=_keep_alive(binding, keep_alive_interval),
             start=None if after is None else check_start(after),
             key=None if key is None else check_key(key),
+            recheck=recheck_for(binding.settings, recheck, recheck_many),
         )
         return open_stream(binding, opening)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flask import Response, current_app, has_app_context, has_request_context, request
@@ -11,6 +11,7 @@ from werkzeug.http import parse_options_header
 
 from .binding import Binding
 from .delivery.delivery import retry_ms
+from .delivery.questions import Recheck
 from .delivery.servers import server_of
 from .engine.frames import Framing
 from .errors import BrokerUnavailable, ConfigError
@@ -34,6 +35,7 @@ class Opening:
     keep_alive: KeepAliveScheduler
     start: Start | None
     key: str | None
+    recheck: Recheck | None
 
 
 def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
@@ -55,6 +57,7 @@ def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
         return respond(binding, None, opening.headers)
     requested_at = None if environ is None else environ.get(STARTED)
     session = binding.session(opening.streams, opening.key, opening.keep_alive, requested_at)
+    session = replace(session, recheck=opening.recheck)
     body = StreamBody(binding.delivery, session, reader, environ, binding)
     if environ is not None and (opened := environ.get(OPENED)):
         opened(body)

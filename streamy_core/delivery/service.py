@@ -19,6 +19,7 @@ from .descriptors import share_descriptors
 from .detached.delivery import DetachedDelivery
 from .journal import Journal
 from .limits import Limits
+from .rechecks import Rechecks
 from .replayer import Replayer
 from .servers import Server
 from .session import Session
@@ -42,6 +43,7 @@ class DeliveryService:
     _wsgi: WsgiDelivery
     _journal: Journal
     _replayer: Replayer
+    _rechecks: Rechecks
     _commands: CommandReader | None
     _shutdown_watcher: ShutdownWatcher | None
     _begun: bool
@@ -76,6 +78,7 @@ class DeliveryService:
     def shutdown(self) -> None:
         """Disconnect all clients, at once. Nobody is served any more."""
         self._hub.stop()
+        self._rechecks.close()
         self._limits.note_leaving()
         for delivery in self._deliveries:
             delivery.shutdown(_SHUTDOWN_TAKES)
@@ -106,7 +109,16 @@ class DeliveryService:
         )
         self._journal = Journal()
         self._replayer = Replayer(self._settings.retry, self._hub.log.failed)
-        terms = Terms(self._hub, self._settings, self._limits, self._journal, self._replayer, self._observer)
+        self._rechecks = Rechecks(self._settings, self._limits.note_so_many_leaving)
+        terms = Terms(
+            self._hub,
+            self._settings,
+            self._limits,
+            self._journal,
+            self._replayer,
+            self._observer,
+            self._rechecks,
+        )
         self._detached = DetachedDelivery(terms)
         self._wsgi = WsgiDelivery(terms)
         self._commands = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 from ..observers import DisconnectReason
 from ..strategies.keepalive import KeepAliveScheduler
+from .questions import Question, Recheck
 
 
 class Expiry(NamedTuple):
@@ -26,6 +28,8 @@ class Session:
     keep_alive: when it is due for a keep-alive.
     expiry:     when it is over; None: never.
     requested_at: when the request that it came with began, by `time.monotonic`.
+    recheck:    who is asked again whether it may; None: nobody.
+    came_as:    what it was before streams were taken from it.
     """
 
     streams: tuple[str, ...]
@@ -33,3 +37,20 @@ class Session:
     keep_alive: KeepAliveScheduler
     expiry: Expiry | None = None
     requested_at: float = field(default_factory=time.monotonic)
+    recheck: Recheck | None = None
+    came_as: Session | None = None
+
+    @property
+    def question(self) -> Question:
+        """What its right to read is, as it is asked about again."""
+        return Question(self.key, self.streams)
+
+    @property
+    def told(self) -> Session:
+        """As observers know it: the same from the connect to the end."""
+        return self.came_as or self
+
+    def without(self, lost: Container[str]) -> Self:
+        """This one, when these streams have been taken from it."""
+        left = tuple(name for name in self.streams if name not in lost)
+        return replace(self, streams=left, came_as=self.told)

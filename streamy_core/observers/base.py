@@ -49,6 +49,8 @@ class DisconnectReason(StrEnum):
     """Its time was over: `STREAMY_MAX_CONNECTION_AGE`."""
     DISCONNECTED = "disconnected"
     """By `disconnect`."""
+    REVOKED = "revoked"
+    """A re-check said that it may read none of its streams any more, or failed: `STREAMY_RECHECK`."""
     BUSY = "busy"
     """No slot was free, or a limit was reached: it was given what it had missed, and told to come back."""
     SHUTDOWN = "shutdown"
@@ -75,7 +77,7 @@ class ClientInfo(Protocol):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams it reads."""
+        """The streams that it came for."""
         raise NotImplementedError
 
     @property
@@ -134,6 +136,9 @@ class Observer:
 
     def disconnected(self, client: ClientInfo, delivery: str, reason: DisconnectReason) -> None:
         """A client is no longer connected; or, with BUSY, never was."""
+
+    def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
+        """A re-check has taken these streams from a client, which goes on with its others."""
 
     def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
         """A chunk of `size` bytes was handed to the system for so many clients of these streams.
