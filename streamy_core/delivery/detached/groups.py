@@ -143,7 +143,6 @@ class Group:
         reader = self.mark if waits and self.mark is not None else self.reader
         self.members.pop(client)
         alone = Group(reader.fork(), client)
-        alone.held = self.held
         alone.reader.leave_out(lost)
         return alone
 

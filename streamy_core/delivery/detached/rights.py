@@ -89,8 +89,8 @@ class Rights:
         alone = group.split_without(client, lost)
         if group.reader.attached:
             self._attach(alone)  # before windows are forgotten
-        alone.rung = True
-        self._note(alone)
+        else:
+            self._note(alone)
         if not group.members:
             self._forget(group)
         return alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from streamy_core.config import Settings
@@ -76,6 +76,7 @@ class House:
         self.slow: list[Lag] = []
         self.delivered: list[int] = []  # to how many clients each chunk went
         self.on_connect: Callable[[ClientInfo], None] = lambda client: None
+        self.on_revoke: Callable[[ClientInfo, Collection[str]], None] = lambda client, streams: None
         self.replayer = Replayer(FixedDelay(0.01, retries=1000), hub.log.failed)
         self.clock = ManualClock()
         self.rechecks = Rechecks(Settings(clock=self.clock), leaving=lambda count: None)
@@ -142,6 +143,9 @@ class _Telling(Observer):
 
     def connected(self, client: ClientInfo, delivery: str) -> None:
         self._house.on_connect(client)
+
+    def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
+        self._house.on_revoke(client, streams)
 
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         self._house.slow.append(lag)
