@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from streamy_core import END, OLDEST
+from streamy_core.delivery import sockets
 from streamy_core.delivery.detached.client import Client
 from streamy_core.delivery.detached.groups import Group
 from streamy_core.delivery.questions import Recheck
@@ -286,11 +287,18 @@ def test_a_client_that_took_nothing_gets_no_more_of_what_it_has_lost(
 
     eventually(pending, "it takes no more")
     busy, go_on = threading.Event(), threading.Event()
-    house.loop._call(lambda: (busy.set(), go_on.wait(DEADLINE)))
+
+    def wait_for_the_answer() -> None:
+        busy.set()
+        go_on.wait(DEADLINE)
+        house.loop._calls.popleft()()  # before its socket is looked at, which has room
+
+    house.loop._call(wait_for_the_answer)
     assert busy.wait(DEADLINE)
     look_again(house, rights, ann=left)
     eventually(lambda: house.loop._calls, "its answer is there")
-    all_that_came(slow)  # so there is room for more
+    (client,) = house.loop._clients
+    eventually(lambda: not (all_that_came(slow) or sockets.waiting(client.sock)), "there is room for more")
     slow.received = b""
     go_on.set()
     assert slow.read_to_the_close() == b""
