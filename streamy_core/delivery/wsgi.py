@@ -177,7 +177,7 @@ class WsgiBody(Iterator[bytes]):
                     wake.set()
                     return self._given(data)
                 if self.reader.finished and not self._backlog.awaited:
-                    self._disconnected = DisconnectReason.ENDED
+                    self._disconnected = self._disconnected or DisconnectReason.ENDED
             elif not (self._stays or self._backlog.awaited):
                 break
             elif self.reader.hub.closed:

@@ -191,6 +191,7 @@ def test_no_answer_in_time_closes(house: House, caplog: pytest.LogCaptureFixture
     house.go_by()
     assert begun.wait(DEADLINE)
     eventually(lambda: house.asked == ["bob"], "others are asked about meanwhile")
+    eventually(lambda: len(house.rechecks._asker._calls) == 1, "and answered")
     assert house.lost["ann"] == set()
     house.clock.advance(TIMEOUT)
     eventually(lambda: house.lost["ann"] == {"news"}, "taken away")
@@ -265,6 +266,16 @@ def test_an_answer_about_others_streams_or_clients_is_none(house: House) -> None
     assert house.holds(house.come("ann", "a")) is None
     assert house.holds(house.come("ann", "a", "b")) is not None
     assert house.holds(house.come("bob", "a")) is not None
+
+
+def test_a_no_is_newer_than_the_yes_before_it(house: House) -> None:
+    session = house.come("ann")
+    house.go_by()
+    house.asked_again(1)
+    house.allowed = {"ann": False}
+    house.go_by(0.98 * EVERY)
+    eventually(lambda: house.lost == {"ann": {"news"}}, "taken away")
+    assert house.holds(session) is not None
 
 
 @pytest.mark.parametrize("given", [False, None])
