@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,17 +20,17 @@ from .raw_client import RawClient
 
 
 class Workers(AppServer):
-    """gunicorn with two workers. url: the broker's."""
+    """gunicorn with two workers. url: the broker's. settings: further ones."""
 
     COUNT: Final = 2
 
-    def __init__(self, log: Path, url: str) -> None:
+    def __init__(self, log: Path, url: str, settings: Mapping[str, object] | None = None) -> None:
         self._one_alone = threading.Lock()
         super().__init__(
             log,
             workers=self.COUNT,
             options=("--graceful-timeout", "5", "--keep-alive", "60"),
-            settings={"STREAMY_BROKER_URL": url, "STREAMY_RECONNECT_DELAY": 0.1},
+            settings={"STREAMY_BROKER_URL": url, "STREAMY_RECONNECT_DELAY": 0.1, **(settings or {})},
         )
 
     def start(self) -> Self:
