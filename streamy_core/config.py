@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -15,7 +16,6 @@ from .options import (
     Kind,
     check_option,
     flag,
-    function,
     instance,
     mapping,
     near_name,
@@ -73,7 +73,23 @@ def _strategy(protocol: type, group: str, expected: str) -> Kind:
     return Kind(kind.expected, accepts)
 
 
-def _function(of: str, group: str) -> Kind:
+def function(of: str) -> Kind:
+    """Something to call, which returns what it has to say: no class, and nothing that has to be awaited.
+
+    of: what it takes.
+    """
+
+    def accepts(value: Any) -> Any:
+        called = getattr(value, "__call__", None)  # noqa: B004 - it may be what has to be awaited
+        is_async = inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(called)
+        if isinstance(value, type) or not callable(value) or is_async:
+            raise ValueError
+        return value
+
+    return Kind(f"a function of {of}, not async", accepts)
+
+
+def _named_function(of: str, group: str) -> Kind:
     """A function, or its name, as of a strategy."""
     kind = function(of)
 
@@ -177,13 +193,13 @@ class Settings:
     )
     recheck: Callable[..., Any] | None = option(
         None,
-        optional(_function("a key and stream ids", "streamy.recheck")),
+        optional(_named_function("a key and stream ids", "streamy.recheck")),
         doc="Asked again whether a connected client may still read: a function of its key and its streams' "
         "ids, which returns a bool, or those that it may read.",
     )
     recheck_many: Callable[..., Any] | None = option(
         None,
-        optional(_function("a list of pairs of a key and stream ids", "streamy.recheck")),
+        optional(_named_function("a list of pairs of a key and stream ids", "streamy.recheck")),
         doc="The same for many clients by one call: a function of a list of such pairs, which returns the "
         "answers in that order.",
     )

@@ -12,7 +12,6 @@ Settings of an app, and options of a backend, are both declared and checked so.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -123,22 +122,6 @@ def instance(kind: type | tuple[type, ...], expected: str) -> Kind:
         return value
 
     return Kind(expected, accepts)
-
-
-def function(of: str) -> Kind:
-    """Something to call, which returns what it has to say: no class, and nothing that has to be awaited.
-
-    of: what it takes.
-    """
-
-    def accepts(value: Any) -> Any:
-        called = getattr(value, "__call__", None)  # noqa: B004 - it may be what has to be awaited
-        is_async = inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(called)
-        if isinstance(value, type) or not callable(value) or is_async:
-            raise ValueError
-        return value
-
-    return Kind(f"a function of {of}, not async", accepts)
 
 
 def optional(kind: Kind) -> Kind:

@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 
 from flask import Flask, current_app, has_app_context
 
-from .config import Settings
+from .config import Settings, function
 from .delivery.questions import MayRead, MayReadMany, Recheck
 from .errors import Closed
-from .options import Kind, function
+from .options import Kind
 
 _ONE: Final = function("a key and stream ids")
 _MANY: Final = function("a list of pairs of a key and stream ids")

@@ -177,7 +177,7 @@ class WsgiBody(Iterator[bytes]):
                     wake.set()
                     return self._given(data)
                 if self.reader.finished and not self._backlog.awaited:
-                    self._disconnected = self._disconnected or DisconnectReason.ENDED
+                    self._leave(DisconnectReason.ENDED)
             elif not (self._stays or self._backlog.awaited):
                 break
             elif self.reader.hub.closed:
@@ -308,6 +308,11 @@ class WsgiBody(Iterator[bytes]):
             return True
         room = sockets.room(self.socket)
         return room is None or len(data) <= room
+
+    def _leave(self, reason: DisconnectReason) -> None:
+        """This is why it ends, unless there is a reason already."""
+        if self._disconnected is None:
+            self._disconnected = reason
 
     def _reason_of_expiry(self) -> DisconnectReason:
         expiry = self.session.expiry if self._stays else None
