@@ -252,7 +252,8 @@ class Settings:
     clock: Clock = option(
         SystemClock,
         instance(Clock, "a Clock"),
-        doc="What keep-alives, connection ages and pauses between attempts to publish go by, for tests.",
+        doc="What keep-alives, connection ages, re-checks and pauses between attempts to publish go by, for "
+        "tests.",
     )
 
     @property

@@ -84,6 +84,12 @@ class Asker:
             found, self._answered = self._answered, []
             return found
 
+    def waiting(self, recheck: Recheck) -> int:
+        """How many questions wait for a thread that puts them."""
+        with self._wanted:
+            line = self._lines.get(recheck)
+            return 0 if line is None else len(line.urgent) + len(line.others)
+
     def due_at(self) -> float | None:
         """When a call is overdue next; None: no call is waited for."""
         with self._wanted:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from ..config import Settings
+from ..errors import Closed
 from .asking import Answered, Asker
 from .questions import Failure, Question, Recheck
 from .session import Session
@@ -23,6 +25,8 @@ _SOONER: Final = 0.98
 
 _QUIET: Final = 300.0
 """Seconds without a failure after which one is news again."""
+
+_AFTER_AN_ERROR: Final = 1.0
 
 _REMEMBERED: Final = 1_000
 
@@ -48,7 +52,7 @@ class Rechecks:
         self._clients: dict[Recheck, dict[Question, dict[Session, Lose]]] = {}
         self._held: dict[tuple[Recheck, Question], list[Callable[[], None]]] = {}
         self._confirmed: dict[Recheck, dict[Question, float]] = {}  # when those were asked who may read all
-        self._failed: dict[str, float] = {}  # when each failed last
+        self._said: dict[str, float] = {}  # when each trouble was there last
         self._next_round = 0.0
         self._running = False
         self._closed = False
@@ -114,6 +118,7 @@ class Rechecks:
             except Exception:
                 # Whatever it is: rights that nobody looks at any more would last for ever.
                 logger.exception("re-checks go on after an error")
+                time.sleep(_AFTER_AN_ERROR)
 
     def _turn(self) -> bool:
         """False when nobody is there any more."""
@@ -139,6 +144,14 @@ class Rechecks:
                 if not recent:
                     del self._confirmed[recheck]
         for recheck, questions in asked:
+            if (waiting := self._asker.waiting(recheck)) and self._is_news(f"{recheck.name} is late", now):
+                logger.warning(
+                    "the re-check %s can't be asked about everybody within %g s (STREAMY_RECHECK_EVERY): %d "
+                    "questions still wait. Set STREAMY_RECHECK_MANY, which answers many at once",
+                    recheck.name,
+                    self._every,
+                    waiting,
+                )
             self._asker.ask(recheck, questions)
 
     def _apply(self, answered: Answered) -> None:
@@ -164,7 +177,7 @@ class Rechecks:
                     leaving += len(of_one) if len(lost) == len(question.stream_ids) else 0
                 released += self._held.pop((recheck, question), ())
         if failures:
-            self._tell(recheck, failures)
+            self._say_so(recheck, failures)
         if leaving:
             self._leaving(leaving)
         for act in (*losing, *released):
@@ -173,15 +186,12 @@ class Rechecks:
             except Exception:
                 logger.exception("what a re-check said could not be done for one client")
 
-    def _tell(self, recheck: Recheck, failures: list[Failure]) -> None:
+    def _say_so(self, recheck: Recheck, failures: list[Failure]) -> None:
         """Say that it has failed, unless that was said."""
-        now = self._clock()
-        last = self._failed.pop(recheck.name, None)
-        self._failed[recheck.name] = now
-        if len(self._failed) > _REMEMBERED:
-            del self._failed[next(iter(self._failed))]
-        if last is None or now - last >= _QUIET:
-            first = failures[0]
+        first = failures[0]
+        if isinstance(first.error, Closed):  # the app is gone, or about to stop
+            return
+        if self._is_news(recheck.name, self._clock()):
             logger.error(
                 "the re-check %s failed: %s. Clients that it was asked about %s (STREAMY_RECHECK_FAILURE). "
                 "This is said once, until it has worked for %d minutes",
@@ -191,3 +201,11 @@ class Rechecks:
                 _QUIET / 60,
                 exc_info=first.error,
             )
+
+    def _is_news(self, what: str, now: float) -> bool:
+        """Whether there was no such trouble for long."""
+        last = self._said.pop(what, None)
+        self._said[what] = now
+        if len(self._said) > _REMEMBERED:
+            del self._said[next(iter(self._said))]
+        return last is None or now - last >= _QUIET

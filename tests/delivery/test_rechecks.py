@@ -14,6 +14,7 @@ from streamy_core.config import Settings
 from streamy_core.delivery.questions import Recheck
 from streamy_core.delivery.rechecks import Rechecks
 from streamy_core.delivery.session import Session
+from streamy_core.errors import Closed
 from streamy_core.strategies import Never
 from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE, eventually
@@ -198,6 +199,30 @@ def test_no_answer_in_time_closes(house: House, caplog: pytest.LogCaptureFixture
     assert house.lost["bob"] == set()
     assert "took longer than 5 s" in caplog.text
     hanging.set()
+
+
+def test_it_is_said_once_if_not_everybody_can_be_asked_about_in_time(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = threading.Event()
+    recheck = house.asking(lambda key, streams: slow.wait(DEADLINE))
+    for number in range(20):
+        house.come(str(number), recheck=recheck)
+    for _ in range(3):
+        house.clock.advance(EVERY)
+        eventually(lambda: house.rechecks._next_round > house.clock(), "asked")
+        eventually(lambda: house.rechecks._asker.waiting(recheck), "they wait")
+    slow.set()
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "STREAMY_RECHECK_MANY" in record.getMessage()
+
+
+def test_what_is_closed_is_no_news(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.come("ann")
+    house.allowed = {"ann": Closed("the app is gone")}
+    house.go_by()
+    eventually(lambda: house.lost["ann"], "taken away")
+    assert not caplog.records
 
 
 def test_where_the_setting_says_so_no_answer_closes_nobody(
