@@ -205,10 +205,10 @@ class WsgiBody(Iterator[bytes]):
                 self._terms.rechecks.discard(self.session)
                 self.session = session
                 self._terms.rechecks.add(session, self.lose)
+        self._backlog.lose(lost)
         if not session.streams:
             self.disconnect(DisconnectReason.REVOKED)
             return
-        self._backlog.lose(lost)
         self._terms.observer.revoked(session.told, self._delivery.name, lost)
         if self._wake is not None:
             self._wake.set()
@@ -342,10 +342,11 @@ class WsgiBody(Iterator[bytes]):
         reader, backlog = self.reader, self._backlog
         if backlog.being_read:
             return b""
+        held = backlog.held  # before what is lost is looked at, which is told first
         if not backlog.goes_on():
-            self._disconnected = DisconnectReason.REVOKED
+            self._leave(DisconnectReason.REVOKED)
             return b""
-        if backlog.held:
+        if held:
             return reader.take_opening()
         if data := backlog.take():
             return data

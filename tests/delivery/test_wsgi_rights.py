@@ -16,6 +16,7 @@ from streamy_core.delivery.delivery import Connection
 from streamy_core.delivery.questions import Recheck
 from streamy_core.delivery.servers import server_of
 from streamy_core.delivery.wsgi import WsgiBody
+from streamy_core.delivery.wsgi_backlog import WsgiBacklog
 from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.frames import Framing
 from streamy_core.ids import join_cursors
@@ -248,6 +249,31 @@ def test_what_lies_back_waits_for_an_answer_and_the_opening_doesn_t(
         data += next(body)
     assert b"old a" in data
     assert b"secret" not in data
+
+
+@pytest.mark.parametrize("left", [False, ["a"]], ids=["all", "one of two"])
+def test_what_is_lost_just_when_the_thread_looks_is_not_handed_out(
+    house: House, broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch, left: object
+) -> None:
+    broker.append("a", events("old a"))
+    broker.append("b", events("old secret"))
+    house.rights["ann"] = left
+    house.answers.clear()
+    goes_on = WsgiBacklog.goes_on
+
+    def goes_on_until_then(backlog: WsgiBacklog) -> bool:
+        found = goes_on(backlog)
+        house.answers.set()
+        eventually(lambda: not backlog.held, "there is an answer")
+        return found
+
+    monkeypatch.setattr(WsgiBacklog, "goes_on", goes_on_until_then)
+    ann = Client(house.body("a", "b", key="ann", after=OLDEST))
+    if left:
+        ann.wait_for("old a")
+    else:
+        assert ann.over.wait(DEADLINE)
+    assert b"secret" not in ann.received
 
 
 def test_who_may_not_read_is_shown_nothing_of_what_lies_back(house: House, broker: FaultyBroker) -> None:
