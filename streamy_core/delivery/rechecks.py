@@ -6,6 +6,7 @@ Each process asks for its own clients. Nothing of it runs while there is no clie
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Final
 from ..config import Settings
 from ..errors import Closed
 from .asking import Answered, Asker
-from .questions import Failure, Question, Recheck
+from .questions import NOTHING, Answer, Failure, Question, Recheck
 from .session import Session
 
 logger: Final = logging.getLogger("streamy.delivery")
@@ -165,13 +166,9 @@ class Rechecks:
             for question, answer in zip(answered.questions, answered.answers, strict=True):
                 if isinstance(answer, Failure):
                     failures.append(answer)
-                    lost = frozenset(question.stream_ids if self._closes else ())
-                else:
-                    lost = answer
-                    if not lost:
-                        self._confirmed.setdefault(recheck, {})[question] = answered.asked_at
+                if (lost := self._lost(recheck, question, answer, answered.asked_at)) is None:
+                    continue
                 if lost:
-                    self._confirmed.get(recheck, {}).pop(question, None)
                     of_one = [partial(lose, lost) for lose in clients.get(question, {}).values()]
                     losing += of_one
                     leaving += len(of_one) if len(lost) == len(question.stream_ids) else 0
@@ -185,6 +182,25 @@ class Rechecks:
                 act()
             except Exception:
                 logger.exception("what a re-check said could not be done for one client")
+
+    def _lost(
+        self, recheck: Recheck, question: Question, answer: Answer, asked_at: float
+    ) -> frozenset[str] | None:
+        """What is lost by this answer; None for one that comes too late to say anything."""
+        confirmed = self._confirmed.setdefault(recheck, {})
+        if asked_at < confirmed.get(question, -math.inf):
+            return None
+        if isinstance(answer, Failure):
+            lost = frozenset(question.stream_ids if self._closes else ())
+        elif answer:
+            lost = answer
+        elif self._clock() - asked_at >= self._every:
+            return None
+        else:
+            confirmed[question] = asked_at
+            return NOTHING
+        confirmed.pop(question, None)
+        return lost
 
     def _say_so(self, recheck: Recheck, failures: list[Failure]) -> None:
         """Say that it has failed, unless that was said."""

@@ -303,6 +303,68 @@ def test_a_no_is_newer_than_the_yes_before_it(house: House) -> None:
     assert house.holds(session) is not None
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_an_answer_that_comes_too_late_says_nothing_about_who_has_come_since(
+    house: House, late: bool
+) -> None:
+    begun, go_on, answers = threading.Event(), threading.Event(), [late]
+
+    def may(key: str | None, streams: tuple[str, ...]) -> bool:
+        if not answers:
+            return True
+        answer = answers.pop()
+        begun.set()
+        go_on.wait(DEADLINE)
+        return answer
+
+    recheck = house.asking(may)
+    first = house.come("ann", recheck=recheck)
+    house.clock.advance(EVERY)
+    assert begun.wait(DEADLINE)
+    house.clock.advance(TIMEOUT)
+    eventually(lambda: house.lost["ann"], "it has failed")
+    house.rechecks.discard(first)
+    house.lost.clear()
+    house.clock.advance(EVERY)
+    released = house.holds(house.come("ann", recheck=recheck))
+    assert released is not None
+    assert released.wait(DEADLINE)
+    go_on.set()
+    eventually(lambda: not house.rechecks._asker._calls, "the late answer is there")
+    house.go_by(EVERY)
+    eventually(lambda: house.rechecks._next_round > house.clock(), "all answers have been looked at")
+    assert house.lost == {"ann": set()}
+
+
+def test_who_waits_for_an_answer_isn_t_let_through_by_one_of_long_ago(house: House) -> None:
+    begun, go_on, again = threading.Event(), threading.Event(), threading.Event()
+    calls = 0
+
+    def may(key: str | None, streams: tuple[str, ...]) -> bool:
+        nonlocal calls
+        calls += 1
+        begun.set()
+        (go_on if calls == 1 else again).wait(DEADLINE)
+        return True
+
+    recheck = house.asking(may)
+    first = house.come("ann", recheck=recheck)
+    house.clock.advance(EVERY)
+    assert begun.wait(DEADLINE)
+    house.clock.advance(TIMEOUT)
+    eventually(lambda: house.lost["ann"], "it has failed")
+    house.rechecks.discard(first)
+    house.clock.advance(EVERY)
+    released = house.holds(house.come("ann", recheck=recheck))
+    assert released is not None
+    eventually(lambda: calls > 1, "asked again")
+    go_on.set()
+    eventually(lambda: not any(call.overdue for call in house.rechecks._asker._calls), "the late answer")
+    assert not released.wait(0.05)
+    again.set()
+    assert released.wait(DEADLINE)
+
+
 @pytest.mark.parametrize("given", [False, None])
 def test_what_is_lost_is_taken_away_before_the_rest_goes_out(house: House, given: object) -> None:
     house.allowed = {"ann": given}
