@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
@@ -72,6 +73,33 @@ def _strategy(protocol: type, group: str, expected: str) -> Kind:
         return kind.accepts(value if name is None else load_named(name, group))
 
     return Kind(kind.expected, accepts)
+
+
+def function(of: str) -> Kind:
+    """Something to call, which returns what it has to say: no class, and nothing that has to be awaited.
+
+    of: what it takes.
+    """
+
+    def accepts(value: Any) -> Any:
+        called = getattr(value, "__call__", None)  # noqa: B004 - it may be what has to be awaited
+        is_async = inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(called)
+        if isinstance(value, type) or not callable(value) or is_async:
+            raise ValueError
+        return value
+
+    return Kind(f"a function of {of}, not async", accepts)
+
+
+def _named_function(of: str, group: str) -> Kind:
+    """A function, or its name, as of a strategy."""
+    kind = function(of)
+
+    def accepts(value: Any) -> Any:
+        name = exact_text(value)
+        return kind.accepts(value if name is None else load_named(name, group))
+
+    return Kind(f"{kind.expected}, or the name of one", accepts)
 
 
 def _keep_alive() -> Kind:
@@ -190,6 +218,29 @@ class Settings:
         optional(seconds(most=MAX_SECONDS)),
         doc="Seconds after which a client is told to come back, less up to a fifth by chance; None: never.",
     )
+    recheck: Callable[..., Any] | None = option(
+        None,
+        optional(_named_function("a key and stream ids", "streamy.recheck")),
+        doc="Asked again whether a connected client may still read: a function of its key and its streams' "
+        "ids, which returns a bool, or those that it may read.",
+    )
+    recheck_many: Callable[..., Any] | None = option(
+        None,
+        optional(_named_function("a list of pairs of a key and stream ids", "streamy.recheck")),
+        doc="The same for many clients by one call: a function of a list of such pairs, which returns the "
+        "answers in that order.",
+    )
+    recheck_every: float = option(
+        15.0, seconds(most=MAX_SECONDS), doc="Seconds from one time to the next, at most."
+    )
+    recheck_timeout: float = option(
+        5.0, seconds(most=MAX_SECONDS), doc="Seconds that such a call may take before it has failed."
+    )
+    recheck_failure: str = option(
+        "disconnect",
+        one_of("disconnect", "keep"),
+        doc="What becomes of the clients that a call was about that failed: they are disconnected, or go on.",
+    )
     tcp_user_timeout: float = option(
         30.0,
         seconds(most=MAX_SECONDS),
@@ -228,8 +279,8 @@ class Settings:
     clock: Clock = option(
         SystemClock,
         instance(Clock, "a Clock"),
-        doc="What keep-alives, connection ages, limits by the minute and pauses between attempts to publish "
-        "go by, for tests.",
+        doc="What keep-alives, connection ages, limits by the minute, re-checks and pauses between attempts "
+        "to publish go by, for tests.",
     )
 
     @property
@@ -306,7 +357,13 @@ def load_settings(
                 shown = item if values is given else item.upper()
                 checked[item] = check_option(Settings, item, values[item], pattern.format(shown))
                 break
-    return Settings(**checked)
+    settings = Settings(**checked)
+    if settings.recheck is not None and settings.recheck_many is not None:
+        raise ConfigError(
+            f"{PREFIX}RECHECK and {PREFIX}RECHECK_MANY are both set (manager {name!r}): they are two ways to "
+            "ask the same; set one of them to None"
+        )
+    return settings
 
 
 def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:

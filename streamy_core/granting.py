@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from flask import Flask, Response, abort, has_request_context, request, url_for
+from flask import Response, abort, has_request_context, request, url_for
 from werkzeug.http import dump_cookie
 from werkzeug.sansio.response import Response as AnyResponse
 
@@ -71,7 +71,7 @@ class GrantVerbs(ABC):
         whose = None if key is None else check_key(key)
         lifetime = check_lifetime(expires)
         bound = None if floor is None else check_floor(floor)
-        granter = Granter(_app_of(binding), self.name)
+        granter = Granter(_config_of(binding), self.name)
         if isinstance(bound, Now):
             bound = binding.engine.cursor(names)
         return granter.sign(Grant.give(names, whose, lifetime, bound))
@@ -169,7 +169,7 @@ class GrantVerbs(ABC):
 
     def _read_grant(self, binding: Binding, key: str | int | None) -> Grant:
         signed = request.args.get(PARAMETER) or request.cookies.get(_cookie_name(self.name))
-        granter = Granter(_app_of(binding), self.name)
+        granter = Granter(_config_of(binding), self.name)
         if key is None:
             raise Refused(Refusal.OTHER_KEY)
         grant = granter.read(signed, None if key is _ANY else check_key(key))
@@ -193,12 +193,14 @@ def _refusal(reason: Refusal) -> Response:
     return response
 
 
-def _app_of(binding: Binding) -> Flask:
+def _config_of(binding: Binding) -> Mapping[str, Any]:
     if binding.app is None:
         raise ConfigError(
             "grants are signed with an app's SECRET_KEY: give the manager an app by init_app(app)"
         )
-    return binding.app
+    config: Any = binding.app.config
+    found: Mapping[str, Any] = config
+    return found
 
 
 def _cookie_name(manager: str) -> str:

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-from flask import Flask
 from itsdangerous import BadData, BadSignature, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
@@ -98,11 +97,11 @@ class Grant:
 class Granter:
     """Signs grants of one manager in one app, and reads them. Any thread.
 
-    Raises ConfigError for an app without a SECRET_KEY.
+    config: the app's. Raises ConfigError without a SECRET_KEY.
     """
 
-    def __init__(self, app: Flask, manager: str) -> None:
-        keys: Any = _keys(app)
+    def __init__(self, config: Mapping[str, Any], manager: str) -> None:
+        keys: Any = _keys(config)
         self._serializer = URLSafeSerializer(
             keys,
             salt=_SALT + manager,
@@ -170,9 +169,8 @@ def _spelled_right(signed: str) -> str:
     return signed
 
 
-def _keys(app: Flask) -> list[str | bytes]:
+def _keys(config: Mapping[str, Any]) -> list[str | bytes]:
     """The oldest first: the last one signs."""
-    config: Mapping[str, Any] = cast("Mapping[str, Any]", app.config)
     secret = config.get("SECRET_KEY")
     if not secret:
         raise ConfigError(

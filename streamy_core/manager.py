@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from flask import Blueprint, Flask, current_app, request_finished, request_started
 
@@ -17,6 +17,7 @@ from .closeable import Closeable
 from .commands import check_key
 from .cross_origin import is_preflight, may_be_answered, share
 from .delivery.delivery import retry_ms
+from .delivery.questions import MayRead, MayReadMany
 from .engine.hub import Health
 from .engine.outbox import Outbox
 from .engine.publisher import Publisher
@@ -30,6 +31,7 @@ from .granting import GrantVerbs, grant_of_request
 from .grants import Grant
 from .opening import Opening, check_until, come_back, open_stream, respond
 from .origins import check_origins
+from .rechecking import recheck_for
 from .response import EventStreamResponse, note_end, note_start
 from .starts import Floor, Start, check_floor, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
@@ -125,6 +127,8 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
         until: float | datetime | None = None,
         floor: Floor | None = None,
         allow_origins: str | Collection[str] | None = None,
+        recheck: MayRead | Literal[False] | None = None,
+        recheck_many: MayReadMany | None = None,
     ) -> EventStreamResponse:
         """The response that streams one stream, or several, to the client that asks.
 
@@ -148,6 +152,17 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
         allow_origins: the other origin whose pages may read the stream, with cookies, or several of
                     them, as browsers say them: "https://app.example". It wins over `STREAMY_ALLOW_ORIGINS`.
 
+        recheck:    asked every `STREAMY_RECHECK_EVERY` seconds, while the client stays, whether it may still
+                    read: called with its key and the ids of its streams, it returns True, False, or those
+                    that it may read. Where neither this nor `recheck_many` is given, `STREAMY_RECHECK` or
+                    `STREAMY_RECHECK_MANY` is; False: nobody is asked.
+        recheck_many: the same for many clients by one call: called with a list of pairs of a key and
+                    stream ids, it returns a list of such answers, in that order.
+
+        Re-checks are called by threads of their own, within an app context and without a request. Whatever
+        else they return, or raise, is no answer, as none within `STREAMY_RECHECK_TIMEOUT` is: the client
+        is disconnected then, unless `STREAMY_RECHECK_FAILURE` says otherwise.
+
         A client that comes back goes on after its `Last-Event-ID` (or `?lastEventId=`, as polyfills
         give it), and one that connects first after `?last_event_id=`, if it has that. One that has seen
         the end gets 204. While the broker can't be reached, lacks its tables, no descriptor is left, or its
@@ -158,7 +173,7 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
         a floor or a key that is given here wins, and the earlier end.
 
         Raises InvalidStreamId, InvalidEvent (for event_name), InvalidCursor, InvalidKey, ConfigError (for the
-        origins), ValueError (for the interval, and for until).
+        origins), ValueError (for the interval, for until, and for what can't be called as a re-check).
         """
         binding = self.binding
         grant = grant_of_request(self.name)
@@ -176,6 +191,7 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
             floor=None if floor is None else check_floor(floor),
             granted_at=None if grant is None else grant.issued.timestamp(),
             origins=None if allow_origins is None else check_origins(allow_origins),
+            recheck=recheck_for(binding.settings, recheck, recheck_many),
         )
         return open_stream(binding, opening)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +16,7 @@ from .binding import Binding
 from .config import MAX_SECONDS
 from .cross_origin import REFUSED, check_host, is_preflight, refuse, share, why_refused
 from .delivery.delivery import retry_ms
+from .delivery.questions import Recheck
 from .delivery.servers import server_of
 from .engine.frames import Framing
 from .errors import BrokerUnavailable, ConfigError
@@ -43,7 +44,8 @@ class Opening:
     until: tuple[float | datetime, ...]
     floor: Floor | None
     granted_at: float | None
-    origins: tuple[str, ...] | None = None
+    origins: tuple[str, ...] | None
+    recheck: Recheck | None
 
 
 def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
@@ -96,6 +98,7 @@ def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
     session = binding.session(
         opening.streams, opening.key, opening.keep_alive, requested_at, until, opening.granted_at
     )
+    session = replace(session, recheck=opening.recheck)
     body = StreamBody(binding.delivery, session, reader, environ, binding)
     if environ is not None and (opened := environ.get(OPENED)):
         opened(body)

@@ -18,6 +18,7 @@ from ..wire import encode_last
 from . import sockets
 from .journal import Journal
 from .limits import Limits
+from .rechecks import Rechecks
 from .replayer import Replayer
 from .servers import UNBOUNDED, Server
 from .session import Session
@@ -90,6 +91,9 @@ def turn_away(server: Server, environ: WSGIEnvironment) -> None:
         sockets.stop_reading(sock)
 
 
+_OF_MANY: Final = (DisconnectReason.SHUTDOWN, DisconnectReason.DISCONNECTED, DisconnectReason.REVOKED)
+"""Why many may leave at once."""
+
 _COME_BACK_A_SECOND: Final = 500
 """As many clients as a worker takes back without its other requests suffering: a fifth of a core."""
 
@@ -114,10 +118,10 @@ class Terms:
     journal: Journal
     replayer: Replayer
     observer: Observer
+    rechecks: Rechecks
 
     def last_bytes(self, reason: DisconnectReason) -> bytes:
         """Those for a client that is disconnected: when to come back, which isn't when everyone does."""
         if reason is DisconnectReason.ENDED:
             return encode_last(retry_after_end())
-        at_once = reason in (DisconnectReason.SHUTDOWN, DisconnectReason.DISCONNECTED)
-        return encode_last(retry_ms(self.settings, self.limits.leaving if at_once else 1))
+        return encode_last(retry_ms(self.settings, self.limits.leaving if reason in _OF_MANY else 1))

@@ -20,7 +20,7 @@ class Limits:
     per_key: of one key; None: any number.
     shared:  knows how many of one key there may be in all processes; None: any number.
 
-    leaving: how many there were when many were told to leave at once, as `note_leaving` has noted.
+    leaving: how many there were when many were told to leave at once, as has been noted.
     """
 
     def __init__(self, *, most: int | None, per_key: int | None, shared: SharedCounts | None = None) -> None:
@@ -36,6 +36,10 @@ class Limits:
     def note_leaving(self, key: str | None = None) -> None:
         """Those who are counted now, or those of this key, are told to leave, and will come back."""
         self.leaving = self._count if key is None else self._keys[key]
+
+    def note_so_many_leaving(self, count: int) -> None:
+        """The same of so many."""
+        self.leaving = count
 
     def lower_to(self, most: int) -> None:
         """Allow so many in all, or as many as before if that is less."""

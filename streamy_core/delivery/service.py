@@ -21,6 +21,7 @@ from .detached.delivery import DetachedDelivery
 from .gate import Gate
 from .journal import Journal
 from .limits import Limits
+from .rechecks import Rechecks
 from .replayer import Replayer
 from .revocations import Revocations
 from .servers import Server
@@ -57,6 +58,7 @@ class DeliveryService:
     _journal: Journal
     _revocations: Revocations
     _replayer: Replayer
+    _rechecks: Rechecks
     _commands: CommandReader | None
     _shutdown_watcher: ShutdownWatcher | None
     _gate: Gate
@@ -115,6 +117,7 @@ class DeliveryService:
     def shutdown(self) -> None:
         """Disconnect all clients, at once. Nobody is served any more."""
         self._hub.stop()
+        self._rechecks.close()
         self._limits.note_leaving()
         for delivery in self._deliveries:
             delivery.shutdown(_SHUTDOWN_TAKES)
@@ -159,7 +162,16 @@ class DeliveryService:
         self._journal = Journal()
         self._revocations = Revocations()
         self._replayer = Replayer(self._settings.retry, self._hub.log.failed)
-        terms = Terms(self._hub, self._settings, self._limits, self._journal, self._replayer, self._observer)
+        self._rechecks = Rechecks(self._settings, self._limits.note_so_many_leaving)
+        terms = Terms(
+            self._hub,
+            self._settings,
+            self._limits,
+            self._journal,
+            self._replayer,
+            self._observer,
+            self._rechecks,
+        )
         self._detached = DetachedDelivery(terms)
         self._wsgi = WsgiDelivery(terms)
         self._commands = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 from ..observers import DisconnectReason
 from ..strategies.keepalive import KeepAliveScheduler
+from .questions import Question, Recheck
 
 
 class Expiry(NamedTuple):
@@ -28,6 +30,8 @@ class Session:
     expiry:     when it is over; None: never.
     requested_at: when the request that it came with began, by `time.monotonic`.
     granted_at: likewise, when the grant was given by which it reads; None: the request's view decided.
+    recheck:    who is asked again whether it may; None: nobody.
+    came_as:    what it was before streams were taken from it.
     """
 
     streams: tuple[str, ...]
@@ -36,6 +40,8 @@ class Session:
     expiry: Expiry | None = None
     requested_at: float = field(default_factory=time.monotonic)
     granted_at: float | None = None
+    recheck: Recheck | None = None
+    came_as: Session | None = None
 
     @property
     def decided_at(self) -> float:
@@ -46,3 +52,18 @@ class Session:
     def seconds(self) -> float:
         """How long it may last after its connect, in seconds."""
         return math.inf if self.expiry is None else self.expiry.seconds
+
+    @property
+    def question(self) -> Question:
+        """What its right to read is, as it is asked about again."""
+        return Question(self.key, self.streams)
+
+    @property
+    def told(self) -> Session:
+        """As observers know it: the same from the connect to the end."""
+        return self.came_as or self
+
+    def without(self, lost: Container[str]) -> Self:
+        """This one, when these streams have been taken from it."""
+        left = tuple(name for name in self.streams if name not in lost)
+        return replace(self, streams=left, came_as=self.told)

@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from socket import socket
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final
 
 from ..engine.byte_reader import ByteReader
 from ..errors import Closed
@@ -18,9 +18,9 @@ from ..strategies.slow_clients import Lag, Verdict, verdict_on
 from ..wire import KEEP_ALIVE
 from . import sockets
 from .delivery import Chosen, Connection, Exchange, Terms
-from .limits import UNLIMITED, VISITORS
-from .servers import UNBOUNDED
 from .session import Session
+from .slots import Slots
+from .wsgi_backlog import WsgiBacklog
 from .wsgi_monitor import WsgiMonitor
 
 logger: Final = logging.getLogger("streamy.delivery")
@@ -33,24 +33,6 @@ _VISIT: Final = 1.0
 
 _LEAVING: Final = 1.0
 """Seconds for which a client may take nothing once the process is about to stop."""
-
-
-class Slots(NamedTuple):
-    """How many bodies may stay at once and hold a thread each; and how many more may visit."""
-
-    stays: int
-    visits: int
-
-    @classmethod
-    def of(cls, capacity: int | None, stays: int | None) -> Self:
-        """Those of a server that serves so many requests at once; None: any number.
-
-        stays: as many as the settings say; None: half. A quarter is then left free of streams, where
-               there are four threads or more.
-        """
-        if capacity is None or capacity >= UNBOUNDED:
-            return cls(UNLIMITED if stays is None else stays, VISITORS)
-        return cls(capacity // 2 if stays is None else stays, max(1, capacity // 4))
 
 
 class WsgiDelivery:
@@ -88,6 +70,7 @@ class WsgiDelivery:
             self._staying += stays
         if body.socket is not None:
             self._monitor.start()
+        self.terms.rechecks.add(body.session, body.lose)
         if stays:
             self.terms.observer.connected(body.session, self.name)
         elif counted:
@@ -99,11 +82,12 @@ class WsgiDelivery:
         with self._lock:
             self._bodies.discard(body)
             self._staying -= stayed
+        self.terms.rechecks.discard(body.session)
         if stayed:
             self.terms.limits.release(body.session.key)
         if visited:
             self.terms.limits.release_visit()
-        self.terms.observer.disconnected(body.session, self.name, reason)
+        self.terms.observer.disconnected(body.session.told, self.name, reason)
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
         """See `Delivery`."""
@@ -165,9 +149,7 @@ class WsgiBody(Iterator[bytes]):
         self._disconnected: DisconnectReason | None = None
         self._expires_at: float | None = None
         self._keep_alive_at: float | None = None
-        self._replaying = False
-        self._replayed = b""
-        self._caught_up = False
+        self._backlog = WsgiBacklog(reader, self._terms)
         self._gave_at = math.inf
         self._sending = False
         self._taken: int | None = None
@@ -194,9 +176,9 @@ class WsgiBody(Iterator[bytes]):
                         break
                     wake.set()
                     return self._given(data)
-                if not self._replaying and (reason := self.reader.over) is not None:
-                    self._disconnected = reason
-            elif not (self._stays or self._replaying):
+                if not self._backlog.awaited and (reason := self.reader.over) is not None:
+                    self._leave(reason)
+            elif not (self._stays or self._backlog.awaited):
                 break
             elif self.reader.hub.closed:
                 self._disconnected = DisconnectReason.SHUTDOWN
@@ -210,6 +192,24 @@ class WsgiBody(Iterator[bytes]):
     def disconnect(self, reason: DisconnectReason) -> None:
         """Tell the client to come back, and end. Any thread."""
         self._disconnected = reason
+        if self._wake is not None:
+            self._wake.set()
+
+    def lose(self, names: frozenset[str]) -> None:
+        """Take these streams from the client, which goes on with its others. Any thread."""
+        with self._lock:
+            if self._over or not (lost := names.intersection(self.session.streams)):
+                return
+            session = self.session.without(lost)
+            if session.streams:
+                self._terms.rechecks.discard(self.session)
+                self.session = session
+                self._terms.rechecks.add(session, self.lose)
+        self._backlog.lose(lost)
+        if not session.streams:
+            self.disconnect(DisconnectReason.REVOKED)
+            return
+        self._terms.observer.revoked(session.told, self._delivery.name, lost)
         if self._wake is not None:
             self._wake.set()
 
@@ -246,7 +246,7 @@ class WsgiBody(Iterator[bytes]):
             verdict = verdict_on(lag, self._terms.settings.slow_client_policy)
             reason = DisconnectReason.SLOW if verdict is Verdict.DISCONNECT else None
             if reason is not None:
-                self._terms.observer.slow(self.session, lag)
+                self._terms.observer.slow(self.session.told, lag)
         if reason is not None:
             with self._lock:
                 if not self._over:
@@ -265,11 +265,13 @@ class WsgiBody(Iterator[bytes]):
             self._expires_at = now + min(_VISIT, self.session.seconds) if self._visits else now
             if self.socket is not None:
                 sockets.make_room(self.socket)
+            self._backlog.hold(self.session, wake)
             return wake
         if self.session.expiry is not None:
             self._expires_at = now + self.session.seconds
         if self.reader.level:
             self._attach(wake)
+        self._backlog.hold(self.session, wake)
         return wake
 
     def _end(self, reason: DisconnectReason) -> None:
@@ -307,6 +309,11 @@ class WsgiBody(Iterator[bytes]):
         room = sockets.room(self.socket)
         return room is None or len(data) <= room
 
+    def _leave(self, reason: DisconnectReason) -> None:
+        """This is why it ends, unless there is a reason already."""
+        if self._disconnected is None:
+            self._disconnected = reason
+
     def _reason_of_expiry(self) -> DisconnectReason:
         expiry = self.session.expiry if self._stays else None
         return DisconnectReason.BUSY if expiry is None else expiry.reason
@@ -317,7 +324,7 @@ class WsgiBody(Iterator[bytes]):
 
     def _ask_policy(self) -> None:
         """The last piece took its time: see what is to be done if the client is behind."""
-        if self._replaying:
+        if self._backlog.awaited:
             return
         lag = Lag(self.reader.entries_behind(), bytes=0, stalled=0.0)
         if lag.entries == 0:
@@ -325,18 +332,23 @@ class WsgiBody(Iterator[bytes]):
         verdict = verdict_on(lag, self._terms.settings.slow_client_policy)
         if verdict is Verdict.WAIT:
             return
-        self._terms.observer.slow(self.session, lag)
+        self._terms.observer.slow(self.session.told, lag)
         self._skips = verdict is Verdict.SKIP
         if not self._skips:
             self._disconnected = self._disconnected or DisconnectReason.SLOW
 
     def _look(self, wake: threading.Event) -> bytes:
         """What is due now, from the windows, or else from the log."""
-        reader = self.reader
-        if self._replaying:
+        reader, backlog = self.reader, self._backlog
+        if backlog.being_read:
             return b""
-        if self._replayed:
-            data, self._replayed = self._replayed, b""
+        held = backlog.held  # before what is lost is looked at, which is told first
+        if not backlog.goes_on():
+            self._leave(DisconnectReason.REVOKED)
+            return b""
+        if held:
+            return reader.take_opening()
+        if data := backlog.take():
             return data
         if not self._skips and (data := reader.take()):
             return data
@@ -345,7 +357,7 @@ class WsgiBody(Iterator[bytes]):
         if self._stays and not reader.attached and (reader.level or not reader.lagging):
             self._attach(wake)
             return b""
-        if not (self._skips or reader.lagging) if self._stays else self._caught_up:
+        if not (self._skips or reader.lagging) if self._stays else backlog.caught_up:
             return b""
         if reader.hub.closed:
             self._disconnected = DisconnectReason.SHUTDOWN  # the log has the rest, when it comes back
@@ -370,14 +382,7 @@ class WsgiBody(Iterator[bytes]):
         if self._skips:
             action = reader.skip_to_newest
         self._skips = False
-        self._replaying = True
-
-        def done(data: bytes) -> None:
-            self._replayed, self._caught_up = data, not data
-            self._replaying = False
-            wake.set()
-
-        replayer.run(action, done, lambda: not self._over, self.session.key)
+        self._backlog.read(action, wake, lambda: not self._over, self.session.key)
 
     def _due_at(self) -> float | None:
         """When something is due even if nobody wakes it."""

@@ -110,6 +110,12 @@ class ByteReader(Reader):
             return data
         return self._take_chunk()
 
+    def take_opening(self) -> bytes:
+        """The opening frame alone, where `take` would give what lies back as well; later nothing."""
+        opening, self._opening = self._opening, b""
+        self.more = True
+        return opening
+
     def catch_up(self) -> bytes:
         """The next bytes of the lagging streams, read from the log. Blocks; raises BrokerUnavailable."""
         self.more = True

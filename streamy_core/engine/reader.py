@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from typing import Final, Self
 
@@ -32,6 +32,7 @@ class Reader:
               then it is time to `attach`. Until then the log is to be read.
     lagging:  after `due`, the streams whose windows don't hold the cursor.
     attached: whether the hub wakes it.
+    taken:    streams that were taken from it: they only stand in ids.
     came:     when it was opened: it is shown no event that was over by then.
     slice_bytes: about how many bytes are read from the log next. Twice as many each time, up to `SLICE`;
               whoever hands them on starts again where they aren't taken.
@@ -49,6 +50,7 @@ class Reader:
         "position",
         "reading",
         "slice_bytes",
+        "taken",
     )
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
@@ -56,6 +58,7 @@ class Reader:
         self.came: Moment = Moment.now()
         self.position: dict[str, str] = dict(position)
         self.reading: set[str] = set(position)
+        self.taken: frozenset[str] = frozenset()
         self.backlog: list[Frame] = []
         self.level: bool = True
         self.lagging: list[str] = []
@@ -129,6 +132,28 @@ class Reader:
         self.position[frame.entry.stream_id] = frame.entry.id
         if frame.ends:
             self.reading.discard(frame.entry.stream_id)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether anything is known to lie between its position and what comes from now on."""
+        return bool(self.backlog) or not self.level or bool(self.entries_behind())
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Read these no more, and hand out nothing of them that has been read."""
+        self.taken |= self.reading.intersection(names)
+        self.reading.difference_update(names)
+        self.backlog = [frame for frame in self.backlog if frame.entry.stream_id not in names]
+        self.lagging = [name for name in self.lagging if name not in names]
+        if self._wake is not None:
+            self.hub.detach(names, self._wake)
+
+    def go_back_to(self, mark: Reader) -> None:
+        """Be where a fork was made."""
+        self.position = dict(mark.position)
+        self.reading = set(mark.reading)
+        self.backlog = list(mark.backlog)
+        self.lagging = []
+        self.level = False
 
     def entries_behind(self) -> int | None:
         """How many entries it is behind what the hub has read; None if more than windows hold."""

@@ -51,6 +51,8 @@ class DisconnectReason(StrEnum):
     """By `disconnect`."""
     HISTORY_LOST = "history lost"
     """The backend has lost the history that its `floor` was found in: it is found anew when it comes back."""
+    REVOKED = "revoked"
+    """A re-check said that it may read none of its streams any more, or failed: `STREAMY_RECHECK`."""
     BUSY = "busy"
     """No slot was free, or a limit was reached: it was given what it had missed, and told to come back."""
     SHUTDOWN = "shutdown"
@@ -79,7 +81,7 @@ class ClientInfo(Protocol):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams it reads."""
+        """The streams that it came for."""
         raise NotImplementedError
 
     @property
@@ -138,6 +140,9 @@ class Observer:
 
     def disconnected(self, client: ClientInfo, delivery: str, reason: DisconnectReason) -> None:
         """A client is no longer connected; or, with BUSY, never was."""
+
+    def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
+        """A re-check has taken these streams from a client, which goes on with its others."""
 
     def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
         """A chunk of `size` bytes was handed to the system for so many clients of these streams.

@@ -68,6 +68,13 @@ class Logs(Observer):
         what = "what is stored of it" if entry_id is None else f"its entry {entry_id!r}"
         _hub.error("stream %r: %s can't be read, and is skipped: %s", stream_id, what, reason)
 
+    def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
+        _delivery.info(
+            "a client of %s may no longer read %s",
+            ", ".join(map(repr, client.streams)),
+            ", ".join(map(repr, streams)),
+        )
+
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         _delivery.info("a client of %s is slow: %s", ", ".join(map(repr, client.streams)), lag)
 

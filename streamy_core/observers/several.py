@@ -61,6 +61,9 @@ class Observers(Observer):
     def disconnected(self, client: ClientInfo, delivery: str, reason: DisconnectReason) -> None:
         self._tell("disconnected", client, delivery, reason)
 
+    def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
+        self._tell("revoked", client, delivery, streams)
+
     def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
         if self._delivered:  # for each chunk: so not even a call where nobody listens
             self._tell("delivered", delivery, streams, clients, size)

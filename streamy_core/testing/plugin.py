@@ -122,7 +122,7 @@ def streamy_server(app: Flask, tmp_path: Path) -> Iterator[GunicornServer]:
 def streamy_clock() -> ManualClock:
     """A clock that stands still until it is told to go on.
 
-    A test's own `app`, that isn't shared by tests, goes by it: its keep-alives, its connections' ages and
-    its pauses between attempts to publish. Others take it as `STREAMY_CLOCK`.
+    A test's own `app`, that isn't shared by tests, goes by it: its keep-alives, its connections' ages, its
+    re-checks and its pauses between attempts to publish. Others take it as `STREAMY_CLOCK`.
     """
     return ManualClock()

@@ -375,7 +375,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_
 def test_any_names_and_keys_come_back_as_they_were(
     app: Flask, streams: list[str], key: str | None, floor: Any, expires: float
 ) -> None:
-    granter = Granter(app, "default")
+    granter = Granter(app.config, "default")
     grant = Grant.give(streams, key, expires + 1, floor)
     signed = granter.sign(grant)
     assert signed == granter.sign(grant), "the same right is the same text"

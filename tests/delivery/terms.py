@@ -9,6 +9,7 @@ from streamy_core import StreamManager
 from streamy_core.delivery.delivery import Terms
 from streamy_core.delivery.journal import Journal
 from streamy_core.delivery.limits import Limits
+from streamy_core.delivery.rechecks import Rechecks
 from streamy_core.delivery.replayer import Replayer
 from streamy_core.observers.signals import Signals
 
@@ -19,4 +20,5 @@ def terms_of(sse: StreamManager, limits: Limits | None = None, **settings: Any) 
     hub, changed = binding.engine.hub, replace(binding.settings, **settings)
     replayer = Replayer(changed.retry, hub.log.failed)
     limits = limits or Limits(most=None, per_key=None)
-    return Terms(hub, changed, limits, Journal(), replayer, Signals(sse))
+    rechecks = Rechecks(changed, limits.note_so_many_leaving)
+    return Terms(hub, changed, limits, Journal(), replayer, Signals(sse), rechecks)

@@ -43,7 +43,9 @@ def delays(sse: StreamManager) -> Delays:
     return told
 
 
-@pytest.mark.parametrize("reason", [DisconnectReason.SHUTDOWN, DisconnectReason.DISCONNECTED])
+@pytest.mark.parametrize(
+    "reason", [DisconnectReason.SHUTDOWN, DisconnectReason.DISCONNECTED, DisconnectReason.REVOKED]
+)
 def test_a_crowd_comes_back_at_a_rate_that_a_worker_can_take(
     delays: Delays, reason: DisconnectReason
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ def is_served(workers: Workers, pid: int, grant: str) -> bool:
         return client.status == 200
 
 
+def is_refused(workers: Workers, pid: int, grant: str) -> bool:
+    return not is_served(workers, pid, grant)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("delivery", ["detached", "wsgi"])
 def test_two_workers_serve_no_grant_that_was_revoked(tmp_path: Path, delivery: str) -> None:
@@ -28,7 +33,7 @@ def test_two_workers_serve_no_grant_that_was_revoked(tmp_path: Path, delivery: s
         assert all(is_served(workers, pid, old) for pid in workers.pids)
         workers.ask("/revoke/ann", method="POST")
         for pid in workers.pids:
-            eventually(lambda pid=pid: not is_served(workers, pid, old), "it is refused")
+            eventually(partial(is_refused, workers, pid, old), "it is refused")
             assert is_served(workers, pid, bob)
         new = workers.ask("/grant?ids=news&key=ann").decode()
         assert all(is_served(workers, pid, new) for pid in workers.pids)

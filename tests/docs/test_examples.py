@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -22,7 +23,9 @@ from flask.testing import FlaskClient
 from streamy_core import GAP, OLDEST, ConfigError, Event, StreamEnded, StreamManager
 from streamy_core.plugins import find_backends, open_broker
 from streamy_core.strategies import Jittered, Lag, SkipToLatest, Verdict
+from streamy_core.testing import ManualClock
 from streamy_core.testing.event_stream import Dispatched
+from streamy_core.testing.reading import eventually
 
 from .conftest import DOCS
 
@@ -110,6 +113,35 @@ def test_a_sixth_connection_of_a_member_is_told_to_come_back(
     assert (sixth.status, sixth.read_to_end()) == (200, [])
     members.sse.send_event("room:tea", "for those who stay")
     assert [len(seen.events(1)) for seen in stay] == [1] * 5
+
+
+def test_who_is_removed_from_one_room_goes_on_with_the_other(
+    load: Load, connect: Connect, tmp_path: Path, streamy_clock: ManualClock
+) -> None:
+    rooms = load("rechecked")
+    rooms.app.config.from_mapping(ROOMS=str(tmp_path / "rooms.db"), STREAMY_CLOCK=streamy_clock)
+    with sqlite3.connect(tmp_path / "rooms.db") as database:
+        database.execute("CREATE TABLE members (user TEXT, room TEXT)")
+        database.executemany("INSERT INTO members VALUES ('ann', ?)", [("tea",), ("chess",)])
+    client = rooms.app.test_client()
+    with client.session_transaction() as session:
+        session["user"] = "ann"
+    cookie = client.get_cookie("session")
+    assert cookie
+    seen = connect(rooms.app, "/stream", headers={"Cookie": f"session={cookie.value}"})
+    assert rooms.sse.health.streams == 2
+    with sqlite3.connect(tmp_path / "rooms.db") as database:
+        database.execute("DELETE FROM members WHERE room = 'tea'")
+    streamy_clock.advance(15.0)
+    eventually(lambda: rooms.sse.health.streams == 1, "one is taken away")
+    rooms.sse.send_event("room:tea", "secret")
+    rooms.sse.send_event("room:chess", "e4")
+    assert [event.data for event in seen.events(1)] == ["e4"]
+    with sqlite3.connect(tmp_path / "rooms.db") as database:
+        database.execute("DELETE FROM members")
+    streamy_clock.advance(15.0)
+    assert seen.read_to_end() == []
+    assert client.get("/stream").status_code == 403
 
 
 def test_an_address_has_six_connections_and_another_has_its_own(load: Load, connect: Connect) -> None:

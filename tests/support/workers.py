@@ -33,11 +33,7 @@ class Workers(AppServer):
             log,
             workers=self.COUNT,
             options=("--graceful-timeout", "5", "--keep-alive", "60"),
-            settings={
-                "STREAMY_BROKER_URL": url,
-                "STREAMY_RECONNECT_DELAY": 0.1,
-                **(settings or {}),
-            },
+            settings={"STREAMY_BROKER_URL": url, "STREAMY_RECONNECT_DELAY": 0.1, **(settings or {})},
         )
 
     def start(self) -> Self:

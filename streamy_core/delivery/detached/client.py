@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ...engine.byte_reader import ByteReader
 from ...observers import DisconnectReason
 from ..session import Expiry, Session
 from .takeover import LAST_CHUNK, encode_chunk
@@ -94,3 +95,11 @@ class Client:
             return self.sock.send(data)
         except BlockingIOError:
             return 0
+
+
+class Arrival(NamedTuple):
+    """A client that is to be taken care of, its reader, and the head of its response."""
+
+    client: Client
+    reader: ByteReader
+    head: bytes

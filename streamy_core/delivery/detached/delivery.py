@@ -15,8 +15,8 @@ from .. import sockets
 from ..delivery import Chosen, Exchange, Terms, turn_away
 from ..session import Session
 from .callbacks import Callbacks
-from .client import Client
-from .loop import Arrival, Loop
+from .client import Arrival, Client
+from .loop import Loop
 from .sending import DELIVERY
 from .takeover import encode_head, is_plain_head, take_over
 
@@ -107,13 +107,14 @@ class DetachedDelivery:
                     last_bytes=self._terms.last_bytes,
                     gone=self._gone,
                     concerned=self._terms.journal.concerns,
+                    rechecks=self._terms.rechecks,
                     observer=self._terms.observer,
                 )
             return self._loop
 
     def _gone(self, client: Client, reason: DisconnectReason) -> None:
         self._release(client.session, client.stays)
-        self._terms.observer.disconnected(client.session, self.name, reason)
+        self._terms.observer.disconnected(client.session.told, self.name, reason)
         if client.left is not None:
             self._callbacks.run(client.left)
 

@@ -7,7 +7,8 @@ group of its kind, if that is at the same position; nobody waits for anybody.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
+from copy import copy
 from itertools import islice
 from typing import NamedTuple
 
@@ -35,6 +36,8 @@ class Group:
     leading:   whether others of its kind join it.
     busy:      whether bytes are being sent to members, or read for them, at the moment.
     replaying: whether the replayer has the reader: it is ahead of the members then.
+    held:      whether what lies back has to wait: the right to it is being looked at.
+    mark:      where its reader was before what is being sent, or read: a fork of it. Only of several streams.
     skips:     whether to leave out all but the newest entries, next.
     rung:      whether there may be more to take.
     over:      whether the loop knows it no more.
@@ -48,10 +51,12 @@ class Group:
         "__weakref__",
         "busy",
         "data",
+        "held",
         "keep_alive",
         "key",
         "leading",
         "left",
+        "mark",
         "members",
         "over",
         "reader",
@@ -77,6 +82,7 @@ class Group:
         self.leading: bool = False
         self.busy: bool = False
         self.replaying: bool = False
+        self.held: bool = False
         self.skips: bool = False
         self.rung: bool = False
         self.over: bool = False
@@ -89,6 +95,7 @@ class Group:
         self.data: bytes = b""
         self.unsent: Iterator[Client] = iter(())
         self.left: int = 0
+        self.mark: ByteReader | None = None
 
     @property
     def is_blocked(self) -> bool:
@@ -126,6 +133,22 @@ class Group:
             return self
         del self.members[client]
         return Group(self.reader.fork(), client)
+
+    def split_without(self, client: Client, lost: Collection[str]) -> Group:
+        """A group for this member alone, which reads these streams no more, and has been sent all so far.
+
+        What is on its way to the member, or being read for it, is read again without them.
+        """
+        waits = self.replaying or client in copy(self.unsent)
+        reader = self.mark if waits and self.mark is not None else self.reader
+        self.members.pop(client)
+        alone = Group(reader.fork(), client)
+        alone.reader.leave_out(lost)
+        return alone
+
+    def note_place(self) -> None:
+        """What comes next may have to be read again for some."""
+        self.mark = self.reader.fork() if len(self.reader.position) > 1 else None
 
     def absorb(self, other: Group) -> bool:
         """Make the other's members this one's, if both are at the same position; else False."""

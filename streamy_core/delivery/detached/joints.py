@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from operator import attrgetter
 
@@ -51,7 +51,8 @@ class Joints:
         alike = self._alike.get(spelling)
         if alike is None:
             alike = SpelledAlike(reader.hub, spelling, self._ring)
-        if reader.backlog or not self._is_level(reader, alike):
+        # One that a stream was taken from would be where nobody else is in that.
+        if reader.backlog or reader.taken or not self._is_level(reader, alike):
             return False
         new = {
             name: JointStream(name, cursor, alike, ended=name not in reader.reading)
@@ -74,10 +75,12 @@ class Joints:
             stream()  # something may have come before the hub knew of it
         return True
 
-    def release(self, member: Member) -> Group:
-        """Make a group of one of a member."""
+    def release(self, member: Member, lost: Collection[str] = ()) -> Group:
+        """Make a group of one of a member. lost: streams that it reads no more."""
         alike = member.streams[0].alike
         reader = ByteReader.going_on(alike.hub, member.position, member.reading, framing=member.kind.framing)
+        if lost:
+            reader.leave_out(lost)
         group = Group(reader, member.client)
         self._released(group)
         self.leave(member)

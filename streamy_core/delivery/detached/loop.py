@@ -14,36 +14,29 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from ...engine.byte_reader import ByteReader
 from ...engine.reader import FIRST_SLICE
 from ...errors import Closed
 from ...observers import DisconnectReason, Observer
 from ...strategies.slow_clients import SlowClientPolicy
 from ...wire import KEEP_ALIVE
 from ..delivery import Chosen
+from ..rechecks import Rechecks
 from ..replayer import Replayer
 from ..session import Session
-from .client import Client
+from .client import Arrival, Client
 from .groups import Group, GroupKey
 from .joint import JointStream, Member
 from .joints import Joints
 from .keepalives import KeepAlives
+from .rights import Rights
 from .sending import DELIVERY, SENDS, Sending
 from .slow_clients import SlowClients
 from .timers import Expiries, Timers
 from .waker import LoopWaker
 
 logger: Final = logging.getLogger("streamy.loop")
-
-
-class Arrival(NamedTuple):
-    """A client that is to be taken care of, its reader, and the head of its response."""
-
-    client: Client
-    reader: ByteReader
-    head: bytes
 
 
 class Loop:
@@ -54,6 +47,7 @@ class Loop:
     last_bytes: makes those for a client that is disconnected for this reason.
     gone:     told of clients that are no longer connected.
     concerned: whether a command means a client that has been given since its request began.
+    rechecks: look at clients' rights again.
     observer: told what happens.
     """
 
@@ -66,6 +60,7 @@ class Loop:
         last_bytes: Callable[[DisconnectReason], bytes],
         gone: Callable[[Client, DisconnectReason], None],
         concerned: Callable[[Session], bool],
+        rechecks: Rechecks,
         observer: Observer,
     ) -> None:
         self._replayer = replayer
@@ -86,6 +81,16 @@ class Loop:
         )
         self._sending = Sending(self._block, partial(self._drop, reason=DisconnectReason.GONE))
         self._joints = Joints(self._sending, self._timers, self._note, self._attach, observer)
+        self._rights = Rights(
+            rechecks,
+            self._joints,
+            observer,
+            call=self._call,
+            note=self._note,
+            attach=self._attach,
+            forget=self._forget,
+            disconnect=self._disconnect,
+        )
         self._selector = selectors.DefaultSelector()
         self._waker = LoopWaker(self._selector)
         self._stopping = False
@@ -191,16 +196,18 @@ class Loop:
             return
         group = Group(arrival.reader, client)
         group.busy = True
-        group.start_sending(arrival.reader.take(), arrival.head)
+        data = arrival.reader.take_opening() if self._rights.arrived(client, group) else arrival.reader.take()
+        group.start_sending(data, arrival.head)
         self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data))
         self._sending.send(group, 1)
         self._finish(group)
 
     def _advance(self, group: Group) -> None:
         """Give the group what is due to it, if anything is."""
-        if group.busy or group.over:
-            return  # a busy one stays rung, and is looked after when it has finished
+        if group.busy or group.held or group.over:
+            return  # it stays rung, and is looked after when it has finished, or may go on
         group.rung = False
+        group.note_place()
         reader = group.reader
         if group.skips:
             group.skips = False
@@ -230,7 +237,7 @@ class Loop:
         while True:
             self._sending.send(group, group.left)
             group.clear()
-            if group.replaying or not group.members or group.is_blocked:
+            if group.replaying or group.held or not group.members or group.is_blocked:
                 return
             if not (data := group.reader.take()):
                 return
@@ -345,7 +352,8 @@ class Loop:
 
     def _disconnect(self, client: Client, reason: DisconnectReason) -> None:
         """Tell a client when to come back, if only to hear that its streams have ended, and close it."""
-        client.send_last(self._last_bytes(reason))
+        if not (client.pending and reason is DisconnectReason.REVOKED):  # that is none of its business now
+            client.send_last(self._last_bytes(reason))
         self._drop(client, reason)
 
     def _drop(self, client: Client, reason: DisconnectReason) -> None:
@@ -353,6 +361,7 @@ class Loop:
             return
         del self._clients[client]
         self._slow_clients.discard(client)
+        self._rights.gone(client)
         self._expiries.discard(client)
         self._selector.unregister(client.sock)
         client.sock.close()

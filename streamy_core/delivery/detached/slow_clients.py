@@ -117,7 +117,7 @@ class SlowClients:
         lag = Lag(group.entries_behind(), len(client.pending), now - self._took_at[client])
         verdict = verdict_on(lag, self._policy)
         if verdict is not Verdict.WAIT:
-            self._observer.slow(client.session, lag)
+            self._observer.slow(client.session.told, lag)
         if verdict is Verdict.DISCONNECT:
             self._drop(client, DisconnectReason.SLOW)
         elif isinstance(group, Group) and client.pending:  # else it has been given all

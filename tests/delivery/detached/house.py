@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from streamy_core.delivery.detached.client import Client
-from streamy_core.delivery.detached.loop import Arrival, Loop
+from streamy_core.config import Settings
+from streamy_core.delivery.detached.client import Arrival, Client
+from streamy_core.delivery.detached.loop import Loop
+from streamy_core.delivery.questions import Recheck
+from streamy_core.delivery.rechecks import Rechecks
 from streamy_core.delivery.replayer import Replayer
 from streamy_core.delivery.session import Expiry, Session
 from streamy_core.engine.byte_reader import ByteReader
@@ -18,6 +21,7 @@ from streamy_core.engine.hub import Hub
 from streamy_core.observers import ClientInfo, Observer
 from streamy_core.strategies import FixedDelay, KeepAliveScheduler, Never
 from streamy_core.strategies.slow_clients import Lag, SlowClientPolicy
+from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE
 
 
@@ -72,7 +76,10 @@ class House:
         self.slow: list[Lag] = []
         self.delivered: list[int] = []  # to how many clients each chunk went
         self.on_connect: Callable[[ClientInfo], None] = lambda client: None
+        self.on_revoke: Callable[[ClientInfo, Collection[str]], None] = lambda client, streams: None
         self.replayer = Replayer(FixedDelay(0.01, retries=1000), hub.log.failed)
+        self.clock = ManualClock()
+        self.rechecks = Rechecks(Settings(clock=self.clock), leaving=lambda count: None)
         self.loop = Loop(
             self.replayer,
             policy=policy,
@@ -80,6 +87,7 @@ class House:
             last_bytes=lambda reason: b"retry: 99\n\n",
             gone=lambda client, reason: self.gone.append((client.session.key, reason)),
             concerned=lambda session: False,
+            rechecks=self.rechecks,
             observer=_Telling(self),
         )
         self._visitors: list[socket.socket] = []
@@ -102,6 +110,7 @@ class House:
         tells_streams: bool = False,
         chunked: bool = False,
         floor: str | None = None,
+        recheck: Recheck | None = None,
     ) -> Visitor:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             near = socket.socket()
@@ -116,7 +125,7 @@ class House:
         framing = Framing.of(default_name, tells_streams=tells_streams, bounded=floor is not None)
         reader = ByteReader.open_for_client(self.hub, wanted, bounds, framing=framing, retry=1)
         expiry = None if age is None else Expiry(age)
-        session = Session(tuple(wanted), key, keep_alive or Never(), expiry)
+        session = Session(tuple(wanted), key, keep_alive or Never(), expiry, recheck=recheck)
         self.loop.adopt(Arrival(Client(far, session, chunked=chunked), reader, b"HEAD\n\n"))
         self._visitors.append(near)
         return Visitor(near)
@@ -124,6 +133,7 @@ class House:
     def close(self) -> None:
         self.loop.shutdown(DEADLINE)
         self.replayer.close()
+        self.rechecks.close()
         for visitor in self._visitors:
             visitor.close()
 
@@ -134,6 +144,9 @@ class _Telling(Observer):
 
     def connected(self, client: ClientInfo, delivery: str) -> None:
         self._house.on_connect(client)
+
+    def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
+        self._house.on_revoke(client, streams)
 
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         self._house.slow.append(lag)
