@@ -1,18 +1,47 @@
-"""Rooms whose streams only their members may read."""
+"""Rooms whose streams only their members may read: `flask --app members run`, and sign in as ann."""
 
-from flask import Flask, Response, abort, session
+from typing import Any
+
+from flask import Flask, Response, abort, redirect, render_template, request, session
+from werkzeug.security import check_password_hash, generate_password_hash
 
 from streamy_core import StreamManager
 
 app = Flask(__name__)
 app.config.from_mapping(
     SECRET_KEY="change me",
+    SESSION_COOKIE_SAMESITE="Lax",
     STREAMY_MAX_CONNECTION_AGE=600.0,
     STREAMY_MAX_CONNECTIONS_PER_KEY=5,
 )
 sse = StreamManager(app)
+app.register_blueprint(sse.blueprint)
 
+users = {name: generate_password_hash(f"{name}'s password") for name in ("ann", "bob", "eve")}
 members = {"tea": {"ann", "bob"}}
+
+
+@app.get("/")
+def page() -> str:
+    return render_template("members.html") if "user" in session else render_template("sign_in.html")
+
+
+@app.post("/sign-in")
+def sign_in() -> Any:
+    user, password = request.form["user"], request.form["password"]
+    if user not in users or not check_password_hash(users[user], password):
+        return render_template("sign_in.html", wrong=True), 403
+    session.clear()
+    session["user"] = user
+    return redirect("/")
+
+
+@app.post("/sign-out")
+def sign_out() -> Any:
+    user = session.pop("user", None)
+    if user is not None:
+        sse.disconnect(key=f"user:{user}")
+    return redirect("/")
 
 
 @app.get("/rooms/<room>/stream")
@@ -23,6 +52,14 @@ def stream(room: str) -> Response:
     if user not in members.get(room, ()):
         abort(403)
     return sse.get_stream(f"room:{room}", key=f"user:{user}")
+
+
+@app.post("/rooms/<room>/messages")
+def send(room: str) -> str:
+    user = session.get("user")
+    if user not in members.get(room, ()):
+        abort(403)
+    return sse.send_event(f"room:{room}", {"user": user, "text": request.form["text"]})
 
 
 def remove(room: str, user: str) -> None:

@@ -73,7 +73,10 @@ export interface Options {
    * grant in it. Where there are no Web Locks (over plain HTTP from another machine), each has its own.
    */
   share?: boolean | string;
-  /** Further headers of the request. Another origin has to allow them by CORS. */
+  /**
+   * Further headers of the request. Another origin has to allow them by CORS. They are read anew for each request: so
+   * `renew` may put a new token in.
+   */
   headers?: Record<string, string>;
   /** Send cookies to another origin, too. */
   withCredentials?: boolean;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from streamy_core.testing.reading import DEADLINE
@@ -20,6 +21,8 @@ class Nginx(ServerProcess):
     directory: for its files; certificate: a PEM file with a certificate and its key.
     protocol:  "http", or "uwsgi".
     guided:    whether it is told all that docs/examples/nginx.conf says.
+    streaming: the upstream of streams, apart from the other: it is told what
+               docs/examples/grants_nginx.conf says, which logs to access.log.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class Nginx(ServerProcess):
         *,
         guided: bool = False,
         protocol: str = "http",
+        streaming: tuple[str, int] | None = None,
     ) -> None:
         # Debian keeps it where only root looks.
         program = find_program("nginx", ["/usr/sbin"]) or go_without(
@@ -42,17 +46,22 @@ class Nginx(ServerProcess):
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root;" if os.geteuid() == 0 else ""
-        address = f"{upstream[0]}:{upstream[1]}"
+        address = _at(upstream)
         passing = {
             "http": f"proxy_pass http://{address};",
             "uwsgi": f"include /etc/nginx/uwsgi_params; uwsgi_pass {address};",
         }[protocol]
-        servers = self._guided(upstream, certificate) if guided else self._bare(passing, certificate)
+        if streaming is not None:
+            here = {"127.0.0.1:8001": _at(streaming), "/var/log/nginx/access.log": f"{directory}/access.log"}
+            servers = self._guided(upstream, certificate, "grants_nginx.conf", here)
+        else:
+            servers = self._guided(upstream, certificate) if guided else self._bare(passing, certificate)
+            servers = f"access_log off; {servers}"
         config.write_text(f"""
             daemon off; {user} worker_processes 1;
             pid {directory / "nginx.pid"}; error_log {log} notice;
             events {{ }}
-            http {{ access_log off; {temporary} {servers} }}
+            http {{ {temporary} {servers} }}
         """)
         super().__init__([program, "-p", directory, "-e", log, "-c", config], log)
 
@@ -66,16 +75,23 @@ class Nginx(ServerProcess):
             }}
         """
 
-    def _guided(self, upstream: tuple[str, int], certificate: Path) -> str:
-        text = (ROOT / "docs" / "examples" / "nginx.conf").read_text("utf-8")
+    def _guided(
+        self,
+        upstream: tuple[str, int],
+        certificate: Path,
+        example: str = "nginx.conf",
+        more: Mapping[str, str] | None = None,
+    ) -> str:
+        text = (ROOT / "docs" / "examples" / example).read_text("utf-8")
         here = {
-            "127.0.0.1:8000": f"{upstream[0]}:{upstream[1]}",
+            **(more or {}),
+            "127.0.0.1:8000": _at(upstream),
             "listen 443": f"listen {self.plain[0]}:{self.plain[1]}; listen {self.tls[0]}:{self.tls[1]}",
             "/etc/ssl/shop.pem": str(certificate),
             "/etc/ssl/shop.key": str(certificate),
         }
         for there, found in here.items():
-            assert there in text, f"the guide's nginx.conf has no {there}"
+            assert there in text, f"the guide's {example} has no {there}"
             text = text.replace(there, found)
         return text
 
@@ -86,3 +102,7 @@ class Nginx(ServerProcess):
         except ConnectionRefusedError:
             return False
         return True
+
+
+def _at(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"

@@ -98,6 +98,17 @@ class FloorPromises:
         assert room.read(ids[2]) == [GAP, "9", "10", "11"]
         assert room.read(ids[8]) == ["9", "10", "11"]
 
+    @pytest.mark.parametrize("before", [0, PUBLISHED])
+    def test_who_joins_reads_what_came_since_and_nothing_from_before(self, room: Room, before: int) -> None:
+        """With the cursor that was stored at the join as the start, and as the floor."""
+        old = room.publish(before)[:]
+        joined = room.after = room.floor = room.sse.cursor("room")
+        room.publish(3)
+        since = [str(number) for number in range(before, before + 3)]
+        assert room.read(None) == room.read(joined) == since
+        for cursor in old[:-1]:
+            assert room.read(cursor) == [GAP, *since]
+
     def test_the_newest_may_be_all_that_is_read(self, room: Room) -> None:
         ids = room.publish(PUBLISHED)[:]
         room.floor = Last(3)
@@ -135,6 +146,9 @@ class FloorPromises:
         assert came[0] == GAP
         assert came[-1] == "61"
         assert room.read(ids[-2])[0] == "61"
+        room.after = room.floor
+        assert room.read(None)[0] == GAP
+        assert room.read(None)[-1] == "61"
         room.close()
 
     def test_a_floor_of_another_history_is_now(self, room: Room) -> None:
@@ -199,3 +213,15 @@ class LostFloorPromises:
         for cursor in (*ids, *restored, UNPLACEABLE):
             came = room.read(cursor)
             assert came == [GAP], cursor
+
+    def test_a_cursor_that_is_stored_after_the_loss_is_a_floor_as_any(
+        self, room: Room, lose: Callable[[str], object]
+    ) -> None:
+        room.after = room.floor = room.publish(PUBLISHED)[5]
+        lose("room")
+        room.sse.send_event("room", "since the loss")
+        assert room.read(None) == room.read(None) == [GAP]
+        room.after = room.floor = room.sse.cursor("room")
+        kept = room.sse.send_event("room", "kept")
+        assert room.read(None) == room.read(None) == ["kept"]
+        assert room.read(kept) == []
