@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..errors import InvalidStreamId
-from ..events import check_stream_id
+from ..events import are_plain, check_stream_id
 
 MAX_STREAMS: Final = 100
 """The most streams of one connection."""
@@ -28,7 +28,10 @@ def any_names_of(stream_ids: StreamIds) -> list[str]:
     if not isinstance(given, Iterable) or _is_like_text(given):
         raise InvalidStreamId(f"a stream id is a str, or several of them, not {type(stream_ids).__name__}")
     several = [stream_ids] if isinstance(stream_ids, str) else stream_ids
-    return list(dict.fromkeys(check_stream_id(name) for name in several))
+    names = list(several)
+    if not are_plain(names):
+        names = [check_stream_id(name) for name in names]
+    return list(dict.fromkeys(names))
 
 
 def _is_like_text(value: object) -> bool:
