@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from streamy_core.broker import OLDEST, Entry, Event, bounded, make_id, sequence_of
 
-_new_entry: Final = tuple.__new__
+_new_entry: Final[Callable[[type[Entry], tuple[str, str, Event]], Entry]] = tuple.__new__  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] - a tuple of anything
 """What a named tuple's constructor calls, at half its price."""
 
 
@@ -49,7 +49,8 @@ class Log:
 
     def append(self, stream_id: str, epoch: str, events: Sequence[Event], size: int, now: float) -> list[str]:
         """Add entries of this stream at its end, and return their ids. size: the bytes of their data."""
-        sequence, ids = self.sequence, []
+        ids: list[str] = []
+        sequence = self.sequence
         for event in events:
             sequence += 1
             entry_id = make_id(epoch, sequence, self.nonce)
