@@ -163,6 +163,11 @@ class Settings:
         optional(seconds(most=MAX_SECONDS)),
         doc="Seconds after which a client is told to come back, less up to a fifth by chance; None: never.",
     )
+    level_workers: bool = option(
+        False,
+        flag(),
+        doc="Whether a worker of gunicorn's with far more clients than its siblings lets some go.",
+    )
     tcp_user_timeout: float = option(
         30.0,
         seconds(most=MAX_SECONDS),
