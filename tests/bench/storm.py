@@ -1,7 +1,8 @@
 """10,000 clients through a reload of two workers: `python -m tests.bench.storm [--clients N] [--killed]`.
 
 killed: instead, all processes end without a word, and are started anew. Prints how long it takes until
-all are back, how they are spread over the workers, and how long a view takes meanwhile. One thread plays all clients, and a process of its own asks the view.
+all are back, how they are spread over the workers, and how long a view takes meanwhile. One thread plays
+all clients, and a process of its own asks the view.
 """
 
 from __future__ import annotations
