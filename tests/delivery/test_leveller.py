@@ -15,9 +15,10 @@ from streamy_core import StreamManager
 from streamy_core.delivery.descriptors import descriptors_of
 from streamy_core.delivery.leveller import FEWEST, Level
 
-from ..support.app_server import GTHREAD, AppServer
+from ..support.app_server import GTHREAD, SLOTS, AppServer
 from ..support.crowd import Crowd, Record
 from ..support.process import suspend
+from ..support.web_server import Pair
 from . import levelling_app
 
 NOW = 1_000.0
@@ -89,18 +90,20 @@ def test_a_server_that_does_not_tell_of_its_workers_is_a_warning(
             assert "STREAMY_LEVEL_WORKERS is on, but nobody can tell" in caplog.text
 
 
+@pytest.mark.parametrize("pair", [GTHREAD, Pair("gevent", "wsgi", 4)], ids=str)
 def test_a_worker_that_has_the_clients_of_one_that_died_lets_some_go_and_they_miss_nothing(
-    tmp_path: Path,
+    pair: Pair, tmp_path: Path
 ) -> None:
     server = AppServer(
         tmp_path / "log",
-        GTHREAD,
+        pair,
         app=levelling_app.APP,
         workers=2,
         settings={
             "STREAMY_BROKER_URL": f"sqlite:///{tmp_path}/streams.db",
             "STREAMY_LEVEL_WORKERS": True,
             "STREAMY_RECONNECT_DELAY": 0.1,
+            SLOTS: None,
         },
     )
     record = Record()
