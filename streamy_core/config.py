@@ -241,6 +241,11 @@ class Settings:
         one_of("disconnect", "keep"),
         doc="What becomes of the clients that a call was about that failed: they are disconnected, or go on.",
     )
+    level_workers: bool = option(
+        False,
+        flag(),
+        doc="Whether a worker of gunicorn's with far more clients than its siblings lets some go.",
+    )
     tcp_user_timeout: float = option(
         30.0,
         seconds(most=MAX_SECONDS),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 from unicodedata import category
 
 from .errors import InvalidEvent, InvalidStreamId
@@ -57,6 +57,18 @@ def check_stream_id(stream_id: object) -> str:
                 kind = "control character" if category(char) == "Cc" else "lone surrogate"
                 raise InvalidStreamId(f"stream id {name!r} has a {kind} at position {index}")
     return name
+
+
+def are_plain(stream_ids: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    """Whether all of them can name streams, and are ASCII. If not, each is to be checked by itself.
+
+    For many names it takes half as long as `check_stream_id` for each.
+    """
+    if set(map(type, stream_ids)) != {str}:
+        return False
+    names = cast("Sequence[str]", stream_ids)
+    text = "".join(names)
+    return text.isascii() and text.isprintable() and all(names) and max(map(len, names)) <= MAX_STREAM_ID
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _PAIRS: Final = [first + second for first in _DIGITS for second in _DIGITS]
+_SHORT: Final[list[str]] = [
+    *_DIGITS[:62],
+    *[first + second for first in _DIGITS[1:62] for second in _DIGITS[:62]],
+]
+_SHORTER_THAN: Final = len(_SHORT)
 _TAGS: Final = {"_": 2, "-": 3, ".": 8}  # a joint cursor's first character, and the size of its tags
 _MARKS: Final = {size: mark for mark, size in _TAGS.items()}
 _LONGEST: Final = max(_MARKS)
@@ -55,7 +60,8 @@ def new_nonce() -> str:
 
 def make_id(epoch: str, sequence: int, nonce: str) -> str:
     """The id text of these three parts."""
-    return f"{epoch}.{encode_number(sequence)}.{nonce}"
+    number = _SHORT[sequence] if sequence < _SHORTER_THAN else encode_number(sequence)
+    return f"{epoch}.{number}.{nonce}"
 
 
 def sequence_of(cursor: str) -> int | None:
@@ -75,11 +81,10 @@ def epoch_of(cursor: str) -> str | None:
 
 def encode_number(number: int) -> str:
     """A whole number of 0 or more, in base 62."""
-    text = ""
-    while number >= 62:
-        number, digit = divmod(number, 62)
-        text = _DIGITS[digit] + text
-    return _DIGITS[number] + text
+    if number < _SHORTER_THAN:
+        return _SHORT[number]
+    number, digit = divmod(number, 62)
+    return encode_number(number) + _DIGITS[digit]
 
 
 def decode_number(text: str) -> int | None:

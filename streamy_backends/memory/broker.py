@@ -16,7 +16,6 @@ from streamy_core.broker import (
     Broker,
     Closed,
     Duplicate,
-    Entry,
     Event,
     ForkGuard,
     Page,
@@ -31,6 +30,11 @@ from streamy_core.ids import encode_number
 
 from .log import Log, Tombstone
 from .options import Limits
+
+
+def size_of(events: Sequence[Event]) -> int:
+    """The bytes of their data."""
+    return events[0].size if len(events) == 1 else sum([event.size for event in events])
 
 
 class MemoryBroker(Broker):
@@ -64,8 +68,8 @@ class MemoryBroker(Broker):
         with self._lock():
             if not events:
                 return []
-            now = self._clock()
-            ids = self._append(stream_id, events, idempotency_key, now)
+            now, size = self._clock(), size_of(events)
+            ids = self._append(stream_id, events, size, idempotency_key, now)
             self._tidy(now)
             watches = self._watches
         if ids is None:
@@ -81,11 +85,13 @@ class MemoryBroker(Broker):
         with self._lock():
             if not events:
                 return {name: [] for name in stream_ids}
-            now = self._clock()
-            found = {name: self._append(name, events, idempotency_key, now) for name in stream_ids}
+            now, size = self._clock(), size_of(events)
+            stored: dict[str, list[str]] = {}
+            for name in stream_ids:
+                if (ids := self._append(name, events, size, idempotency_key, now)) is not None:
+                    stored[name] = ids
             self._tidy(now)
             watches = self._watches
-        stored = {name: ids for name, ids in found.items() if ids is not None}
         for watch in watches:
             watch.ring(stored)
         return stored
@@ -201,7 +207,7 @@ class MemoryBroker(Broker):
         return make_id(self._epoch, log.sequence + 1, log.nonce)
 
     def _append(
-        self, stream_id: str, events: Sequence[Event], key: str | None, now: float
+        self, stream_id: str, events: Sequence[Event], size: int, key: str | None, now: float
     ) -> list[str] | None:
         """The new entries' ids, or those of the key's first time; None if the stream has ended."""
         log = self._log_for_writing(stream_id, now)
@@ -209,18 +215,17 @@ class MemoryBroker(Broker):
             return Duplicate(known)
         if log.end is not None:
             return None
-        ids = self._store(log, stream_id, events, now)
+        ids = log.append(stream_id, self._epoch, events, size, now)
+        self._bytes += size
+        limits = self._limits
+        if (
+            len(log.entries) > limits.history
+            or log.bytes > limits.history_bytes
+            or log.times[0] < now - limits.history_age
+        ):
+            self._trim(log, now)
         if key is not None:
-            log.remember(key, ids, self._limits.keys)
-        return ids
-
-    def _store(self, log: Log, stream_id: str, events: Sequence[Event], now: float) -> list[str]:
-        ids: list[str] = []
-        for event in events:
-            entry_id = self._id_after(log)
-            self._bytes += log.append(Entry(entry_id, stream_id, event), now)
-            ids.append(entry_id)
-        self._trim(log, now)
+            log.remember(key, ids, limits.keys)
         return ids
 
     def _page(self, stream_id: str, cursor: str, limit: int, max_bytes: int | None, now: float) -> Page:

@@ -17,7 +17,6 @@ from streamy_core.broker import (
     BrokerUnavailable,
     Closed,
     ConfigError,
-    Duplicate,
     Event,
     ForkGuard,
     Page,
@@ -25,13 +24,13 @@ from streamy_core.broker import (
     StreamEnded,
     StreamInfo,
     Watch,
-    make_id,
     new_epoch,
     new_nonce,
     sequence_of,
 )
 
 from .address import Address
+from .appends import appended_of, by_stream, in_lots
 from .checks import fault_of, other_language, refusal
 from .entries import encode, epoch_of, text_of, text_or_none
 from .faults import faults
@@ -132,10 +131,13 @@ class RedisBroker(Broker):
         stored: dict[str, list[str]] = {}
         fault: BrokerUnavailable | None = None
         for name, reply in found.items():
-            if isinstance(reply, BrokerUnavailable):
-                fault = reply
-            elif (ids := self._ids(name, reply)) is not None:
-                stored[name] = ids
+            try:
+                ids = self._ids(name, reply)
+            except BrokerUnavailable as error:
+                fault = error
+            else:
+                if ids is not None:
+                    stored[name] = ids
         if fault is not None:
             raise PartlyUnavailable(stored, fault) if stored else fault
         return stored
@@ -143,21 +145,20 @@ class RedisBroker(Broker):
     def _append_to_many(
         self, stream_ids: Collection[str], key: str, epoch: str, texts: Sequence[str]
     ) -> dict[str, Any]:
+        """What the script has said of each stream, or BrokerUnavailable. Raises as `append_to_many`."""
         runner = self._open()
-        settings, keys = self._settings(), self._keys.for_append
-        calls = [self._append.call(keys(name, key), settings, epoch, *texts) for name in stream_ids]
-        return dict(zip(stream_ids, runner.write_many(calls), strict=True))
+        settings, keys = self._settings(), self._keys.for_append_to_many
+        lots = in_lots(stream_ids, clustered=self._servers.clustered)
+        calls = [self._append.call(keys(lot, key), settings, epoch, *texts) for lot in lots]
+        return by_stream(lots, runner.write_many(calls))
 
     def _ids(self, stream_id: str, reply: Any) -> list[str] | None:
-        """The ids that an append has answered; None if the stream has ended."""
-        outcome, *stored = text_of(reply).split(" ")
-        if outcome == "ended":
+        """The ids that an append has answered; None if the stream has ended. Raises BrokerUnavailable."""
+        appended = appended_of(reply)
+        if appended is None:
             return None
-        epoch, before, nonce, count, *others = stored
-        self._compare(stream_id, int(others[0]) if others else 0)
-        sequence = int(before)
-        ids = [make_id(epoch, sequence + n, nonce) for n in range(1, int(count) + 1)]
-        return Duplicate(ids) if outcome == "known" else ids
+        self._compare(stream_id, appended.others)
+        return appended.ids
 
     def end(self, stream_id: str) -> None:
         self._write(self._end, (self._keys.state(stream_id),), [new_nonce()])

@@ -6,6 +6,7 @@ specification, hash tags). What would end or empty the braces is encoded, so tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 _CODES: Final = {"%": "%25", "{": "%7B", "}": "%7D"}
@@ -40,9 +41,17 @@ class Keys(NamedTuple):
 
     def for_append(self, stream_id: str, idempotency_key: str) -> tuple[str, str, str]:
         """The same, and the key that remembers what was stored under this idempotency key."""
-        base = self._base(stream_id)
-        key = idempotency_key.translate(_KEY_ENCODED).encode(errors="backslashreplace").decode()
+        base, key = self._base(stream_id), _encoded(idempotency_key)
         return f"{base}:state", f"{base}:log", f"{base}:key:{key}"
+
+    def for_append_to_many(self, stream_ids: Iterable[str], idempotency_key: str) -> list[str]:
+        """Those of each of these streams, in turn."""
+        key = _encoded(idempotency_key)
+        keys: list[str] = []
+        for stream_id in stream_ids:
+            base = self._base(stream_id)
+            keys += f"{base}:state", f"{base}:log", f"{base}:key:{key}"
+        return keys
 
     def channel(self, stream_id: str) -> str:
         """The channel of a stream's bell."""
@@ -63,3 +72,7 @@ class Keys(NamedTuple):
 
     def _base(self, stream_id: str) -> str:
         return f"{self.prefix}:{{{stream_id.translate(_ENCODED)}}}"
+
+
+def _encoded(idempotency_key: str) -> str:
+    return idempotency_key.translate(_KEY_ENCODED).encode(errors="backslashreplace").decode()

@@ -19,6 +19,9 @@ Command = tuple[Any, ...]
 _FRESH: Final = 1.0
 """Seconds after which a connection is looked at before it is used again."""
 
+_LONG: Final = 100
+"""Parts of a command that are as much work to pack as it is to send it by itself."""
+
 
 class Pool:
     """Any thread; no more threads at once than there may be connections.
@@ -53,7 +56,7 @@ class Pool:
             age = self._age
             connection = self._acquire(node)
             try:
-                connection.send_packed_command(connection.pack_commands(commands))
+                _send(connection, commands)
                 replies = [_reply(connection) for _ in commands]
             except BaseException:
                 connection.disconnect()  # what is still to come must not answer anything else
@@ -105,6 +108,17 @@ class Pool:
             if self._closed or is_old:
                 connection.disconnect()
             node.connection_pool.release(connection)
+
+
+def _send(connection: Any, commands: Sequence[Command]) -> None:
+    lot: list[Command] = []
+    for command in commands:
+        lot.append(command)
+        if len(command) > _LONG:  # the server begins with it while the next one is packed
+            connection.send_packed_command(connection.pack_commands(lot))
+            lot = []
+    if lot:
+        connection.send_packed_command(connection.pack_commands(lot))
 
 
 def _reply(connection: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +13,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from streamy_core.broker import BrokerUnavailable, ConfigError
 
+from .entries import text_of
 from .faults import TO_RING, Meaning, error_of, meaning_of
 from .pool import Command, Pool
 from .servers import Node, Servers
@@ -27,7 +28,7 @@ class Script:
         self.text: Final = "".join(parts)
         self.sha: Final = hashlib.sha1(self.text.encode()).hexdigest()
 
-    def call(self, keys: tuple[str, ...], *args: str | int) -> Call:
+    def call(self, keys: Sequence[str], *args: str | int) -> Call:
         """One run of it. The first key says where."""
         return Call(keys[0], ("EVALSHA", self.sha, len(keys), *keys, *args), self)
 
@@ -38,6 +39,10 @@ NOTHING_WRITTEN: Final = ("unknown", b"unknown")
 
 MUTE: Final = ("mute", b"mute")
 """What a script that writes answers if it may not ring the bell. Nothing was written."""
+
+
+FAILED: Final = "failed"
+"""What a script for several streams says, before the error, of one that it could do nothing for."""
 
 
 class Call(NamedTuple):
@@ -74,6 +79,8 @@ class Runner:
     def write_many(self, calls: Sequence[Call]) -> list[Any]:
         """The answers to many, in one round trip to each server; BrokerUnavailable for one that has none.
 
+        That of a call for several streams is a list, in which FAILED begins what is said of one that failed.
+
         Raises ConfigError as `write` does.
         """
         replies: list[Any] = [None] * len(calls)
@@ -82,7 +89,7 @@ class Runner:
             try:
                 by_node.setdefault(self._servers.node_of(call.key), []).append(index)
             except RedisError as error:
-                replies[index] = _unavailable(error)
+                replies[index] = unavailable(error)
         for node, indexes in by_node.items():
             found = self._write_to(node, [calls[index] for index in indexes])
             for index, reply in zip(indexes, found, strict=True):
@@ -94,7 +101,7 @@ class Runner:
         try:
             return self._confirmed(self._write(node, calls, self._wait))
         except RedisError as error:
-            fault = _unavailable(error)
+            fault = unavailable(error)
             # It has answered, and may have run others of them: then they say so, each by itself.
             if isinstance(error, ResponseError) and meaning_of(error).meaning is not Meaning.REFUSAL:
                 return [self._write_one(call) for call in calls] if len(calls) > 1 else [fault]
@@ -141,12 +148,12 @@ class Runner:
         """The scripts' answers, once as many replicas as demanded have what they wrote. Raises as `write`."""
         if self._wait:
             *replies, replicas = replies
-            if replicas < self._wait_replicas and any(reply not in NOTHING_WRITTEN for reply in replies):
+            if replicas < self._wait_replicas and any(_may_have_written(text) for text in _texts(replies)):
                 raise BrokerUnavailable(
                     f"written, but {replicas} replicas have it, and not the {self._wait_replicas} "
                     "that wait_replicas demands"
                 )
-        if any(reply in MUTE for reply in replies):
+        if any(text in MUTE for text in _texts(replies)):
             raise ConfigError(f"could not write to Redis: its bell can't be rung: {TO_RING}")
         return replies
 
@@ -184,7 +191,20 @@ class Runner:
             raise
 
 
-def _unavailable(error: RedisError) -> BrokerUnavailable:
+def _texts(replies: Iterable[Any]) -> Iterator[Any]:
+    """All answers, those of calls for several streams one by one."""
+    for reply in replies:
+        if isinstance(reply, list):
+            yield from reply
+        else:
+            yield reply
+
+
+def _may_have_written(text: Any) -> bool:
+    return text not in NOTHING_WRITTEN and not text_of(text).startswith(FAILED)
+
+
+def unavailable(error: RedisError) -> BrokerUnavailable:
     """The error as it may be kept for later. Raises ConfigError if it doesn't pass."""
     fault = error_of("write to Redis", error)
     if isinstance(fault, ConfigError):

@@ -16,10 +16,11 @@ from ..events import Event
 from ..observers import DisconnectReason, Observer
 from .command_reader import CommandReader
 from .delivery import Connection, Delivery, Exchange, Terms
-from .descriptors import share_descriptors
+from .descriptors import descriptors_of, share_descriptors
 from .detached.delivery import DetachedDelivery
 from .gate import Gate
 from .journal import Journal
+from .leveller import Leveller
 from .limits import Limits
 from .rechecks import Rechecks
 from .replayer import Replayer
@@ -60,6 +61,7 @@ class DeliveryService:
     _replayer: Replayer
     _rechecks: Rechecks
     _commands: CommandReader | None
+    _leveller: Leveller | None
     _shutdown_watcher: ShutdownWatcher | None
     _gate: Gate
     _shared: SharedCounts | None
@@ -116,6 +118,8 @@ class DeliveryService:
 
     def shutdown(self) -> None:
         """Disconnect all clients, at once. Nobody is served any more."""
+        if self._leveller is not None:
+            self._leveller.close()
         self._hub.stop()
         self._rechecks.close()
         self._limits.note_leaving()
@@ -175,6 +179,7 @@ class DeliveryService:
         self._detached = DetachedDelivery(terms)
         self._wsgi = WsgiDelivery(terms)
         self._commands = None
+        self._leveller = None
         self._shutdown_watcher = None
         self._begun = False
 
@@ -193,4 +198,29 @@ class DeliveryService:
             share_descriptors(self._limits, server, self._settings)
             if self._shared is not None and self._tell is not None:
                 self._sharing = Sharing(self._hub, self._shared, self._tell)
+            if self._settings.level_workers:
+                self._level(server)
             self._begun = True
+
+    def _level(self, server: Server) -> None:
+        """See that this process has no more than its share of the clients, where its server's can be told."""
+
+        def held() -> list[int] | None:
+            pids = server.workers()
+            return None if pids is None else descriptors_of(pids)
+
+        if held() is None:
+            logger.warning(
+                "STREAMY_LEVEL_WORKERS is on, but nobody can tell what the other workers of this server (%s) "
+                "have: it needs gunicorn on Linux, with /proc, that is started by the user of its workers. "
+                "Nobody is let go early",
+                server.name,
+            )
+            return
+        self._leveller = Leveller(self._limits.__len__, held, self._let_go)
+
+    def _let_go(self, count: int) -> None:
+        """Tell so many clients to come back: those that have been here for longest."""
+        left = iter(range(count))
+        for delivery in self._deliveries:
+            delivery.disconnect(lambda _: next(left, None) is not None, DisconnectReason.LEVELLED)

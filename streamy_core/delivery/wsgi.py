@@ -45,7 +45,7 @@ class WsgiDelivery:
         self.clock: Clock = terms.settings.clock
         self.stopping: bool = False
         self._lock = threading.Lock()
-        self._bodies: set[WsgiBody] = set()
+        self._bodies: dict[WsgiBody, None] = {}  # who has been here for longest comes first
         self._staying = 0
         self._warned = False
         self._monitor = WsgiMonitor(self._with_sockets)
@@ -65,7 +65,7 @@ class WsgiDelivery:
         """Whether a body may stay and hold its thread. If not, it may visit, or gives nothing."""
         counted = self.terms.limits.acquire(body.session.key)
         with self._lock:
-            self._bodies.add(body)
+            self._bodies[body] = None
             stays = counted and self._staying < slots
             self._staying += stays
         if body.socket is not None:
@@ -80,7 +80,7 @@ class WsgiDelivery:
     def release(self, body: WsgiBody, reason: DisconnectReason, *, stayed: bool, visited: bool) -> None:
         """A body that had begun is through."""
         with self._lock:
-            self._bodies.discard(body)
+            self._bodies.pop(body, None)
             self._staying -= stayed
         self.terms.rechecks.discard(body.session)
         if stayed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import InvalidStreamId
-from ..events import MAX_STREAMS, check_stream_id
+from ..events import MAX_STREAMS, are_plain, check_stream_id
 
 StreamIds = str | Iterable[str]
 
@@ -24,7 +24,10 @@ def any_names_of(stream_ids: StreamIds) -> list[str]:
     if not isinstance(given, Iterable) or _is_like_text(given):
         raise InvalidStreamId(f"a stream id is a str, or several of them, not {type(stream_ids).__name__}")
     several = [stream_ids] if isinstance(stream_ids, str) else stream_ids
-    return list(dict.fromkeys(check_stream_id(name) for name in several))
+    names = list(several)
+    if not are_plain(names):
+        names = [check_stream_id(name) for name in names]
+    return list(dict.fromkeys(names))
 
 
 def _is_like_text(value: object) -> bool:

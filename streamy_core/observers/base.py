@@ -47,6 +47,8 @@ class DisconnectReason(StrEnum):
     """The slow-client policy decided against it."""
     EXPIRED = "expired"
     """Its time was over: `STREAMY_MAX_CONNECTION_AGE`, or its right to read has ended: `until`, a grant."""
+    LEVELLED = "levelled"
+    """Its worker had far more clients than the others: `STREAMY_LEVEL_WORKERS`."""
     DISCONNECTED = "disconnected"
     """By `disconnect`."""
     HISTORY_LOST = "history lost"

@@ -1,7 +1,8 @@
-"""10,000 clients through a reload of two workers: `python -m tests.bench.storm [--clients N]`.
+"""10,000 clients through a reload of two workers: `python -m tests.bench.storm [--clients N] [--killed]`.
 
-Prints how long it takes until all are back, how they are spread over the workers, and how long a view
-takes meanwhile. One thread plays all clients, and a process of its own asks the view.
+killed: instead, all processes end without a word, and are started anew. Prints how long it takes until
+all are back, how they are spread over the workers, and how long a view takes meanwhile. One thread plays
+all clients, and a process of its own asks the view.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -50,13 +52,17 @@ def asking(address: str) -> Iterator[subprocess.Popen[str]]:
 def ask(address: str) -> None:
     while True:
         start = time.perf_counter()
-        with urllib.request.urlopen(f"{address}/hello", timeout=60) as answer:
-            answer.read()
+        try:
+            with urllib.request.urlopen(f"{address}/hello", timeout=60) as answer:
+                answer.read()
+        except (OSError, HTTPException):  # it isn't there
+            time.sleep(0.01)
+            continue
         print(f"{(time.perf_counter() - start) * 1_000:.3f}", flush=True)
         time.sleep(0.01)
 
 
-def storm(clients: int, folder: Path) -> None:
+def storm(clients: int, folder: Path, *, killed: bool) -> None:
     options = ("--workers", str(WORKERS), "--worker-connections", str(2 * clients), "--graceful-timeout", "5")
     server = AppServer(
         folder / "log",
@@ -71,7 +77,11 @@ def storm(clients: int, folder: Path) -> None:
             end = time.monotonic() + 1
             crowd.run_until(lambda: time.monotonic() > end, "a second")
             began = time.monotonic()
-            server.signal(signal.SIGHUP)
+            if killed:
+                server.kill()
+                server.start()
+            else:
+                server.signal(signal.SIGHUP)
             crowd.run_until(
                 lambda: all(source.connections >= 2 and source.open for source in crowd.sources),
                 "everybody back",
@@ -82,7 +92,7 @@ def storm(clients: int, folder: Path) -> None:
             answers = sorted(float(line) for line in process.communicate()[0].splitlines())
         # Each answer is of one worker or another.
         held = {int(json.loads(server.ask("/stats"))["clients"]) for _ in range(50)}
-    report(f"{clients:,} clients back after a reload", f"{took:.1f} s", "< 15 s")
+    report(f"{clients:,} clients back after a {'kill' if killed else 'reload'}", f"{took:.1f} s", "< 15 s")
     report("  held by the workers", f"{min(held):,} to {max(held):,}", "level")
     for part in (50, 99, 100):
         place = min(len(answers) * part // 100, len(answers) - 1)
@@ -92,13 +102,14 @@ def storm(clients: int, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=10_000)
+    parser.add_argument("--killed", action="store_true")
     parser.add_argument("--ask", metavar="ADDRESS")
     args = parser.parse_args()
     if args.ask:
         ask(args.ask)
     allow_many_files()
     with tempfile.TemporaryDirectory() as folder:
-        storm(args.clients, Path(folder))
+        storm(args.clients, Path(folder), killed=args.killed)
 
 
 if __name__ == "__main__":

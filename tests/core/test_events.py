@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamy_core.errors import InvalidEvent, InvalidStreamId, StreamyError
-from streamy_core.events import Entry, Event, Page, check_retry, check_stream_id
+from streamy_core.events import Entry, Event, Page, are_plain, check_retry, check_stream_id
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -189,6 +189,24 @@ def test_a_control_character_or_lone_surrogate_in_a_stream_id_is_refused_and_its
 ) -> None:
     with pytest.raises(InvalidStreamId, match=r"has a (control character|lone surrogate) at position 2$"):
         check_stream_id(f"ab{char}c")
+
+
+@unhurried
+@given(st.text(max_size=3) | st.text("a\n\x7f", max_size=3) | st.sampled_from(["x" * 255, "x" * 256]))
+def test_names_pass_together_only_if_each_passes_by_itself(name: str) -> None:
+    try:
+        check_stream_id(name)
+    except InvalidStreamId:
+        assert not are_plain(["news", name])
+    else:
+        assert are_plain(["news", name]) == name.isascii()
+
+
+def test_names_pass_together_only_if_they_are_plain_text() -> None:
+    assert are_plain(["news", "user:42"])
+    assert not are_plain([])
+    for other in (None, 42, b"news", type("Text", (str,), {})("news")):
+        assert not are_plain(["news", other])
 
 
 @pytest.mark.parametrize("stream_id", [None, 42, b"news", ["news"]], ids=repr)

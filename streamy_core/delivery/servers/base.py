@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class Server:
 
     def accept_at_most(self, connections: int) -> None:
         """Accept no more at once, where the server can be told."""
+
+    def workers(self) -> Sequence[int] | None:
+        """The ids of the processes that share this one's clients, its own first; None: it can't be known."""
+        return None
 
     def stopping(self) -> Callable[[], bool] | None:
         """What tells whether the server was told to stop, and waits for its requests; None: nothing."""

@@ -8,8 +8,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..sockets import PEEK
@@ -70,9 +71,27 @@ class Gunicorn(Server):
         if hasattr(worker, "worker_connections"):
             worker.worker_connections = connections
 
+    def workers(self) -> Sequence[int] | None:
+        # All children of its parent that go by its own name: where there are others, they were started
+        # by some other command.
+        own, parent = os.getpid(), os.getppid()
+        try:
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+            return [own, *[pid for pid in map(int, children.split()) if pid != own and _is_like(pid, own)]]
+        except OSError:  # not on Linux, or it isn't shown
+            return None
+
     def stopping(self) -> Callable[[], bool] | None:
         worker = current_worker() or _worker_among_all()
         return None if worker is None else partial(_is_stopping, worker)
+
+
+def _is_like(pid: int, own: int) -> bool:
+    """Whether this process was started by the same command as ours, and is there."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() == Path(f"/proc/{own}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _is_stopping(worker: Any) -> bool:
