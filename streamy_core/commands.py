@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 from .errors import InvalidKey
 from .events import Event
-from .exact import exact_text, exact_whole
+from .exact import behind_proxy, exact_text, exact_whole
 
 _DISCONNECT = "disconnect"
 _CONNECTIONS: Final = "connections"
@@ -47,9 +47,10 @@ def check_key(key: object) -> str:
     if text is None and (number := exact_whole(key)) is not None and abs(number) < _HUGE:
         text = str(number)
     if text is None:
+        kind = type(behind_proxy(key)).__name__
         raise InvalidKey(
-            f"a key is text or a whole number of up to 100 digits, not {type(key).__name__}: make text of "
-            "it, in the same way for get_stream and disconnect"
+            f"a key is text or a whole number of up to 100 digits, not {kind}: make text of it, in the same "
+            "way for get_stream and disconnect"
         )
     return text
 

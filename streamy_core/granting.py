@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from flask import Response, abort, has_request_context, request, url_for
+from flask import Response, abort, current_app, has_request_context, request, url_for
 from werkzeug.http import dump_cookie
 from werkzeug.sansio.response import Response as AnyResponse
 
 from .binding import Binding
 from .commands import check_key
-from .cross_origin import share
+from .cross_origin import is_preflight, share
 from .delivery.delivery import retry_ms
 from .delivery.servers import server_of
 from .engine.streams import StreamIds, names_of
@@ -29,6 +30,11 @@ _GRANTED: Final = "streamy.granted."
 _REFUSED: Final = "You may not read this, or not any more.\n"
 
 _ANY: Final[Any] = object()
+
+_OWN: Final = ("key", "expires", "floor", PARAMETER)
+
+_MOST_OF_A_COOKIE: Final = 4_096
+"""Bytes, of the name, the value and the attributes (RFC 6265 section 6.1)."""
 
 SAME_SITE: Final = ("Strict", "Lax", "None")
 
@@ -56,7 +62,7 @@ class GrantVerbs(ABC):
         stream_ids: a stream's id, or up to 100 of them.
         key:        whom it is for: `granted(key=…)` takes it from nobody else. Unless given, whoever has the
                     text may read. It is the client's key for `disconnect`, too, which revokes what was
-                    granted to it before.
+                    granted to it before, as long as the broker keeps that command.
         expires:    after how many seconds it ends, at most 24 days.
         floor:      how far back it reaches, as for `get_stream`. `NOW` is the moment of this call, for which
                     the broker is asked.
@@ -91,8 +97,10 @@ class GrantVerbs(ABC):
 
         endpoint: the view's, which asks by `granted`. values: its own, and the options of `url_for`.
 
-        Otherwise as `grant`.
+        Otherwise as `grant`. Raises ValueError for a view with a variable of a name that is one of these
+        arguments', or "grant".
         """
+        _check_variables(endpoint)
         signed = self.grant(stream_ids, key=key, expires=expires, floor=floor)
         own: dict[str, Any] = {**values, PARAMETER: signed}
         return url_for(endpoint, **own)
@@ -129,13 +137,20 @@ class GrantVerbs(ABC):
         cookie = dump_cookie(
             _cookie_name(self.name),
             self.grant(stream_ids, key=key, expires=expires, floor=floor),
-            max_age=int(expires),
+            max_age=math.ceil(expires),
             secure=True,
             httponly=True,
             samesite=same_site,
+            max_size=0,  # which is looked at below, with all of it
         )
         # Werkzeug 3.0 doesn't know the attribute.
-        response.headers.add("Set-Cookie", f"{cookie}; Partitioned" if partitioned else cookie)
+        cookie = f"{cookie}; Partitioned" if partitioned else cookie
+        if len(cookie) > _MOST_OF_A_COOKIE:
+            raise ValueError(
+                f"a cookie of {len(cookie):,} bytes is more than browsers keep: put the grant into a URL, or "
+                "grant fewer streams"
+            )
+        response.headers.add("Set-Cookie", cookie)
 
     def granted(
         self, *, key: str | int | None = _ANY, allow_origins: str | Collection[str] | None = None
@@ -156,6 +171,8 @@ class GrantVerbs(ABC):
         """
         binding = self.binding
         allowed = binding.settings.allow_origins if allow_origins is None else check_origins(allow_origins)
+        if is_preflight():
+            abort(share(Response(status=204), allowed))
         try:
             grant = self._read_grant(binding, key)
         except Refused as refused:
@@ -191,6 +208,17 @@ def _refusal(reason: Refusal) -> Response:
         response.headers["WWW-Authenticate"] = 'Grant realm="streamy"'  # RFC 9110 section 15.5.2
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _check_variables(endpoint: str) -> None:
+    known = endpoint in current_app.view_functions
+    rules: list[Any] = list(current_app.url_map.iter_rules(endpoint)) if known else []
+    taken = [name for name in _OWN if any(name in rule.arguments for rule in rules)]
+    if taken:
+        raise ValueError(
+            f"the view {endpoint!r} has a variable named {taken[0]!r}, as grant_url has: call it something "
+            f"else, or append ?{PARAMETER}= and what sse.grant gives to url_for({endpoint!r}, …)"
+        )
 
 
 def _config_of(binding: Binding) -> Mapping[str, Any]:

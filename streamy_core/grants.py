@@ -30,8 +30,9 @@ PARAMETER: Final = "grant"
 _VERSION: Final = 1
 _MICRO: Final = 1_000_000
 _SALT: Final = "streamy.grant."
-_CLOCKS_DIFFER: Final = 60.0
-"""Seconds by which the clocks of those who grant and of those who serve may differ."""
+_CLOCKS_DIFFER: Final = 5.0
+"""Seconds by which the clocks of those who grant and of those who serve may differ: by so much, a grant may
+also outlast a `disconnect` that comes right after it."""
 
 
 class Refusal(StrEnum):
@@ -41,7 +42,7 @@ class Refusal(StrEnum):
     EXPIRED = "its grant has expired"
     UNSIGNED = "its grant isn't signed by this app for this manager"
     FOREIGN = "its grant isn't one of this release"
-    FUTURE = "its grant is of the future: clocks differ by more than a minute"
+    FUTURE = "its grant is of the future: clocks of machines differ by more than 5 seconds"
     OTHER_KEY = "its grant is for another key"
     REVOKED = "its grant was given before `disconnect` was called for it"
 
@@ -172,12 +173,16 @@ def _spelled_right(signed: str) -> str:
 def _keys(config: Mapping[str, Any]) -> list[str | bytes]:
     """The oldest first: the last one signs."""
     secret = config.get("SECRET_KEY")
-    if not secret:
+    if not secret or not isinstance(secret, str | bytes):
         raise ConfigError(
-            "grants are signed with the app's SECRET_KEY, which is not set: app.config['SECRET_KEY'] = …, "
-            "as `python -c 'import secrets; print(secrets.token_hex())'` makes one"
+            "grants are signed with the app's SECRET_KEY, which is not set, or no text: "
+            "app.config['SECRET_KEY'] = …, as `python -c 'import secrets; print(secrets.token_hex())'` makes "
+            "one"
         )
-    return [*(config.get("SECRET_KEY_FALLBACKS") or ()), secret]
+    older = config.get("SECRET_KEY_FALLBACKS") or ()
+    if isinstance(older, str | bytes) or not all(isinstance(key, str | bytes) for key in older):
+        raise ConfigError("SECRET_KEY_FALLBACKS is a list of earlier keys: app.config[…] = ['…']")
+    return [*filter(None, older), secret]  # an empty one would have anybody sign
 
 
 def _moment(seconds: float) -> datetime:

@@ -69,6 +69,7 @@ def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
 def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
     framing = _framing(binding, opening)
     until = min(map(seconds_until, opening.until), default=None)
+    began = time.monotonic()
     if until is not None and until <= 0:
         return come_back(binding, retry_ms(binding.settings), opening.headers)
     if (wait := binding.delivery.refusal(opening.streams, opening.key)) is not None:
@@ -94,6 +95,8 @@ def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
         return come_back(binding, retry_ms(binding.settings), opening.headers)
     if reader.finished:
         return respond(binding, None, opening.headers)
+    if until is not None and (until := until - (time.monotonic() - began)) <= 0:
+        return come_back(binding, retry_ms(binding.settings), opening.headers)
     requested_at = None if environ is None else environ.get(STARTED)
     session = binding.session(
         opening.streams, opening.key, opening.keep_alive, requested_at, until, opening.granted_at

@@ -48,6 +48,11 @@ def check_origin(given: object) -> str:
         raise ConfigError(_ANY if text == "*" else _NULL)
     if "*" in text:
         raise ConfigError(f"{_shown(text)} is no origin: each is named by itself, without any '*'")
+    if not text.isascii():
+        raise ConfigError(
+            f"{_shown(text)} is no origin as browsers say it: they spell a host in ASCII (xn--…). Look at "
+            "`location.origin` in the console of the page's browser, and write that"
+        )
     right = _origin_of(text if "://" in text else f"https://{text.lstrip('/')}")
     if right is None:
         raise ConfigError(f"{_shown(text)} is no origin: one is spelled like 'https://app.example'")
@@ -73,7 +78,7 @@ def _origin_of(url: str) -> str | None:
     parts = _split(url)
     if parts is None or not parts.hostname:
         return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else _ascii(parts.hostname)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if not (_SCHEME.fullmatch(parts.scheme) and _HOST.fullmatch(host)):
         return None
     port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
@@ -87,14 +92,6 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-def _ascii(host: str) -> str:
-    """The host as it goes over the wire (RFC 5890)."""
-    try:
-        return host.encode("idna").decode("ascii") if not host.isascii() else host
-    except UnicodeError:
-        return ""
 
 
 def _shown(given: object) -> str:

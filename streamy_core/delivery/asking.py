@@ -22,6 +22,9 @@ OF_ONE: Final = AT_ONCE - 1
 HANGING: Final = 12
 """The most threads, with those that were given up."""
 
+HANGING_EACH: Final = 4
+"""The most that one may hold of those that were given up: others have some left."""
+
 HANGING_OF_ONE: Final = 2
 """So many calls that hang over one question, and it isn't asked again until one of them returns."""
 
@@ -33,12 +36,16 @@ _IDLE: Final = 3.0
 
 
 class Answered(NamedTuple):
-    """Answers of one call, in the order of its questions. asked_at: when it began, by the clock."""
+    """Answers of one call, in the order of its questions.
+
+    asked_at: when it began, by the clock. late: whether that it is overdue was an answer before.
+    """
 
     recheck: Recheck
     questions: Collection[Question]
     answers: list[Answer]
     asked_at: float
+    late: bool = False
 
 
 class Asker:
@@ -141,6 +148,9 @@ class Asker:
         if given_up >= HANGING:
             self._fail_all(f"{HANGING} calls hang, and no thread is left")
             return
+        for recheck in list(self._lines):
+            if sum(call.overdue and call.recheck == recheck for call in self._calls) >= HANGING_EACH:
+                self._fail(recheck, self._lines.pop(recheck).take(None), f"{HANGING_EACH} calls of it hang")
         if not self._idle and self._threads < min(HANGING, given_up + AT_ONCE):
             self._start_thread()
         self._wanted.notify()
@@ -166,7 +176,8 @@ class Asker:
         with self._wanted:
             del self._calls[call]
             if not call.overdue or not any(isinstance(answer, Failure) for answer in answers):
-                self._answered.append(Answered(call.recheck, call.questions, answers, call.began_at))
+                answered = Answered(call.recheck, call.questions, answers, call.began_at, call.overdue)
+                self._answered.append(answered)
             self._see_to_threads()
         self._changed()
         return True
@@ -204,20 +215,23 @@ class Asker:
 
 
 class _Line:
-    """What is waiting to be put to one: first what is urgent."""
+    """What is waiting to be put to one: what is urgent, and the others, in turns."""
 
-    __slots__ = ("others", "urgent")
+    __slots__ = ("_others_first", "others", "urgent")
 
     def __init__(self) -> None:
         self.urgent: dict[Question, None] = {}
         self.others: dict[Question, None] = {}
+        self._others_first = False
 
     def __bool__(self) -> bool:
         return bool(self.urgent or self.others)
 
     def take(self, most: int | None) -> dict[Question, None]:
         """So many of them, or all; they wait no longer."""
-        found = dict.fromkeys(islice(chain(self.urgent, self.others), most))
+        parts = (self.others, self.urgent) if self._others_first else (self.urgent, self.others)
+        self._others_first = not self._others_first
+        found = dict.fromkeys(islice(chain(*parts), most))
         for question in found:
             self.urgent.pop(question, None)
             self.others.pop(question, None)

@@ -13,12 +13,15 @@ from ..engine.hub import Hub
 from ..engine.reader import Reader
 from ..errors import BrokerUnavailable, Closed
 from ..events import CONTROL
-from ..ids import OLDEST
+from ..ids import OLDEST, sequence_of
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts, keep_trying
 
 Apply = Callable[[DisconnectCommand, float], None]
 """Does what the command says, which was given so many seconds ago. Must not block."""
+
+Miss = Callable[[float], None]
+"""Told that commands of before this moment, in seconds since 1970, may be missing. As `Apply`."""
 
 _TOLD_WITHIN: Final = 1.0
 """Seconds to wait for the first commands: they are read when the first client, or the first grant, comes."""
@@ -34,9 +37,10 @@ class CommandReader:
     retry: how to go on when the log can't be read. Nothing is given up.
     """
 
-    def __init__(self, hub: Hub, apply: Apply, retry: RetryPolicy) -> None:
+    def __init__(self, hub: Hub, apply: Apply, miss: Miss, retry: RetryPolicy) -> None:
         self._hub = hub
         self._apply = apply
+        self._miss = miss
         self._retry = retry
         self._attempts = Attempts(retry, endless=True)
         self._lock = threading.Lock()
@@ -79,6 +83,10 @@ class CommandReader:
         """A reader that has had all commands up to now. Blocks; raises BrokerUnavailable, Closed."""
         reader = Reader.open(self._hub, {CONTROL: OLDEST})
         frames, reader.backlog = reader.backlog, []
+        first = next((frame.entry for frame in frames), None)
+        if first is not None and (sequence_of(first.id) or 1) > 1:  # those before it are no longer kept
+            oldest = parse_command(first.event)
+            self._miss(time.time() if oldest is None or oldest.given_at is None else oldest.given_at)
         while frames:
             for frame in frames:
                 reader.passed(frame)
@@ -109,6 +117,8 @@ class CommandReader:
         return reader.read_lagging() if reader.lagging else frames
 
     def _do(self, frame: Frame) -> None:
+        if frame.gap is not None:
+            self._miss(time.time())
         command = EVERYBODY if frame.gap is not None else parse_command(frame.entry.event)
         if command is not None:
             self._apply(command, 0.0)

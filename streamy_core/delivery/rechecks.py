@@ -65,7 +65,9 @@ class Rechecks:
         with self._lock:
             questions = self._clients.setdefault(session.recheck, {})
             questions.setdefault(session.question, {})[session] = lose
-            self._start()
+            started = self._start()
+        if not started and self._closes:
+            lose(frozenset(session.streams))  # nobody would look at its right
 
     def discard(self, session: Session) -> None:
         """It is gone, or reads other streams now."""
@@ -93,8 +95,9 @@ class Rechecks:
             asked_at = self._confirmed.get(recheck, {}).get(question)
             if self._closed or (asked_at is not None and self._clock() - asked_at < self._every):
                 return False
+            if not self._start():
+                return False  # as `add` has found, too
             self._held.setdefault((recheck, question), []).append(release)
-            self._start()
         self._asker.ask_soon(recheck, question)
         return True
 
@@ -105,11 +108,17 @@ class Rechecks:
         self._asker.close()
         self._changed.set()
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Whether somebody looks at rights, or needn't any more. The next client tries again."""
         if not (self._running or self._closed):
-            self._running = True
             self._next_round = self._clock() + self._every * _SOONER
-            threading.Thread(target=self._run, name="streamy-rechecks", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, name="streamy-rechecks", daemon=True).start()
+            except RuntimeError as error:  # the system has no more
+                logger.error("rights can't be looked at again: %s", error)
+                return False
+            self._running = True
+        return True
 
     def _run(self) -> None:
         going = True
@@ -166,7 +175,7 @@ class Rechecks:
             for question, answer in zip(answered.questions, answered.answers, strict=True):
                 if isinstance(answer, Failure):
                     failures.append(answer)
-                if (lost := self._lost(recheck, question, answer, answered.asked_at)) is None:
+                if (lost := self._lost(question, answer, answered)) is None:
                     continue
                 if lost:
                     of_one = [partial(lose, lost) for lose in clients.get(question, {}).values()]
@@ -183,18 +192,16 @@ class Rechecks:
             except Exception:
                 logger.exception("what a re-check said could not be done for one client")
 
-    def _lost(
-        self, recheck: Recheck, question: Question, answer: Answer, asked_at: float
-    ) -> frozenset[str] | None:
+    def _lost(self, question: Question, answer: Answer, answered: Answered) -> frozenset[str] | None:
         """What is lost by this answer; None for one that comes too late to say anything."""
-        confirmed = self._confirmed.setdefault(recheck, {})
+        confirmed, asked_at = self._confirmed.setdefault(answered.recheck, {}), answered.asked_at
         if asked_at < confirmed.get(question, -math.inf):
             return None
         if isinstance(answer, Failure):
             lost = frozenset(question.stream_ids if self._closes else ())
         elif answer:
             lost = answer
-        elif self._clock() - asked_at >= self._every:
+        elif answered.late:
             return None
         else:
             confirmed[question] = asked_at

@@ -21,6 +21,7 @@ class Revocations:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._known_since = 0.0
         self._at: OrderedDict[tuple[str | None, str | None], float] = OrderedDict()
 
     def add(self, command: DisconnectCommand) -> None:
@@ -28,14 +29,21 @@ class Revocations:
         if command == EVERYBODY:
             return
         whom = (command.stream_id, command.key)
-        at = time.time() if command.given_at is None else command.given_at
+        now = time.time()
+        at = now if command.given_at is None else min(command.given_at, now)  # another clock may be ahead
         with self._lock:
             self._at[whom] = max(at, self._at.pop(whom, at))
             if len(self._at) > _MOST:
                 self._at.popitem(last=False)
 
+    def forget_before(self, moment: float) -> None:
+        """Commands of before this may be missing: what was granted before it isn't valid, either."""
+        self._known_since = max(self._known_since, min(moment, time.time()))
+
     def concern(self, streams: Collection[str], key: str | None, granted_at: float) -> bool:
         """Whether what was granted then has been revoked since."""
+        if granted_at < self._known_since:
+            return True
         if not self._at:
             return False
         whose = [(None, key)] if key is not None else []

@@ -186,17 +186,23 @@ class DeliveryService:
     def _begin(self, server: Server) -> None:
         """See that this process hears of commands, and of its server's stop, once it has a client."""
         self._guard.check()
-        if self._begun:
-            return
+        if not self._begun:
+            self._begin_once(server)
+
+    def _begin_once(self, server: Server) -> None:
         with self._lock:
-            if self._shutdown_watcher is not None or self._hub.closed:
+            if self._begun or self._hub.closed:
                 return
             if (trouble := server.trouble()) is not None:
                 logger.warning("%s", trouble)
-            self._shutdown_watcher = ShutdownWatcher(server, self.shutdown)
-            self._commands = CommandReader(self._hub, self.disconnect, self._settings.retry)
+            # Each once, also where a thread could not be started, and the next client tries again.
+            if self._shutdown_watcher is None:
+                self._shutdown_watcher = ShutdownWatcher(server, self.shutdown)
+            if self._commands is None:
+                missed = self._revocations.forget_before
+                self._commands = CommandReader(self._hub, self.disconnect, missed, self._settings.retry)
             share_descriptors(self._limits, server, self._settings)
-            if self._shared is not None and self._tell is not None:
+            if self._shared is not None and self._tell is not None and self._sharing is None:
                 self._sharing = Sharing(self._hub, self._shared, self._tell)
             if self._settings.level_workers:
                 self._level(server)

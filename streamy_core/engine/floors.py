@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
-from ..ids import OLDEST, epoch_of, is_joint, sequence_of, split_cursor
+from ..ids import OLDEST, UNPLACEABLE, epoch_of, is_joint, sequence_of, split_cursor
 from ..starts import Beginning, Floor, Now, Start
 from .earlier import cursors_of, wanted_of
 from .frames import Frame
@@ -42,7 +42,7 @@ class Bound(NamedTuple):
 
 
 Bounds = Mapping[str, Bound]
-"""By stream id. What may be read as far back as it is kept isn't there."""
+"""By stream id."""
 
 
 class Wanted(NamedTuple):
@@ -91,14 +91,15 @@ def _is_owed(start: Start | None) -> bool:
 def _bounds_of(log: Log, names: list[str], floor: Floor) -> dict[str, Bound]:
     if isinstance(floor, str):
         return _after(log, names, floor)
-    starts = log.tail(names) if isinstance(floor, Now) else cursors_of(log, names, floor)
-    return {name: Bound.at(start) for name, start in starts.items() if start != OLDEST}
+    starts = dict(log.tail(names) if isinstance(floor, Now) else cursors_of(log, names, floor))
+    starts.update(_oldest(log, [name for name, start in starts.items() if start == OLDEST]))
+    return {name: Bound.at(start) for name, start in starts.items()}
 
 
 def _after(log: Log, names: list[str], floor: str) -> dict[str, Bound]:
     """Those of a cursor, which may be old: what it names may be trimmed by now, or lost."""
     if floor == OLDEST:
-        return {}
+        return {name: Bound.at(oldest) for name, oldest in _oldest(log, names).items()}
     cursors = split_cursor(floor, names)
     speaks_of_each = len(names) == 1 or is_joint(floor)
     goes_on = {name: _goes_on(frames) for name, (frames, _) in log.read(cursors, 1, 1).items()}
@@ -110,7 +111,15 @@ def _after(log: Log, names: list[str], floor: str) -> dict[str, Bound]:
             bounds[name] = Bound.at(cursors[name])
         elif after is None or not speaks_of_each or leads_back(cursors[name], after):
             lost.append(name)
+        else:
+            bounds[name] = Bound.at(after)
     return bounds | {name: Bound(now) for name, now in log.tail(lost).items()}
+
+
+def _oldest(log: Log, names: list[str]) -> dict[str, str]:
+    """The cursor before the oldest entry that is kept of each stream: windows may hold older ones."""
+    parts = log.read(dict.fromkeys(names, UNPLACEABLE), 1, 1)
+    return {name: page.cursor for name, (_, page) in parts.items()}
 
 
 def _goes_on(frames: list[Frame]) -> str | None:

@@ -29,8 +29,7 @@ from .log import Log, Part
 from .window import Chunk, Feed, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
-_OVERDUE_PER_READ: Final = 100
-"""So few at once, where no bell asks: bells that ring meanwhile are heard in between."""
+_OVERDUE_PER_READ: Final = 100  # where no bell asks: so few that bells are heard in between
 _BELL_TAKES: Final = 1.0
 """Seconds after which a bell was missed that hasn't named a stream that was found grown."""
 _BYTES_PER_READ: Final = 8 * 2**20
@@ -188,6 +187,13 @@ class Hub:
             feed = self._feeds.get(stream_id)
             return feed is not None and feed.window.head == cursor and feed.window.ended
 
+    def refresh(self, stream_ids: Collection[str]) -> None:
+        """Have windows hold what the log has now, rung for or not. Raises BrokerUnavailable."""
+        with self._lock:
+            heads = {name: self._feeds[name].window.head for name in stream_ids if name in self._feeds}
+        parts = {name: part for name, part in self.log.read(heads, _BYTES_PER_READ).items() if part[0]}
+        self._hand_out(heads, parts)
+
     @property
     def closed(self) -> bool:
         """Whether it has been stopped: readers should leave."""
@@ -342,9 +348,7 @@ class Hub:
                 continue
             parts = {name: part for name, part in self._parts_after(heads).items() if part[0]}
             grown.update(parts)
-            # All at once: a reader that wakes at the first would contend with the rest of the work.
-            for wake in self._hand_out(heads, parts):
-                self._wake(wake)
+            self._hand_out(heads, parts)
             waiting += [name for name, (_, page) in parts.items() if page.more or page.gap]
         return grown
 
@@ -359,8 +363,8 @@ class Hub:
         missing = {name: head for name, head in heads.items() if name not in brought}
         return {**brought, **self.log.read(missing, _BYTES_PER_READ)} if missing else brought
 
-    def _hand_out(self, heads: Mapping[str, str], parts: Mapping[str, Part]) -> Collection[Wake]:
-        """Put the frames into their streams' windows. Returns whom to wake."""
+    def _hand_out(self, heads: Mapping[str, str], parts: Mapping[str, Part]) -> None:
+        """Put the frames into their streams' windows, and wake readers."""
         wakes: set[Wake] = set()
         newest: list[Frame] = []
         with self._lock:
@@ -373,7 +377,8 @@ class Hub:
                 newest.append(frames[-1])
         for frame in newest:
             self.log.tell(frame)  # only the last of a page can be a gap or an end
-        return wakes
+        for wake in wakes:  # all at once: who wakes first would contend with the rest of the work
+            self._wake(wake)
 
     def _wake(self, wake: Wake) -> None:
         try:

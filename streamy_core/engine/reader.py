@@ -84,6 +84,7 @@ class Reader:
         reader = cls(hub, position | {name: within[name].start for name in withheld})
         reader._resume([name for name, after in wanted.items() if after is not None], within)
         reader._withhold(withheld, within)
+        reader._doubt_windows({*tails, *within})
         return reader
 
     def attach(self, wake: Wake) -> None:
@@ -96,10 +97,12 @@ class Reader:
 
     def starts(self) -> dict[str, WindowStart]:
         """Where the windows of its streams begin, if nobody has read them yet."""
-        heads = dict(self.position)
-        for frame in self.backlog:
-            heads[frame.entry.stream_id] = frame.entry.id
+        heads = self._heads()
         return {name: self._starts.get(name) or WindowStart(heads[name], []) for name in self.reading}
+
+    def _heads(self) -> dict[str, str]:
+        """Where it is in each stream once the backlog has been passed."""
+        return self.position | {frame.entry.stream_id: frame.entry.id for frame in self.backlog}
 
     def detach(self) -> None:
         """Undo `attach`. Detaching twice does nothing."""
@@ -222,6 +225,14 @@ class Reader:
             gaps.append(told)
             self.position[name] = UNPLACEABLE
         self.backlog = gaps + found
+
+    def _doubt_windows(self, names: Iterable[str]) -> None:
+        """See that windows go on as the log does, where it was just asked: it may have lost or forgotten what
+        they hold after the same cursor."""
+        heads = self._heads()
+        doubtful = [name for name in names if name in self.reading and self.hub.distance(name, heads[name])]
+        if doubtful:
+            self.hub.refresh(doubtful)
 
     def _read(self, names: Iterable[str]) -> list[Frame]:
         given = {name: self.position[name] for name in names}

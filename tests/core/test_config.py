@@ -185,7 +185,7 @@ def key_of(name: str) -> str:
 
 
 def case_id(value: object) -> str:
-    return value.__qualname__ if isinstance(value, type) else repr(value)
+    return str(getattr(value, "__qualname__", repr(value)))
 
 
 # -- defaults

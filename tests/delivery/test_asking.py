@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streamy_core.delivery.asking import HANGING, HANGING_OF_ONE, TOGETHER, Asker
+from streamy_core.delivery.asking import HANGING, HANGING_EACH, HANGING_OF_ONE, TOGETHER, Asker
 from streamy_core.delivery.questions import Answer, Failure, Question, Recheck
 from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import eventually
@@ -147,12 +147,11 @@ def test_a_client_over_whom_calls_hang_is_asked_about_no_more_until_one_returns(
 
 
 def test_so_many_threads_may_hang_and_no_more_and_then_there_is_no_answer(asking: Asking) -> None:
-    recheck = one(asking.hang)
     for number in range(0, HANGING, 3):
+        recheck = one(lambda key, streams: asking.hang(key, streams))
         asking.hang_for(recheck, *(str(number + place) for place in range(3)))
-    asking.asker.ask(recheck, about("next"))
     asking.asker.ask(many(lambda questions: [True]), about("another"))
-    asking.wait_for("next", "another")
+    asking.wait_for("another")
     assert isinstance(asking.answers["another"], Failure)
     assert asking.asker._threads == HANGING
     asking.hanging.set()
@@ -160,6 +159,39 @@ def test_so_many_threads_may_hang_and_no_more_and_then_there_is_no_answer(asking
     asking.asker.ask(many(lambda questions: [True]), about("after"))
     asking.wait_for("after")
     assert asking.answers["after"] == frozenset()
+
+
+def test_one_that_hangs_leaves_threads_to_others(asking: Asking) -> None:
+    bad, good = one(asking.hang), one(lambda key, streams: True)
+    for number in range(0, HANGING_EACH, 2):
+        asking.hang_for(bad, str(number), str(number + 1))
+    asking.asker.ask(bad, about("next"))
+    asking.asker.ask(good, about("another"))
+    asking.wait_for("next", "another")
+    assert isinstance(asking.answers["next"], Failure)
+    assert asking.answers["another"] == frozenset()
+
+
+def test_what_is_urgent_and_what_waits_take_turns(asking: Asking) -> None:
+    order: list[str | None] = []
+    go_on = threading.Event()
+
+    def may(key: str | None, streams: tuple[str, ...]) -> bool:
+        if key == "first":
+            asking.begun.append(key)
+            go_on.wait()
+        order.append(key)
+        return True
+
+    recheck = one(may)
+    asking.asker.ask(recheck, [Question("first", (str(number),)) for number in range(3)])
+    eventually(lambda: len(asking.begun) == 3, "all that may be asked at once are")
+    asking.asker.ask(recheck, about("waits"))
+    for number in range(100):
+        asking.asker.ask_soon(recheck, about(str(number))[0])
+    go_on.set()
+    asking.wait_for("waits", "99")
+    assert order.index("waits") < 12
 
 
 def test_what_is_urgent_is_asked_before_what_waits(asking: Asking) -> None:

@@ -151,6 +151,24 @@ class FloorPromises:
         assert room.read(None)[-1] == "61"
         room.close()
 
+    @pytest.mark.parametrize("kind", ["cursor", "newest"])
+    def test_what_a_process_still_has_of_before_the_floor_is_not_read(
+        self, new_manager: NewManager, url: str, kind: str
+    ) -> None:
+        """A process keeps more of a stream that somebody reads than the log, which is trimmed."""
+        room = Room(new_manager(url, history=5))
+        first = room.publish()[0]
+        with room.client.open("/room", last_event_id=first) as somebody:
+            for number in range(1, 65):
+                room.publish()
+                assert somebody.events(1)[0].data == str(number)
+            floor = room.ids[4] if kind == "cursor" else Last(4)
+            room.floor = floor
+            came = room.read(first)
+            assert came[0] == GAP
+            assert min(int(data) for data in came[1:]) > 4
+        room.close()
+
     def test_a_floor_of_another_history_is_now(self, room: Room) -> None:
         ids = room.publish(PUBLISHED)[:]
         room.floor = "Z9zZ9.3.abc"
@@ -202,6 +220,19 @@ class LostFloorPromises:
             stream.reconnect()
             room.sse.send_event("room", "new")
             assert [event.type for event in stream.events(2)] == [GAP, "message"]
+
+    @pytest.mark.parametrize("floor", [None, NOW])
+    def test_who_comes_from_now_on_reads_nothing_that_is_lost_but_still_in_the_process(
+        self, room: Room, lose: Callable[[str], object], floor: Any
+    ) -> None:
+        with room.client.open("/room") as somebody:
+            secret = room.publish(5)[2]
+            assert len(somebody.events(5)) == 5
+            lose("room")
+            room.floor = floor
+            assert room.read(None) == []
+            if floor is NOW:
+                assert room.read(secret) == [GAP]
 
     def test_a_history_that_was_replaced_before_is_not_read(
         self, room: Room, lose: Callable[[str], object]
