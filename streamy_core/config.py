@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
@@ -41,6 +41,9 @@ MAX_SECONDS: Final = (2**31 - 1) / 1000
 """As many as fit a `retry:` field in milliseconds, and the longest wait that every system knows."""
 
 DEFAULT_URL: Final = "memory://"
+
+LOOPBACK: Final = "loopback"
+"""Whoever asks from the machine itself, by no proxy that says so."""
 
 _OUTBOX_RETRIES: Final = 30
 """They take a minute, and two at most: less than any backend of ours remembers idempotency keys."""
@@ -98,6 +101,19 @@ def _observers() -> Kind:
         return tuple(observer.accepts(item) for item in items)
 
     return Kind("a list of observers, or of names of them", accepts)
+
+
+def _health_allow() -> Kind:
+    def accepts(value: Any) -> Any:
+        name = exact_text(value)
+        if name == LOOPBACK:
+            return LOOPBACK
+        found = value if name is None else load_named(name, "streamy.health_allow")
+        if isinstance(found, type) or not callable(found):
+            raise TypeError
+        return found
+
+    return Kind(f"{LOOPBACK!r}, or a function of the request, or the name of one", accepts)
 
 
 def _origins() -> Kind:
@@ -208,6 +224,17 @@ class Settings:
         tuple, _observers(), doc="Observers that are told what happens, beside signals and the log."
     )
 
+    canary_interval: float = option(
+        2.0,
+        seconds(most=MAX_SECONDS),
+        doc="Seconds between two entries by which a process sees whether it hears: `/ready`, `/live`.",
+    )
+    health_allow: str | Callable[[Any], object] | None = option(
+        None,
+        optional(_health_allow()),
+        doc="Who is told by `/ready` and `/live` what failed, with names and hosts: `'loopback'`, or a "
+        "function that is given the request; None: nobody.",
+    )
     outbox_events: int = option(
         10_000,
         whole(1),

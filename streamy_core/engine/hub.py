@@ -15,17 +15,19 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ..broker import BringsEntries, ForkGuard, Watch
 from ..errors import Closed
-from ..events import INTERNAL, Page
+from ..events import Page, is_internal
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
 from .frames import Frame, Framing, read_live
+from .health import Health
 from .log import Log, Part
+from .pulse import Pulse
+from .record import Record
 from .window import Chunk, Feed, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
@@ -36,32 +38,6 @@ _BELL_TAKES: Final = 1.0
 _BYTES_PER_READ: Final = 8 * 2**20
 
 logger: Final = logging.getLogger("streamy.hub")
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How reading, and delivering, is doing in this process.
-
-    streams:      how many are being watched.
-    clients:      how many are connected.
-    failures:     how often the watch or a read failed, in all.
-    last_failure: the newest of these, or None.
-    failing:      whether the last try failed: events may be late.
-    missed_bells: streams found grown by the regular look at all of them that no bell named within a second.
-    damaged:      entries that could not be read, each of which was skipped by a gap.
-    queued:       events of `send_soon` that wait to be published.
-    dropped:      those that were not published, in all.
-    """
-
-    streams: int = 0
-    clients: int = 0
-    failures: int = 0
-    last_failure: str | None = None
-    failing: bool = False
-    missed_bells: int = 0
-    damaged: int = 0
-    queued: int = 0
-    dropped: int = 0
 
 
 class WindowStart(NamedTuple):
@@ -91,7 +67,8 @@ class Hub:
     _watch: Watch | None
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
-    _health: Health
+    _record: Record
+    _pulse: Pulse
 
     def __init__(
         self,
@@ -197,8 +174,24 @@ class Hub:
     def health(self) -> Health:
         """How the hub is doing."""
         with self._lock:
-            streams = len(self._feeds.keys() - INTERNAL)
-            return replace(self._health, streams=streams, damaged=self.log.damaged)
+            names = list(self._feeds)
+        streams = len(names) - sum(map(is_internal, names))
+        return self._record.health(streams, self.log.damaged, self._clock())
+
+    @property
+    def failing_for(self) -> float:
+        """For how many seconds the watch or reads have been failing; 0 if they aren't."""
+        return 0.0 if self._guard.inherited else self._record.failing_for(self._clock())
+
+    @property
+    def last_failure(self) -> str | None:
+        """The newest failure of these, or None."""
+        return None if self._guard.inherited else self._record.last_failure
+
+    @property
+    def stuck_for(self) -> float:
+        """For how many seconds its thread should have come round; 0 if it does."""
+        return 0.0 if self._guard.inherited or self._thread is None or self._closed else self._pulse.overdue()
 
     def stop(self) -> None:
         """Read no more, and wake all readers, so that they leave. Stopping twice does nothing."""
@@ -232,13 +225,14 @@ class Hub:
         self._watch = None
         self._brought = None
         self._thread = None
-        self._health = Health()
+        self._record = Record()
+        self._pulse = Pulse(self._clock)
 
     def _open(self, name: str, start: WindowStart) -> Feed:
         feed = Feed(start.cursor, self._limits)
         if start.frames:
             feed.append(start.frames)
-        if name not in INTERNAL:
+        if not is_internal(name):
             logger.info("stream %r: opened", name)
         self._changed.add(name)
         return feed
@@ -246,6 +240,7 @@ class Hub:
     def _run(self) -> None:
         attempts = Attempts(self._retry, endless=True)
         while not self._stopping.is_set():
+            self._pulse.expect()
             try:
                 with closing(self.log.watch()) as watch:
                     self._start_watching(watch)
@@ -282,7 +277,9 @@ class Hub:
             timeout = 0
         elif self._unheard and timeout is not None:
             timeout = min(timeout, _BELL_TAKES)
+        self._pulse.expect(timeout)
         rung = watch.wait(timeout)
+        self._pulse.expect()
         if self._unheard:
             self._count_missed(rung)
         self._read({*arrived, *rung})
@@ -291,8 +288,8 @@ class Hub:
             self._overdue = list(self._watched)
         if self._overdue:
             self._read_overdue()
-        if self._health.failing:
-            self._health = replace(self._health, failing=False)
+        if self._record.failing_since is not None:
+            self._record.failing_since = None
             self._observer.read_recovered()
 
     def _read_overdue(self) -> None:
@@ -309,7 +306,7 @@ class Hub:
         for name in missed:
             del self._unheard[name]
         if missed:
-            self._health = replace(self._health, missed_bells=self._health.missed_bells + len(missed))
+            self._record.missed_bells += len(missed)
             self._observer.bells_missed(len(missed))
 
     def _watch_changes(self, watch: Watch) -> set[str]:
@@ -335,6 +332,7 @@ class Hub:
         grown: set[str] = set()
         waiting = list(names)
         while waiting and not self._stopping.is_set():
+            self._pulse.expect()
             batch, waiting = waiting[:_STREAMS_PER_READ], waiting[_STREAMS_PER_READ:]
             with self._lock:
                 heads = {name: self._feeds[name].window.head for name in batch if name in self._feeds}
@@ -384,12 +382,8 @@ class Hub:
 
     def _wait_after(self, error: Exception, attempts: Attempts) -> None:
         """Note the failure and wait as the policy says."""
-        self._health = replace(
-            self._health,
-            failures=self._health.failures + 1,
-            last_failure=f"{type(error).__name__}: {error}",
-            failing=True,
-        )
+        self._record.failed(error, self._clock())
         delay = attempts.after_failure() or 0.0
         self.log.failed(error, delay)
+        self._pulse.expect(delay)
         self._stopping.wait(delay)

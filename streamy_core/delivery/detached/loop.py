@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ...engine.byte_reader import ByteReader
+from ...engine.pulse import Pulse
 from ...engine.reader import FIRST_SLICE
 from ...errors import Closed
 from ...observers import DisconnectReason, Observer
@@ -89,6 +90,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._waker = LoopWaker(self._selector)
         self._stopping = False
+        self._pulse = Pulse()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamy-loop", daemon=True)
         self._thread.start()
@@ -109,6 +111,13 @@ class Loop:
         self._call(self._shut_down)
         if threading.current_thread() is not self._thread:
             self._over.wait(timeout)
+
+    def stuck_for(self) -> float:
+        """For how many seconds it hasn't turned, as far as it was asked: each call asks. Any thread."""
+        if self._pulse.at_rest:
+            self._pulse.expect()
+            self._call(self._pulse.rest)
+        return self._pulse.overdue()
 
     def _call(self, action: Callable[..., None], *args: Any) -> None:
         self._calls.append(partial(action, *args))
