@@ -75,7 +75,9 @@ class Checkup:
         now, trips = self._canary.now, self._canary.trips
         asked = [trips.broker(now), self._stuck_hub() or self._failing_hub()]
         if asked == [None, None]:
-            asked.append(trips.bell(now))  # else it is for these that nothing was heard
+            asked.append(
+                trips.bell(now) or self._stuck_canary()
+            )  # else it is for these that nothing was heard
         found = [trouble for trouble in (*asked, self._loop()) if trouble is not None]
         if not found and self._canary.running and not trips.known(now):
             return [Trouble(Part.STARTING, now - self._canary.started_at)]
@@ -83,6 +85,9 @@ class Checkup:
 
     def _stuck_hub(self) -> Trouble | None:
         return _stalled(Part.HUB, self._hub.stuck_for, "the hub's thread doesn't come round")
+
+    def _stuck_canary(self) -> Trouble | None:
+        return _stalled(Part.BELL, self._canary.stuck_for, "nobody listens: does an observer block?")
 
     def _failing_hub(self) -> Trouble | None:
         seconds = self._hub.failing_for

@@ -20,6 +20,7 @@ from ..events import CANARY, Event
 from ..observers import Observer
 from .frames import Frame
 from .hub import Hub
+from .pulse import Pulse
 from .reader import Reader
 from .trips import Trips
 
@@ -52,6 +53,7 @@ class Canary:
     _rung_at: float
     _number: int
     _started_at: float
+    _pulse: Pulse
     _stream: str
     _me: str
 
@@ -102,6 +104,11 @@ class Canary:
         return self._started_at
 
     @property
+    def stuck_for(self) -> float:
+        """For how many seconds its thread should have come round; 0 if it does."""
+        return self._pulse.overdue() if self.running else 0.0
+
+    @property
     def trips(self) -> Trips:
         """What is known by it. To look at."""
         self._guard.check()
@@ -139,6 +146,7 @@ class Canary:
         self._rung_at = 0.0
         self._number = 0
         self._started_at = self._clock()
+        self._pulse = Pulse(self._clock)
         self._stream = f"{CANARY}{secrets.randbelow(_STREAMS)}"
         self._me = secrets.token_hex(8)
 
@@ -159,8 +167,11 @@ class Canary:
             except Exception as error:  # noqa: BLE001 - it is told, and that is what it is for
                 self._trips.failed(error, self._number)
             self._beat()
-            self._woken.wait(max(0.0, next_at - self._clock()))
+            left = max(0.0, next_at - self._clock())
+            self._pulse.expect(left)
+            self._woken.wait(left)
             self._woken.clear()
+            self._pulse.expect()
 
     def _beat(self) -> None:
         with self._changed:
@@ -178,7 +189,7 @@ class Canary:
             reader.attach(self._wake)
             self._reader = reader
         self._number += 1
-        self._trips.sends(self._number, self._clock())
+        self._trips.sends(self._number, self._clock(), self._hub.watches)
         self._tell(self._stream, Event(f"{self._me} {self._number}"))
         self._trips.stored()
 
@@ -199,7 +210,7 @@ class Canary:
                 self._reader.passed(frame)
                 if (number := self._own(frame)) is not None:
                     numbers.append(number)
-        for seconds in self._trips.came(numbers, at) if numbers else ():
+        for seconds in self._trips.came(numbers, at, self._hub.watches) if numbers else ():
             self._observer.bell_heard(seconds)
 
     def _due(self, reader: Reader) -> list[Frame]:

@@ -50,6 +50,8 @@ class WindowStart(NamedTuple):
 class Hub:
     """See the module. All methods may be called from any thread.
 
+    Its attribute `watches` is how many watches it has made: with each, all streams are read without a bell.
+
     log:      the door to the broker.
     retry:    how long to wait after a failed read or watch; when the policy gives up, the hub
               begins the series again, since a hub that stops is deaf.
@@ -69,6 +71,7 @@ class Hub:
     _thread: threading.Thread | None
     _record: Record
     _pulse: Pulse
+    watches: int
 
     def __init__(
         self,
@@ -227,6 +230,7 @@ class Hub:
         self._thread = None
         self._record = Record()
         self._pulse = Pulse(self._clock)
+        self.watches = 0
 
     def _open(self, name: str, start: WindowStart) -> Feed:
         feed = Feed(start.cursor, self._limits)
@@ -266,6 +270,7 @@ class Hub:
             self._watch = watch
             self._changed.update(self._feeds)
         self._looked_at = self._clock()
+        self.watches += 1
 
     def _follow(self, watch: Watch) -> None:
         """Wait for bells once, and read what has rung."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from .health import Part, Trouble
 
@@ -16,6 +16,13 @@ _LOADED: Final = 0.5
 
 _MOST: Final = 1_000
 """Entries that are waited for at once: one that comes later was long missing."""
+
+
+class _Sent(NamedTuple):
+    """When an entry was sent, and how many watches there had been."""
+
+    at: float
+    watches: int
 
 
 class Trips:
@@ -32,7 +39,7 @@ class Trips:
         self._asked_at: float | None = None
         self._failing_since: float | None = None
         self._error = ""
-        self._under_way: dict[int, float] = {}  # when each entry was sent
+        self._under_way: dict[int, _Sent] = {}
         self._late_since: float | None = None
         self.last: float | None = None
 
@@ -40,13 +47,13 @@ class Trips:
         """The broker is about to be asked for something."""
         self._asked_at = now
 
-    def sends(self, number: int, now: float) -> None:
-        """An entry is about to be appended."""
+    def sends(self, number: int, now: float, watches: int) -> None:
+        """An entry is about to be appended. watches: how many the hub has made so far."""
         with self._lock:
             if len(self._under_way) >= _MOST:
-                missing_since = self._under_way.pop(next(iter(self._under_way)))
-                self._late_since = self._late_since or missing_since
-            self._under_way[number] = now
+                missing = self._under_way.pop(next(iter(self._under_way)))
+                self._note_late(missing)
+            self._under_way[number] = _Sent(now, watches)
 
     def answered(self) -> None:
         """The broker has answered."""
@@ -60,23 +67,27 @@ class Trips:
         """It has failed. The entry of this number isn't waited for."""
         with self._lock:
             self._under_way.pop(number, None)
-            self._failing_since = self._failing_since or self._asked_at
+            if self._failing_since is None:
+                self._failing_since = self._asked_at
             self._error = f"{type(error).__name__}: {error}"
             self._asked_at = None
 
-    def came(self, numbers: Collection[int], now: float) -> list[float]:
-        """These entries have come back. Returns the seconds that those took that were waited for."""
+    def came(self, numbers: Collection[int], now: float, watches: int) -> list[float]:
+        """These entries have come back. Returns the seconds that those took that were waited for.
+
+        What was found since a new watch was made, or by the look at all streams, no bell has told of: then
+        it is late, and so is what comes with it.
+        """
         with self._lock:
             sent = [self._under_way.pop(number) for number in numbers if number in self._under_way]
             if not sent:
                 return []
             oldest = min(sent)
-            if now - oldest > self._heard_within:
-                # What comes in time beside it may have been found by the look at all streams, without a bell.
-                self._late_since = self._late_since or oldest
+            if now - oldest.at > self._heard_within or 0 < oldest.watches < watches:
+                self._note_late(oldest)
             else:
                 self._late_since = None
-            took = [max(0.0, now - at) for at in sent]
+            took = [max(0.0, now - each.at) for each in sent]
             self.last = took[-1]
             return took
 
@@ -98,9 +109,13 @@ class Trips:
         """What is wrong with hearing, if anything is."""
         with self._lock:
             since = self._late_since
-            oldest = next(iter(self._under_way.values()), now)
+            oldest = next((each.at for each in self._under_way.values()), now)
         if since is None and now - oldest > self._heard_within:
             since = oldest
         if since is None:
             return None
         return Trouble(Part.BELL, now - since, "what this process has appended was not heard in time")
+
+    def _note_late(self, sent: _Sent) -> None:
+        if self._late_since is None:
+            self._late_since = sent.at
