@@ -21,7 +21,12 @@ pytestmark = pytest.mark.slow
 
 APP = f"{__package__}.health_app:create_app()"
 DETACHED = Pair("gthread", "detached", threads=4)
-PAIRS = [DETACHED, Pair("gthread", "wsgi", threads=4), Pair("sync", "detached", threads=1)]
+PAIRS = [
+    DETACHED,
+    Pair("gthread", "wsgi", threads=4),
+    Pair("sync", "detached", threads=1),
+    Pair("gevent", "wsgi"),
+]
 SEEN_WITHIN = 5.0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from streamy_core.engine.hub import Hub
 from streamy_core.engine.pulse import Pulse
 from streamy_core.engine.reader import Reader
+from streamy_core.strategies import FixedDelay
 from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE, events, eventually
 
@@ -75,3 +76,16 @@ def test_a_hub_that_fails_says_since_when_and_is_not_stuck(
     broker.away.clear()
     eventually(lambda: not hub.health.failing, "it reads again")
     assert hub.failing_for == hub.health.failing_for == 0.0
+
+
+def test_a_hub_that_waits_before_it_tries_again_is_not_stuck(
+    broker: FaultyBroker, make_hub: Callable[..., Hub]
+) -> None:
+    clock = ManualClock()
+    hub = make_hub(clock=clock, retry=FixedDelay(30.0, retries=1000))
+    reader = Reader.open(hub, {"news": None})
+    broker.away.set()
+    reader.attach(lambda: None)
+    eventually(lambda: hub.health.failing, "it fails")
+    clock.advance(29.0)
+    eventually(lambda: hub.stuck_for == 0.0, "it waits")
