@@ -99,10 +99,10 @@ def test_a_network_that_swallows_everything_is_told_although_calls_may_wait_for_
 def test_a_worker_whose_bells_are_swallowed_says_so_for_as_long_as_they_are(
     make_site: MakeSite, url: str, network: HoldingProxy
 ) -> None:
-    site = make_site(url)
+    site = make_site(url, canary_interval=OFTEN)
     network.deafen()
     site.says("bell", "hub")
-    until = time.monotonic() + 3.5  # the watch has been made anew meanwhile, and what is read is no bell
+    until = time.monotonic() + 3.0  # the watch has been made anew meanwhile, and what is read is no bell
     while time.monotonic() < until:
         wrong = site.wrong()
         assert wrong
