@@ -15,7 +15,7 @@ from streamy_core.engine.health import Part, Trouble
 from streamy_core.engine.hub import Hub
 from streamy_core.events import CANARY, Event, check_stream_id
 from streamy_core.observers import Observer
-from streamy_core.testing.reading import eventually
+from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..support.forks import forks, told_by_child
 from .doubles import FaultyBroker
@@ -93,7 +93,7 @@ def test_one_entry_after_another_comes_back_and_observers_are_told_how_soon(
 ) -> None:
     canary.start()
     eventually(lambda: len(hearing.heard) >= 3, "three entries have come back")
-    assert all(0 <= seconds < SOON for seconds in hearing.heard)
+    assert all(0 <= seconds < DEADLINE for seconds in hearing.heard)
     assert canary.last is not None
     assert (bell(canary), broker_trouble(canary)) == (None, None)
 
