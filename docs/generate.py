@@ -40,6 +40,8 @@ LANGUAGES: Final = {
     ".ts": "typescript",
     ".mjs": "javascript",
     ".js": "javascript",
+    ".yaml": "yaml",
+    ".service": "ini",
 }
 
 

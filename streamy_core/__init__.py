@@ -7,7 +7,7 @@ builds on in `streamy_core.broker`.
 
 from typing import TYPE_CHECKING, Any
 
-from .engine.hub import Health
+from .engine.health import Health
 from .engine.subscription import Subscription
 from .errors import (
     BackendConflict,

@@ -22,11 +22,12 @@ from .engine.byte_reader import ByteReader
 from .engine.engine import Engine
 from .engine.floors import wanted_within
 from .engine.frames import Framing
-from .engine.hub import Health
+from .engine.health import Health
 from .engine.opener import Opener
 from .engine.streams import StreamIds
 from .engine.subscription import Subscription
 from .errors import BrokerUnavailable
+from .health import Checkup
 from .observers import Observers
 from .observers.logs import Logs
 from .observers.signals import Signals
@@ -75,6 +76,7 @@ class Binding:
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         tell = self.engine.publisher.tell if self.broker.shared else None
         self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer, tell)
+        self.checkup: Checkup = Checkup(self.engine, self.delivery)
         self._opener = Opener()
         self.app: Flask | None = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
@@ -112,6 +114,8 @@ class Binding:
             clients=len(self.delivery),
             queued=outbox.queued,
             dropped=outbox.dropped,
+            wrong=tuple(str(trouble.what) for trouble in self.checkup.known()),
+            bell_seconds=self.engine.canary.last,
         )
 
     def open_reader(

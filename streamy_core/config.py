@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
+from . import kinds
 from .broker import Broker
 from .errors import ConfigError
 from .events import MAX_STREAMS
-from .exact import exact_text
 from .observers import Observer
 from .options import (
-    Kind,
     check_option,
     flag,
     instance,
@@ -27,109 +24,19 @@ from .options import (
     seconds,
     whole,
 )
-from .origins import check_origins
-from .plugins import load_named
 from .strategies.clock import Clock, SystemClock
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler
 from .strategies.retry import ExponentialBackoff, RetryPolicy
 from .strategies.slow_clients import Disconnect, SlowClientPolicy
-from .urls import redact, redact_options, scheme_of
+from .urls import redact, redact_options
 
 PREFIX: Final = "STREAMY_"
 MANAGERS: Final = "STREAMY_MANAGERS"
-
-MAX_SECONDS: Final = (2**31 - 1) / 1000
-"""As many as fit a `retry:` field in milliseconds, and the longest wait that every system knows."""
 
 DEFAULT_URL: Final = "memory://"
 
 _OUTBOX_RETRIES: Final = 30
 """They take a minute, and two at most: less than any backend of ours remembers idempotency keys."""
-
-
-_NUMBER: Final = re.compile(r"\s*[-+]?[\d.].*", re.DOTALL)
-"""What begins as a number does, and as no name of a scheduler can."""
-
-
-def _broker_url() -> Kind:
-    def accepts(value: Any) -> str | Broker:
-        if isinstance(value, Broker):
-            return value
-        url = exact_text(value)
-        if url is None:
-            raise TypeError
-        scheme_of(url)
-        return url
-
-    return Kind("a URL like memory://, or a Broker", accepts)
-
-
-def _strategy(protocol: type, group: str, expected: str) -> Kind:
-    """An object of this protocol, or its name: an entry point of `group`, or "package.module:name"."""
-    kind = instance(protocol, f"{expected}, or the name of one")
-
-    def accepts(value: Any) -> Any:
-        name = exact_text(value)
-        return kind.accepts(value if name is None else load_named(name, group))
-
-    return Kind(kind.expected, accepts)
-
-
-def function(of: str) -> Kind:
-    """Something to call, which returns what it has to say: no class, and nothing that has to be awaited.
-
-    of: what it takes.
-    """
-
-    def accepts(value: Any) -> Any:
-        called = getattr(value, "__call__", None)  # noqa: B004 - it may be what has to be awaited
-        is_async = inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(called)
-        if isinstance(value, type) or not callable(value) or is_async:
-            raise ValueError
-        return value
-
-    return Kind(f"a function of {of}, not async", accepts)
-
-
-def _named_function(of: str, group: str) -> Kind:
-    """A function, or its name, as of a strategy."""
-    kind = function(of)
-
-    def accepts(value: Any) -> Any:
-        name = exact_text(value)
-        return kind.accepts(value if name is None else load_named(name, group))
-
-    return Kind(f"{kind.expected}, or the name of one", accepts)
-
-
-def _keep_alive() -> Kind:
-    interval = seconds(most=MAX_SECONDS)
-    scheduler = _strategy(KeepAliveScheduler, "streamy.keep_alive", "a KeepAliveScheduler")
-
-    def accepts(value: Any) -> KeepAliveScheduler:
-        is_number = isinstance(value, int | float) or _NUMBER.fullmatch(exact_text(value) or "")
-        found: KeepAliveScheduler = (
-            FixedInterval(interval.accepts(value)) if is_number else scheduler.accepts(value)
-        )
-        return found
-
-    return Kind(f"{interval.expected}, {scheduler.expected}", accepts)
-
-
-def _observers() -> Kind:
-    observer = _strategy(Observer, "streamy.observers", "a list of observers")
-
-    def accepts(value: Any) -> tuple[Observer, ...]:
-        items: Any = value
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise TypeError
-        return tuple(observer.accepts(item) for item in items)
-
-    return Kind("a list of observers, or of names of them", accepts)
-
-
-def _origins() -> Kind:
-    return Kind("a list of origins such as 'https://app.example'", check_origins)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +45,7 @@ class Settings:
 
     broker_url: str | Broker = option(
         DEFAULT_URL,
-        _broker_url(),
+        kinds.broker_url(),
         secret=True,
         doc="Chooses the backend. The installed ones: `streamy backends`. In tests, a Broker itself.",
     )
@@ -154,23 +61,25 @@ class Settings:
     max_retries: int = option(3, whole(), doc="How often publishing is tried again before it fails.")
     retry_policy: RetryPolicy | None = option(
         None,
-        optional(_strategy(RetryPolicy, "streamy.retry", "a RetryPolicy")),
+        optional(kinds.strategy(RetryPolicy, "streamy.retry", "a RetryPolicy")),
         doc="How to try again; None: exponential backoff with full jitter, `STREAMY_MAX_RETRIES` times.",
     )
     slow_client_policy: SlowClientPolicy = option(
         Disconnect,
-        _strategy(SlowClientPolicy, "streamy.slow_clients", "a SlowClientPolicy"),
+        kinds.strategy(SlowClientPolicy, "streamy.slow_clients", "a SlowClientPolicy"),
         doc="What happens to a client that can't keep up.",
     )
     keep_alive: KeepAliveScheduler = option(
-        FixedInterval, _keep_alive(), doc="Seconds between keep-alives of an idle connection, or a scheduler."
+        FixedInterval,
+        kinds.keep_alive(),
+        doc="Seconds between keep-alives of an idle connection, or a scheduler.",
     )
     end_stream_on_failure: bool = option(
         False, flag(), doc="Whether a stream is also ended when publishing to it has failed for good."
     )
     reconnect_delay: float = option(
         3.0,
-        seconds(most=MAX_SECONDS),
+        seconds(most=kinds.MAX_SECONDS),
         doc="How long browsers are told to wait before they reconnect, in seconds.",
     )
     delivery: str = option(
@@ -205,7 +114,7 @@ class Settings:
     )
     allow_origins: tuple[str, ...] = option(
         tuple,
-        _origins(),
+        kinds.origins(),
         doc="Other origins whose pages may read streams, with cookies; `get_stream(allow_origins=…)` wins.",
     )
     refuse_cross_site: bool = option(
@@ -215,26 +124,26 @@ class Settings:
     )
     max_connection_age: float | None = option(
         None,
-        optional(seconds(most=MAX_SECONDS)),
+        optional(seconds(most=kinds.MAX_SECONDS)),
         doc="Seconds after which a client is told to come back, less up to a fifth by chance; None: never.",
     )
     recheck: Callable[..., Any] | None = option(
         None,
-        optional(_named_function("a key and stream ids", "streamy.recheck")),
+        optional(kinds.named_function("a key and stream ids", "streamy.recheck")),
         doc="Asked again whether a connected client may still read: a function of its key and its streams' "
         "ids, which returns a bool, or those that it may read.",
     )
     recheck_many: Callable[..., Any] | None = option(
         None,
-        optional(_named_function("a list of pairs of a key and stream ids", "streamy.recheck")),
+        optional(kinds.named_function("a list of pairs of a key and stream ids", "streamy.recheck")),
         doc="The same for many clients by one call: a function of a list of such pairs, which returns the "
         "answers in that order.",
     )
     recheck_every: float = option(
-        15.0, seconds(most=MAX_SECONDS), doc="Seconds from one time to the next, at most."
+        15.0, seconds(most=kinds.MAX_SECONDS), doc="Seconds from one time to the next, at most."
     )
     recheck_timeout: float = option(
-        5.0, seconds(most=MAX_SECONDS), doc="Seconds that such a call may take before it has failed."
+        5.0, seconds(most=kinds.MAX_SECONDS), doc="Seconds that such a call may take before it has failed."
     )
     recheck_failure: str = option(
         "disconnect",
@@ -248,7 +157,7 @@ class Settings:
     )
     tcp_user_timeout: float = option(
         30.0,
-        seconds(most=MAX_SECONDS),
+        seconds(most=kinds.MAX_SECONDS),
         doc="Seconds after which the system gives up on a peer that acknowledges nothing (detached).",
     )
     window_entries: int = option(
@@ -257,13 +166,24 @@ class Settings:
     window_bytes: int = option(2**20, whole(1), doc="The same in bytes.")
     watchdog_interval: float = option(
         30.0,
-        seconds(most=MAX_SECONDS),
+        seconds(most=kinds.MAX_SECONDS),
         doc="Seconds between looks at streams whose bell hasn't rung, in case one was lost.",
     )
     observers: tuple[Observer, ...] = option(
-        tuple, _observers(), doc="Observers that are told what happens, beside signals and the log."
+        tuple, kinds.observers(), doc="Observers that are told what happens, beside signals and the log."
     )
 
+    canary_interval: float = option(
+        2.0,
+        seconds(most=kinds.MAX_SECONDS),
+        doc="Seconds between two entries by which a process sees whether it hears: `/ready`, `/live`.",
+    )
+    health_allow: str | Callable[[Any], object] | None = option(
+        None,
+        optional(kinds.health_allow()),
+        doc="Who is told by `/ready` and `/live` what failed, with names and hosts: `'loopback'`, or a "
+        "function that is given the request; None: nobody.",
+    )
     outbox_events: int = option(
         10_000,
         whole(1),
@@ -272,13 +192,13 @@ class Settings:
     outbox_bytes: int = option(2**24, whole(1), doc="The same in bytes of data.")
     outbox_retry_policy: RetryPolicy | None = option(
         None,
-        optional(_strategy(RetryPolicy, "streamy.retry", "a RetryPolicy")),
+        optional(kinds.strategy(RetryPolicy, "streamy.retry", "a RetryPolicy")),
         doc="How `send_soon` tries again before an event is lost; None: by `STREAMY_RETRY_POLICY`, and where "
         "that isn't set, for about a minute.",
     )
     outbox_flush_timeout: float = option(
         5.0,
-        seconds(most=MAX_SECONDS),
+        seconds(most=kinds.MAX_SECONDS),
         doc="Seconds that `close`, and the interpreter's exit, wait until what waits is published.",
     )
     clock: Clock = option(

@@ -28,6 +28,9 @@ CONTROL: Final = "\x1fstreamy.control"
 CONNECTIONS: Final = "\x1fstreamy.connections"
 """The stream by which processes tell each other how many clients they have, which is only for now."""
 
+CANARY: Final = "\x1fstreamy.canary."
+"""What the names of those streams begin with by which processes find out whether they hear."""
+
 INTERNAL: Final = frozenset({CONTROL, CONNECTIONS})
 
 OPEN: Final = "streamy.open"
@@ -38,6 +41,11 @@ GAP: Final = "streamy.gap"
 
 END: Final = "streamy.end"
 """The event that tells a reader that its stream has ended for good."""
+
+
+def is_internal(stream_id: str) -> bool:
+    """Whether this is a stream of Streamy's own, of which nobody is told."""
+    return stream_id in INTERNAL or stream_id.startswith(CANARY)
 
 
 def check_stream_id(stream_id: object) -> str:

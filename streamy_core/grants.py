@@ -18,10 +18,10 @@ from typing import Any, Final, Self
 from itsdangerous import BadData, BadSignature, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from .config import MAX_SECONDS
 from .engine.streams import names_of
 from .errors import ConfigError, InvalidStreamId
 from .exact import exact_number, exact_text
+from .kinds import MAX_SECONDS
 from .starts import Floor, Last, Now, Since
 
 PARAMETER: Final = "grant"

@@ -18,7 +18,7 @@ from .commands import check_key
 from .cross_origin import is_preflight, may_be_answered, share
 from .delivery.delivery import retry_ms
 from .delivery.questions import MayRead, MayReadMany
-from .engine.hub import Health
+from .engine.health import Health
 from .engine.outbox import Outbox
 from .engine.publisher import Publisher
 from .engine.streams import StreamIds, names_of
@@ -29,6 +29,7 @@ from .events import MAX_RETRY_MS, History
 from .exact import exact_text
 from .granting import GrantVerbs, grant_of_request
 from .grants import Grant
+from .health_pages import add_health
 from .opening import Opening, check_until, come_back, open_stream, respond
 from .origins import check_origins
 from .rechecking import recheck_for
@@ -255,8 +256,10 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
 
     @cached_property
     def blueprint(self) -> Blueprint:
-        """What serves streamy.js to pages: `app.register_blueprint(sse.blueprint)`."""
-        return make_blueprint(self.name)
+        """What serves streamy.js, `/ready` and `/live`: `app.register_blueprint(sse.blueprint)`."""
+        blueprint = make_blueprint(self.name)
+        add_health(blueprint, lambda: self.binding)
+        return blueprint
 
     @property
     def broker(self) -> Broker:

@@ -13,7 +13,6 @@ from flask import Response, current_app, has_app_context, has_request_context, r
 from werkzeug.http import parse_options_header
 
 from .binding import Binding
-from .config import MAX_SECONDS
 from .cross_origin import REFUSED, check_host, is_preflight, refuse, share, why_refused
 from .delivery.delivery import retry_ms
 from .delivery.questions import Recheck
@@ -22,6 +21,7 @@ from .engine.frames import Framing
 from .errors import BrokerUnavailable, ConfigError
 from .events import Event
 from .exact import exact_number
+from .kinds import MAX_SECONDS
 from .response import STARTED, EventStreamResponse, StreamBody, response_type
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler

@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 
 from flask import Flask, current_app, has_app_context
 
-from .config import Settings, function
+from .config import Settings
 from .delivery.questions import MayRead, MayReadMany, Recheck
 from .errors import Closed
+from .kinds import function
 from .options import Kind
 
 _ONE: Final = function("a key and stream ids")

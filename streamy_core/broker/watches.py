@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import Final
 
 from ..errors import BrokerUnavailable, Closed
+from ..events import CANARY
 from .interface import Watch
 from .polling import AdaptivePolling, PollScheduler
 
@@ -228,8 +229,8 @@ class PollingWatch(BaseWatch):
             changed = {name: found[name] for name, state in before.items() if found[name] != state}
             self._seen.update(changed)
             self._unseen.difference_update(changed)
-        if any(before[name] is not _UNSEEN for name in changed):
-            self._grown_at = now
+        if any(before[name] is not _UNSEEN and not name.startswith(CANARY) for name in changed):
+            self._grown_at = now  # a canary grows all the time, and is no reason to look often
         self._looked_at = time.monotonic()
         self._look_at = self._looked_at + self._polling.due_in(self._idle_for(now))
         # What wasn't there at its first look hasn't grown.

@@ -17,7 +17,7 @@ from ..binding import Binding
 from ..broker import ListsStreams
 from ..engine.subscription import Subscription
 from ..errors import ConfigError
-from ..events import INTERNAL, Entry
+from ..events import Entry, is_internal
 from ..ids import OLDEST
 from ..starts import Last, Since, Start
 from .bound import with_binding
@@ -82,7 +82,7 @@ def streams(binding: Binding) -> None:
         [
             (info.stream_id, str(info.entries), info.last, "yes" if info.ended else "no")
             for info in binding.broker.streams()
-            if info.stream_id not in INTERNAL
+            if not is_internal(info.stream_id)
         ],
     )
 

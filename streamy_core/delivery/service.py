@@ -116,6 +116,10 @@ class DeliveryService:
         for delivery in self._deliveries:
             delivery.disconnect(chosen, DisconnectReason.DISCONNECTED)
 
+    def stuck_for(self) -> float:
+        """For how many seconds the event loop hasn't turned, as far as it was asked: each call asks."""
+        return 0.0 if self._guard.inherited else self._detached.stuck_for()
+
     def shutdown(self) -> None:
         """Disconnect all clients, at once. Nobody is served any more."""
         if self._leveller is not None:

@@ -14,6 +14,7 @@ from ..ids import OLDEST, join_cursors, sequence_of
 from ..observers import Observer
 from ..plugins import open_broker
 from ..starts import Start, check_cursor, check_start
+from .canary import Canary
 from .earlier import MAX_HISTORY, history, wanted_of
 from .hub import Hub
 from .log import Log
@@ -73,6 +74,14 @@ class Engine(PublishingVerbs, Closeable):
             observer=observer,
         )
 
+        self.canary: Canary = Canary(
+            self.hub,
+            self.publisher.tell,
+            interval=settings.canary_interval,
+            rings_within=self.broker.rings_within,
+            observer=observer,
+        )
+
     def cursor(self, stream_ids: StreamIds) -> str:
         """As `StreamManager.cursor`."""
         return join_cursors(self.hub.log.tail(names_of(stream_ids)))
@@ -106,6 +115,7 @@ class Engine(PublishingVerbs, Closeable):
         Closing twice does nothing.
         """
         self.outbox.close()
+        self.canary.close()
         self.hub.close()
         if self._owns_broker:
             self.broker.close()

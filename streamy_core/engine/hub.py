@@ -15,17 +15,19 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ..broker import BringsEntries, ForkGuard, Watch
 from ..errors import Closed
-from ..events import INTERNAL, Page
+from ..events import Page, is_internal
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
 from .frames import Frame, Framing, read_live
+from .health import Health
 from .log import Log, Part
+from .pulse import Pulse
+from .record import Record
 from .window import Chunk, Feed, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
@@ -37,32 +39,6 @@ _BYTES_PER_READ: Final = 8 * 2**20
 logger: Final = logging.getLogger("streamy.hub")
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How reading, and delivering, is doing in this process.
-
-    streams:      how many are being watched.
-    clients:      how many are connected.
-    failures:     how often the watch or a read failed, in all.
-    last_failure: the newest of these, or None.
-    failing:      whether the last try failed: events may be late.
-    missed_bells: streams found grown by the regular look at all of them that no bell named within a second.
-    damaged:      entries that could not be read, each of which was skipped by a gap.
-    queued:       events of `send_soon` that wait to be published.
-    dropped:      those that were not published, in all.
-    """
-
-    streams: int = 0
-    clients: int = 0
-    failures: int = 0
-    last_failure: str | None = None
-    failing: bool = False
-    missed_bells: int = 0
-    damaged: int = 0
-    queued: int = 0
-    dropped: int = 0
-
-
 class WindowStart(NamedTuple):
     """Where a stream's window begins if there is none yet: a cursor, and what is known to lie after it."""
 
@@ -72,6 +48,8 @@ class WindowStart(NamedTuple):
 
 class Hub:
     """See the module. All methods may be called from any thread.
+
+    Its attribute `watches` is how many watches it has made: with each, all streams are read without a bell.
 
     log:      the door to the broker.
     retry:    how long to wait after a failed read or watch; when the policy gives up, the hub
@@ -90,7 +68,9 @@ class Hub:
     _watch: Watch | None
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
-    _health: Health
+    _record: Record
+    _pulse: Pulse
+    watches: int
 
     def __init__(
         self,
@@ -203,8 +183,24 @@ class Hub:
     def health(self) -> Health:
         """How the hub is doing."""
         with self._lock:
-            streams = len(self._feeds.keys() - INTERNAL)
-            return replace(self._health, streams=streams, damaged=self.log.damaged)
+            names = list(self._feeds)
+        streams = len(names) - sum(map(is_internal, names))
+        return self._record.health(streams, self.log.damaged, self._clock())
+
+    @property
+    def failing_for(self) -> float:
+        """For how many seconds the watch or reads have been failing; 0 if they aren't."""
+        return 0.0 if self._guard.inherited else self._record.failing_for(self._clock())
+
+    @property
+    def last_failure(self) -> str | None:
+        """The newest failure of these, or None."""
+        return None if self._guard.inherited else self._record.last_failure
+
+    @property
+    def stuck_for(self) -> float:
+        """For how many seconds its thread should have come round; 0 if it does."""
+        return 0.0 if self._guard.inherited or self._thread is None or self._closed else self._pulse.overdue()
 
     def stop(self) -> None:
         """Read no more, and wake all readers, so that they leave. Stopping twice does nothing."""
@@ -238,13 +234,15 @@ class Hub:
         self._watch = None
         self._brought = None
         self._thread = None
-        self._health = Health()
+        self._record = Record()
+        self._pulse = Pulse(self._clock)
+        self.watches = 0
 
     def _open(self, name: str, start: WindowStart) -> Feed:
         feed = Feed(start.cursor, self._limits)
         if start.frames:
             feed.append(start.frames)
-        if name not in INTERNAL:
+        if not is_internal(name):
             logger.info("stream %r: opened", name)
         self._changed.add(name)
         return feed
@@ -252,6 +250,7 @@ class Hub:
     def _run(self) -> None:
         attempts = Attempts(self._retry, endless=True)
         while not self._stopping.is_set():
+            self._pulse.expect()
             try:
                 with closing(self.log.watch()) as watch:
                     self._start_watching(watch)
@@ -277,6 +276,7 @@ class Hub:
             self._watch = watch
             self._changed.update(self._feeds)
         self._looked_at = self._clock()
+        self.watches += 1
 
     def _follow(self, watch: Watch) -> None:
         """Wait for bells once, and read what has rung."""
@@ -288,7 +288,9 @@ class Hub:
             timeout = 0
         elif self._unheard and timeout is not None:
             timeout = min(timeout, _BELL_TAKES)
+        self._pulse.expect(timeout)
         rung = watch.wait(timeout)
+        self._pulse.expect()
         if self._unheard:
             self._count_missed(rung)
         self._read({*arrived, *rung})
@@ -297,8 +299,8 @@ class Hub:
             self._overdue = list(self._watched)
         if self._overdue:
             self._read_overdue()
-        if self._health.failing:
-            self._health = replace(self._health, failing=False)
+        if self._record.failing_since is not None:
+            self._record.failing_since = None
             self._observer.read_recovered()
 
     def _read_overdue(self) -> None:
@@ -315,7 +317,7 @@ class Hub:
         for name in missed:
             del self._unheard[name]
         if missed:
-            self._health = replace(self._health, missed_bells=self._health.missed_bells + len(missed))
+            self._record.missed_bells += len(missed)
             self._observer.bells_missed(len(missed))
 
     def _watch_changes(self, watch: Watch) -> set[str]:
@@ -341,6 +343,7 @@ class Hub:
         grown: set[str] = set()
         waiting = list(names)
         while waiting and not self._stopping.is_set():
+            self._pulse.expect()
             batch, waiting = waiting[:_STREAMS_PER_READ], waiting[_STREAMS_PER_READ:]
             with self._lock:
                 heads = {name: self._feeds[name].window.head for name in batch if name in self._feeds}
@@ -389,12 +392,8 @@ class Hub:
 
     def _wait_after(self, error: Exception, attempts: Attempts) -> None:
         """Note the failure and wait as the policy says."""
-        self._health = replace(
-            self._health,
-            failures=self._health.failures + 1,
-            last_failure=f"{type(error).__name__}: {error}",
-            failing=True,
-        )
+        self._record.failed(error, self._clock())
         delay = attempts.after_failure() or 0.0
         self.log.failed(error, delay)
+        self._pulse.expect(delay)
         self._stopping.wait(delay)

@@ -179,3 +179,6 @@ class Observer:
 
     def bells_missed(self, count: int) -> None:
         """So many streams had grown without a bell: found by the regular look at all of them."""
+
+    def bell_heard(self, seconds: float) -> None:
+        """The canary's own entry came back through the broker after so many seconds."""

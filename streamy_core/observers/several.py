@@ -86,6 +86,9 @@ class Observers(Observer):
     def bells_missed(self, count: int) -> None:
         self._tell("bells_missed", count)
 
+    def bell_heard(self, seconds: float) -> None:
+        self._tell("bell_heard", seconds)
+
     def _tell(self, name: str, *what: Any) -> None:
         for hear in self._hearing[name]:
             try:

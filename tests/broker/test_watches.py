@@ -17,6 +17,7 @@ from streamy_core.broker import (
     PollingWatch,
     Watch,
 )
+from streamy_core.events import CANARY
 from streamy_core.testing import MakeBroker
 from streamy_core.testing.reading import DEADLINE, eventually, in_a_thread, wait_for_bell
 from streamy_core.testing.watch_contract import WatchContract
@@ -165,6 +166,21 @@ def test_a_stream_that_is_added_is_looked_at_soon_and_named_if_it_is_there(
     states.states["d"] = 1
     polling.add("d")
     assert set(polling.wait(DEADLINE)) == {"d"}
+
+
+def test_a_canary_that_grows_is_named_and_no_reason_to_look_often(
+    states: States, polling: PollingWatch
+) -> None:
+    canary = f"{CANARY}1"
+    states.states[canary] = 1
+    polling.add(canary)
+    wait_for_bell(polling, canary)
+    for name, counts in ((canary, False), ("a", True)):
+        before = polling._grown_at
+        states.states[name] = 2
+        polling.look_soon()
+        assert set(polling.wait(DEADLINE)) == {name}
+        assert (polling._grown_at > before) is counts
 
 
 def test_a_look_that_fails_is_told_to_who_waits(states: States, polling: PollingWatch) -> None:

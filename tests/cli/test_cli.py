@@ -18,6 +18,7 @@ from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import OLDEST, BrokerUnavailable, Entry, Event, StreamManager, __version__
 from streamy_core.cli import main
 from streamy_core.demo import app as demo
+from streamy_core.events import CANARY, CONNECTIONS, CONTROL
 from streamy_core.strategies import FixedDelay, NoRetry
 from streamy_core.testing.reading import DEADLINE, eventually, read_all
 
@@ -258,6 +259,13 @@ def test_streams_lists_entries_last_id_and_end(sse: StreamManager, invoke: Invok
     header, line = invoke("streams").stdout.splitlines()
     assert columns(header) == ["STREAM", "ENTRIES", "LAST ID", "ENDED"]
     assert columns(line) == ["news", "2", last, "yes"]
+
+
+def test_streams_leaves_out_those_of_streamys_own(sse: StreamManager, invoke: Invoke) -> None:
+    sse.send_event("news", "a")
+    for name in (CONTROL, CONNECTIONS, f"{CANARY}7"):
+        sse.broker.append(name, [Event("ours")])
+    assert [columns(line)[0] for line in invoke("streams").stdout.splitlines()] == ["STREAM", "news"]
 
 
 def test_streams_says_so_when_the_broker_cannot_list_them(app: Flask, invoke: Invoke, tmp_path: Path) -> None:

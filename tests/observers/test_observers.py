@@ -130,6 +130,16 @@ def test_a_missed_bell_is_told(hearing: Hearing, broker: FaultyBroker) -> None:
         eventually(lambda: hearing.of("bells_missed") == [(1,)], "the missed bell has been told")
 
 
+def test_how_long_the_canary_takes_is_told_once_it_has_begun(sse: StreamManager, hearing: Hearing) -> None:
+    sse.send_event("news", "a")
+    assert not hearing.of("bell_heard")
+    sse.binding.engine.canary.start()
+    eventually(lambda: hearing.of("bell_heard"), "it is told")
+    ((seconds,),) = hearing.of("bell_heard")
+    assert 0 <= seconds == sse.health.bell_seconds
+    assert len(hearing.of("published")) == 1, "the canary's entries are nobody's business"
+
+
 def test_gaps_are_told_with_their_cause(sse: StreamManager, hearing: Hearing) -> None:
     (first, *_) = sse.send_events("news", [str(number) for number in range(10)])
     with MemoryBroker() as other:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
-from streamy_core.engine.hub import Health
+from streamy_core.engine.health import Health
 from streamy_core.testing.reading import eventually
 
 from .raw_client import RawClient

@@ -64,6 +64,11 @@ class Client:
             return self.session.expiry
         return Expiry(min(_VISIT, self.session.seconds), DisconnectReason.BUSY)
 
+    @property
+    def expires_for(self) -> DisconnectReason:
+        """Why it is told to come back then."""
+        return DisconnectReason.EXPIRED if self.expiry is None else self.expiry.reason
+
     def framed(self, data: bytes) -> bytes:
         """The data as it goes out to this client."""
         return encode_chunk(data) if self.chunked else data

@@ -80,6 +80,10 @@ class DetachedDelivery:
         if self._loop is not None:
             self._loop.disconnect(chosen, reason)
 
+    def stuck_for(self) -> float:
+        """As `Loop.stuck_for`; 0 where it hasn't begun."""
+        return 0.0 if self._loop is None else self._loop.stuck_for()
+
     def shutdown(self, timeout: float) -> None:
         """See `Delivery`."""
         if self._loop is not None:

@@ -1,7 +1,7 @@
 """One event loop per process that owns the sockets of all detached clients.
 
-All runs on one thread, but for what says "any thread". It never blocks: reading the log is the
-replayer's. It works in bounded slices, so that no large group or long replay holds up others.
+All runs on one thread, but for what says "any thread". It never blocks: the replayer reads the log. It
+works in slices, so that no large group or long replay holds up others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from ...engine.pulse import Pulse
 from ...engine.reader import FIRST_SLICE
 from ...errors import Closed
 from ...observers import DisconnectReason, Observer
@@ -74,7 +75,9 @@ class Loop:
         self._arrivals: deque[Arrival] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(time.monotonic)
-        self._expiries = Expiries(self._timers, self._expire)
+        self._expiries: Expiries[Client] = Expiries(
+            self._timers, lambda client: self._disconnect(client, client.expires_for)
+        )
         self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE))
         self._slow_clients = SlowClients(
             self._clients, policy, give_up_after, self._timers, observer, self._drop
@@ -94,12 +97,13 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._waker = LoopWaker(self._selector)
         self._stopping = False
+        self._pulse = Pulse()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="streamy-loop", daemon=True)
         self._thread.start()
 
     def adopt(self, arrival: Arrival) -> None:
-        """Take care of this client from now on; just close it if the loop has ended. Any thread."""
+        """Take care of this client from now on, or close it if the loop has ended. Any thread."""
         self._arrivals.append(arrival)
         self._waker.wake()
         if self._over.is_set():
@@ -114,6 +118,13 @@ class Loop:
         self._call(self._shut_down)
         if threading.current_thread() is not self._thread:
             self._over.wait(timeout)
+
+    def stuck_for(self) -> float:
+        """For how many seconds it hasn't turned, as far as it was asked: each call asks. Any thread."""
+        if self._pulse.at_rest:
+            self._pulse.expect()
+            self._call(self._pulse.rest)
+        return self._pulse.overdue()
 
     def _call(self, action: Callable[..., None], *args: Any) -> None:
         self._calls.append(partial(action, *args))
@@ -135,8 +146,7 @@ class Loop:
             while not self._stopping:
                 try:
                     self._turn()
-                except Exception:
-                    # Whatever it is: a loop that dies leaves all clients without a word.
+                except Exception:  # a loop that dies leaves all clients without a word
                     logger.exception("the event loop goes on after an error")
         finally:
             self._selector.close()
@@ -327,13 +337,9 @@ class Loop:
         self._drop(client, DisconnectReason.GONE)
         return False
 
-    def _expire(self, client: Client) -> None:
-        if (expiry := client.expiry) is not None:
-            self._disconnect(client, expiry.reason)
-
     def _disconnect_chosen(self, chosen: Chosen, reason: DisconnectReason) -> None:
         self._take_arrivals(len(self._arrivals))
-        for client in [client for client in self._clients if chosen(client.session)]:
+        for client in [each for each in self._clients if chosen(each.session)]:
             self._disconnect(client, reason)
 
     def _disconnect_all(self, group: Group, reason: DisconnectReason) -> None:
@@ -377,8 +383,8 @@ class Loop:
     def _replay(self, group: Group, action: Callable[[], bytes]) -> None:
         """Have the replayer read the log for the group."""
         group.busy = group.replaying = True
-        done = partial(self._call, self._replayed, group)
         key = next(iter(group.members)).session.key
+        done = partial(self._call, self._replayed, group)
         self._replayer.run(action, done, lambda: bool(group.members), key)
 
     def _replayed(self, group: Group, data: bytes) -> None:

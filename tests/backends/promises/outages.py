@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import pytest
 
 from streamy_core import StreamManager
-from streamy_core.engine.hub import Health
+from streamy_core.engine.health import Health
 from streamy_core.strategies import ExponentialBackoff
 from streamy_core.testing.reading import read_all
 

@@ -28,6 +28,26 @@ from ...engine.doubles import FaultyBroker
 from .house import House, Visitor
 
 
+def test_a_loop_that_stands_still_says_for_how_long_and_that_it_turns_again(
+    house: House, broker: FaultyBroker
+) -> None:
+    house.loop.stuck_for()
+    eventually(lambda: house.loop._pulse.at_rest, "it has turned")
+    held, over = threading.Event(), threading.Event()
+
+    def hold(client: ClientInfo) -> None:
+        held.set()
+        over.wait(DEADLINE)
+
+    house.on_connect = hold
+    house.enter()
+    assert held.wait(DEADLINE)
+    house.loop.stuck_for()
+    eventually(lambda: house.loop.stuck_for() > 0.05, "it stands still")
+    over.set()
+    eventually(lambda: house.loop.stuck_for() < 0.05, "it turns again")
+
+
 def test_every_client_gets_every_event_in_order(house: House, broker: FaultyBroker) -> None:
     visitors = [house.visit() for _ in range(20)]
     for n in range(100):
