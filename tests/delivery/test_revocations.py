@@ -31,7 +31,7 @@ def test_two_workers_serve_no_grant_that_was_revoked(tmp_path: Path, delivery: s
     with Workers(tmp_path / "log", f"sqlite:///{tmp_path}/streams.db", settings).start() as workers:
         old, bob = (workers.ask(f"/grant?ids=news&key={key}").decode() for key in ("ann", "bob"))
         assert all(is_served(workers, pid, old) for pid in workers.pids)
-        workers.ask("/revoke/ann", method="POST")
+        workers.ask("/disconnect/ann", method="POST")
         for pid in workers.pids:
             eventually(partial(is_refused, workers, pid, old), "it is refused")
             assert is_served(workers, pid, bob)

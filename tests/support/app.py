@@ -64,8 +64,8 @@ def create_app(**settings: Any) -> Flask:
     def granted() -> Response:
         return sse.get_stream(sse.granted().streams)
 
-    @app.post("/revoke/<key>")
-    def revoke(key: str) -> str:
+    @app.post("/disconnect/<key>")
+    def disconnect_key(key: str) -> str:
         sse.disconnect(key=key)
         return "revoked"
 

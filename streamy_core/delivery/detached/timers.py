@@ -36,8 +36,12 @@ class Timers:
             heapq.heappop(self._heap)[2]()
 
 
+_PARTS: Final = 8
+"""Of a second."""
+
+
 class Expiries(Generic[T]):
-    """What expires when, by the second, so that what is discarded early leaves nothing.
+    """What expires when, by parts of a second, so that what is discarded early leaves nothing.
 
     For one thread. expired: called for each when its time has come; it is discarded then.
     """
@@ -45,25 +49,26 @@ class Expiries(Generic[T]):
     def __init__(self, timers: Timers, expired: Callable[[T], None]) -> None:
         self._timers = timers
         self._expired = expired
-        self._seconds: dict[T, int] = {}
+        self._parts: dict[T, int] = {}
         self._due: dict[int, dict[T, None]] = {}
 
     def add(self, item: T, seconds: float) -> None:
-        """Have `item` expire after so many seconds, give or take one."""
-        second = int(self._timers.now() + seconds)
-        if second not in self._due:
-            self._due[second] = {}
-            self._timers.after(seconds, partial(self._expire, second))
-        self._due[second][item] = None
-        self._seconds[item] = second
+        """Have `item` expire after so many seconds, or up to an eighth of one earlier: never later."""
+        now = self._timers.now()
+        part = int((now + seconds) * _PARTS)
+        if part not in self._due:
+            self._due[part] = {}
+            self._timers.after(max(0.0, part / _PARTS - now), partial(self._expire, part))
+        self._due[part][item] = None
+        self._parts[item] = part
 
     def discard(self, item: T) -> None:
         """It is gone before its time."""
-        second = self._seconds.pop(item, None)
-        if second is not None:
-            self._due[second].pop(item, None)
+        part = self._parts.pop(item, None)
+        if part is not None:
+            self._due[part].pop(item, None)
 
-    def _expire(self, second: int) -> None:
-        for item in self._due.pop(second):
-            self._seconds.pop(item, None)
+    def _expire(self, part: int) -> None:
+        for item in self._due.pop(part):
+            self._parts.pop(item, None)
             self._expired(item)
