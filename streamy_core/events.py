@@ -28,7 +28,10 @@ CONTROL: Final = "\x1fstreamy.control"
 CONNECTIONS: Final = "\x1fstreamy.connections"
 """The stream by which processes tell each other how many clients they have, which is only for now."""
 
-INTERNAL: Final = frozenset({CONTROL, CONNECTIONS})
+DOCTOR: Final = "\x1fstreamy.doctor"
+"""The stream to which `streamy doctor` publishes, to see whether that can be done."""
+
+INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, DOCTOR})
 
 OPEN: Final = "streamy.open"
 """The event that a connection begins with: its id is the reader's place before the first entry."""
