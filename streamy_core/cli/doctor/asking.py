@@ -31,9 +31,10 @@ _BROWSERS: Final = {
 _MOST_HOPS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _OPENING: Final = re.compile(
-    rf"^event: ?{re.escape(OPEN)}$.*?^data: ?(\{{.*?\}})$".encode(), re.MULTILINE | re.DOTALL
+    rf"^event: ?{re.escape(OPEN)}\n(?:.+\n)*?data: ?(\{{.*\}})\n".encode(), re.MULTILINE
 )
-_END: Final = re.compile(rb"\n\n\Z|\r\n\r\n\Z")
+_MOMENT: Final = 0.3
+"""Seconds after the opening within which the end has come that a client is sent which may not stay."""
 
 Piece = tuple[float, bytes]
 """What came, and how many seconds after the request was sent."""
@@ -172,7 +173,7 @@ class _Listening:
 
     def answer(self, url: str, within: float, patience: float) -> Answer:
         """What has come when the opening has, and for so many seconds more."""
-        head: HTTPMessage | None = None
+        head: Mapping[str, str] | None = None
         pieces: list[Piece] = []
         answer = Answer(url)
         end, opened = within, False
@@ -189,13 +190,11 @@ class _Listening:
             elif isinstance(news, bytes):
                 pieces.append((at, news))
             else:
-                head = news
-            shown = {name.lower(): value for name, value in (head or {}).items()}
-            answer = Answer(url, (), self._status, self._version, shown, tuple(pieces), ended)
+                head = {name.lower(): value for name, value in news.items()}
+            answer = Answer(url, (), self._status, self._version, head, tuple(pieces), ended)
             if head is not None and not answer.is_stream:
                 break
             if not opened and answer.opening is not None:
-                # A moment more: what is sent away is sent so at once.
                 end, opened = self._now() + max(patience, _MOMENT), True
         waited = self._now()
         return Answer(url, (), answer.status, answer.version, answer.headers, answer.pieces, ended, waited)
@@ -219,9 +218,6 @@ class _Listening:
 
     def _now(self) -> float:
         return time.monotonic() - self._began
-
-
-_MOMENT: Final = 0.3
 
 
 def _split(url: str) -> SplitResult:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from flask import Flask, current_app
+from flask import Flask, current_app, has_app_context
 from flask.cli import ScriptInfo
 
 from ...binding import Binding
@@ -130,7 +130,7 @@ class _Started:
     def start(self) -> Iterator[Finding]:
         """Whether it starts, and has the manager."""
         try:
-            self._app = _current_app() or self._script.load_app()
+            self._app = _app_of(self._script)
             with self._app.app_context():
                 self._binding = binding_of(chosen_manager())
         except StreamyError as error:
@@ -165,9 +165,11 @@ class _Started:
             yield from workers.greenlets(gunicorn)
 
 
-def _current_app() -> Flask | None:
+def _app_of(script: ScriptInfo) -> Flask:
+    """The current app, or else the one that Flask finds. Raises whatever that raises as it starts."""
     proxy: Any = current_app
-    return proxy._get_current_object() if current_app else None
+    app: Flask = proxy._get_current_object() if has_app_context() else script.load_app()
+    return app
 
 
 def _split(arguments: str | None) -> list[str] | None:

@@ -76,7 +76,7 @@ def read_gunicorn(
     if importlib.util.find_spec("gunicorn") is None:
         if told:
             raise ConfigError(
-                "gunicorn isn't installed here, so its settings can't be read: pip install gunicorn"
+                "gunicorn isn't installed here, and it alone can read them: pip install gunicorn"
             )
         workers = environ[_WORKERS]
         return Gunicorn(workers=int(workers) if workers.isdecimal() else 1)

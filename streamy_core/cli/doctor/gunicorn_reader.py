@@ -26,7 +26,7 @@ def main() -> None:
         def init(self, parser: object, opts: object, args: object) -> None:
             """An application by itself sets nothing."""
 
-        def load(self) -> None:
+        def load(self) -> Any:
             """There is none to serve."""
 
     settings: Any = Settings().cfg

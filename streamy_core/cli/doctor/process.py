@@ -19,13 +19,16 @@ _USUAL: Final = 1_000
 """So many clients of one process are expected where nobody says how many."""
 
 SHORTEST_TIMEOUT: Final = 60.0
-"""Seconds: after so many of silence nginx, and most others, close a connection unless they are told better."""
+"""Seconds of silence after which nginx, and most others, close a connection unless they are told better."""
 
 _SERVERS: Final[dict[str, GreenletServer]] = {"gevent.pywsgi": Gevent(), "eventlet.wsgi": Eventlet()}
 
 
 def descriptors(settings: Settings, clients: int | None, gunicorn: Gunicorn | None) -> Iterator[Finding]:
-    """Whether a process may open as much as so many clients take. clients: of one process; None: nobody says."""
+    """Whether a process may open as many descriptors as its clients take.
+
+    clients: how many are expected; None: nobody says.
+    """
     allowed = most_descriptors()
     if allowed is None:
         return
@@ -36,8 +39,8 @@ def descriptors(settings: Settings, clients: int | None, gunicorn: Gunicorn | No
         yield Finding(
             "warning",
             f"a process may open {allowed:,} descriptors, and {needed:,} are needed for {expected:,} clients",
-            "further clients are sent away and poll; a gunicorn worker that finds none left ends, with all its "
-            "clients",
+            "further clients are sent away and poll; a gunicorn worker that finds none left ends, with all of "
+            "its clients",
             f"ulimit -n {max(20_000, 2 * needed)}",
         )
 

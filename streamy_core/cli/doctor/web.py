@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,14 +17,18 @@ from .process import too_rare
 
 _WITHIN: Final = 5.0
 """Seconds within which the opening event has to come."""
+_SHORT: Final = 0.9
+"""Seconds: what ends sooner was never meant to stay."""
 _LATE: Final = 1.5
 """So many times its interval after the last sign of life a keep-alive is late."""
 
+_THREADS: Final = "gunicorn --worker-class gthread --threads 8"
 _SIGN_IN: Final = "streamy doctor … --header 'Cookie: session=…', with a signed-in browser's cookie"
 _PASS_ON: Final = {
-    "nginx": "proxy_buffering off;  # in the stream's location; and no proxy_ignore_headers X-Accel-Buffering",
+    "nginx": "proxy_buffering off;  # where streams are; and no proxy_ignore_headers X-Accel-Buffering",
     "apache": "ProxyPass … flushpackets=on",
 }
+_PASS_ON_ANYHOW: Final = "have the proxy pass on each piece as it comes, and no middleware collect any"
 _NO_GZIP: Final = {"nginx": "take text/event-stream and * out of gzip_types"}
 
 
@@ -81,8 +86,9 @@ def held(visit: Visit, answer: Answer) -> Iterator[Finding]:
         yield Finding(
             "error",
             f"{shown_url(visit.url)} doesn't answer",
-            f"nothing has come within {visit.within:g} s, to another request neither: no worker or thread is free",
-            "gunicorn --worker-class gthread --threads 8; and with delivery by wsgi, lower STREAMY_WSGI_SLOTS",
+            f"within {visit.within:g} s nothing has come, to another request neither: no worker or thread is "
+            "free",
+            f"{_THREADS}; and with delivery by wsgi, lower STREAMY_WSGI_SLOTS",
         )
         return
     said = "another event, but not streamy.open" if answer.pieces else "nothing"
@@ -91,9 +97,7 @@ def held(visit: Visit, answer: Answer) -> Iterator[Finding]:
         "events are held back on the way",
         f"within {visit.within:g} s {said} has come of the stream, while {server} answers other requests: a "
         "proxy, or a middleware, collects the response before it passes it on",
-        _by_server(
-            _PASS_ON, server, "have the proxy pass on each piece as it comes, and no middleware buffer it"
-        ),
+        _by_server(_PASS_ON, server, _PASS_ON_ANYHOW),
     )
 
 
@@ -106,11 +110,7 @@ def compressed(_: Visit, answer: Answer) -> Iterator[Finding]:
         "warning" if answer.opening is not None else "error",
         f"the stream is compressed ({encoding})",
         "who compresses collects: events come late or in lumps, and each client costs a compressor's memory",
-        _by_server(
-            _NO_GZIP,
-            answer.header("server"),
-            "leave text/event-stream out of what the proxy or middleware compresses",
-        ),
+        _by_server(_NO_GZIP, answer.header("server"), "have nobody compress text/event-stream"),
     )
 
 
@@ -120,10 +120,10 @@ def transformable(_: Visit, answer: Answer) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "Cache-Control: no-transform doesn't arrive",
-            f"it is {answer.header('cache-control') or 'missing'!r} here, so that whoever passes on the response "
+            f"it is {answer.header('cache-control') or 'missing'!r} here, so that whoever passes the response on "
             "may compress it or store it",
-            "leave Cache-Control alone in after_request hooks, get_stream(headers=…) and the proxy (nginx: no "
-            "add_header or expires for streams)",
+            "leave Cache-Control alone in after_request hooks, in get_stream(headers=…), and in the proxy "
+            "(nginx: no expires for streams)",
         )
 
 
@@ -135,51 +135,47 @@ def old_http(_: Visit, answer: Answer) -> Iterator[Finding]:
             "the server answers by HTTP/1.0",
             "there a response ends with its connection: proxies can't tell the end from a failure, and some "
             "collect the whole response first",
-            "gunicorn --worker-class gthread --threads 8; or nginx in front, with proxy_http_version 1.1;",
+            f"{_THREADS}; or nginx in front, with proxy_http_version 1.1;",
         )
 
 
 def cut(visit: Visit, answer: Answer) -> Iterator[Finding]:
     """Whether the connection lasts."""
-    if answer.ended is None:
+    if answer.ended is None or b"streamy.end" in answer.text:
         return
-    begun = answer.pieces[0][0] if answer.pieces else 0.0
-    lasted = answer.ended - begun
-    if lasted < 1 and (visit.patience < 1 or answer.ended < visit.patience):
-        if b"\nretry:" in b"\n" + answer.text and b"streamy.end" not in answer.text:
-            yield Finding(
-                "warning",
-                "the stream is closed as soon as it has begun: clients poll",
-                "the server has no thread for a stream, no descriptor, or more clients than its settings allow",
-                "gunicorn --worker-class gthread --threads 8; else raise STREAMY_WSGI_SLOTS, STREAMY_MAX_CONNECTIONS "
-                "or ulimit -n",
-            )
-        return
-    interval = answer.keep_alive
-    yield Finding(
-        "error",
-        f"the connection is closed after {lasted:.1f} s of silence",
-        f"a proxy's time-out is shorter than the {f'{interval:g} s' if interval else 'time'} between two "
-        "keep-alives, and each client reconnects each time",
-        f"proxy_read_timeout {_longer(interval)}s;  # nginx; or STREAMY_KEEP_ALIVE = {max(1, int(lasted / 2))}",
-    )
+    lasted = answer.ended - (answer.pieces[0][0] if answer.pieces else answer.ended)
+    if lasted < _SHORT:
+        yield Finding(
+            "warning",
+            "the stream is closed as soon as it has begun: clients poll",
+            "the server has no thread for a stream, no descriptor left, or more clients than the settings allow",
+            f"{_THREADS}; else raise STREAMY_WSGI_SLOTS, STREAMY_MAX_CONNECTIONS or ulimit -n",
+        )
+    elif not answer.pieces[-1][1].lstrip().startswith(b"retry:"):  # by which the app sends a client away
+        interval = f"{answer.keep_alive:g} s" if answer.keep_alive else "time"
+        yield Finding(
+            "error",
+            f"the connection is closed after {lasted:.1f} s of silence",
+            f"a proxy's time-out is shorter than the {interval} between two keep-alives, and each client "
+            "reconnects each time",
+            f"proxy_read_timeout {_longer(answer.keep_alive)}s;  # nginx; or STREAMY_KEEP_ALIVE = "
+            f"{max(1, int(lasted / 2))}",
+        )
 
 
-def late_keep_alives(visit: Visit, answer: Answer) -> Iterator[Finding]:
+def late_keep_alives(_: Visit, answer: Answer) -> Iterator[Finding]:
     """Whether keep-alives come when they are due, as far as anybody has waited for them."""
     interval = answer.keep_alive
     if interval is None or answer.ended is not None or not answer.pieces:
         return
-    silences = [
-        later - before for (before, _), (later, _) in zip(answer.pieces, answer.pieces[1:], strict=False)
-    ]
-    silences.append(answer.waited - answer.pieces[-1][0])
-    if max(silences) > interval * _LATE + 1:
+    times = [*(at for at, _ in answer.pieces), answer.waited]
+    silence = max(later - before for before, later in pairwise(times))
+    if silence > interval * _LATE + 1:
         yield Finding(
             "error",
-            f"keep-alives of every {interval:g} s are held back for {max(silences):.1f} s",
+            f"keep-alives of every {interval:g} s are held back for {silence:.1f} s",
             "a proxy or middleware collects what comes later than the opening: events are late, too",
-            _by_server(_PASS_ON, answer.header("server"), "have the proxy pass on each piece as it comes"),
+            _by_server(_PASS_ON, answer.header("server"), _PASS_ON_ANYHOW),
         )
 
 
@@ -266,9 +262,7 @@ def _cure_of_status(status: int) -> str:
     if status in (404, 405):
         return "flask routes, to see at which path the view is that returns get_stream(…)"
     if status in (502, 503, 504):
-        return (
-            "start the app behind the proxy; error_page 502 503 504 @nobody; as in docs/examples/nginx.conf"
-        )
+        return "start the app behind the proxy; and nginx: error_page 502 503 504 @nobody; as the guide says"
     if status >= 500:
         return "see the app's log: the view has failed"
     return "return sse.get_stream(…) from the view as it is"

@@ -85,8 +85,7 @@ def detaching(gunicorn: Gunicorn, settings: Settings) -> Iterator[Finding]:
             "warning",
             "gunicorn's workers speak TLS themselves",
             "then each stream holds a thread: clients can't be detached",
-            "take certfile and keyfile out of gunicorn's settings, and have a proxy do TLS, as in docs/how-to/"
-            "deploy.md",
+            "take certfile and keyfile out of gunicorn's settings, and have a proxy in front do TLS",
         )
     if settings.delivery == "detached" and gunicorn.worker_class not in _SYNC:
         yield Finding(
@@ -113,7 +112,7 @@ def greenlets(gunicorn: Gunicorn) -> Iterator[Finding]:
         yield Finding(
             "error",
             "the app is imported before gevent patches anything",
-            "preload_app imports it in gunicorn's master, and workers patch later: locks that were made before "
-            "have all requests of a worker wait for one",
+            "preload_app imports it in gunicorn's master, and workers patch later: a lock that was made before "
+            "has all requests of a worker wait for one",
             "at the top of gunicorn.conf.py: from gevent import monkey; monkey.patch_all()",
         )
