@@ -68,7 +68,7 @@ def cure_in(message: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """An address of the web as it may be shown: without a login, and without its query: that may be a right."""
+    """An address of the web as it may be shown: without a login and a query, which may be a right."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"

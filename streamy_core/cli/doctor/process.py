@@ -39,8 +39,8 @@ def descriptors(settings: Settings, clients: int | None, gunicorn: Gunicorn | No
         yield Finding(
             "warning",
             f"a process may open {allowed:,} descriptors, and {needed:,} are needed for {expected:,} clients",
-            "further clients are sent away and poll; a gunicorn worker that finds none left ends, with all of "
-            "its clients",
+            "further clients are sent away and poll; a gunicorn worker that finds none left ends, with "
+            "all its clients",
             f"ulimit -n {max(20_000, 2 * needed)}",
         )
 

@@ -120,8 +120,8 @@ def transformable(_: Visit, answer: Answer) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "Cache-Control: no-transform doesn't arrive",
-            f"it is {answer.header('cache-control') or 'missing'!r} here, so that whoever passes the response on "
-            "may compress it or store it",
+            f"it is {answer.header('cache-control') or 'missing'!r} here: whoever passes the response on may "
+            "compress it, or store it",
             "leave Cache-Control alone in after_request hooks, in get_stream(headers=…), and in the proxy "
             "(nginx: no expires for streams)",
         )
@@ -139,7 +139,7 @@ def old_http(_: Visit, answer: Answer) -> Iterator[Finding]:
         )
 
 
-def cut(visit: Visit, answer: Answer) -> Iterator[Finding]:
+def cut(_: Visit, answer: Answer) -> Iterator[Finding]:
     """Whether the connection lasts."""
     if answer.ended is None or b"streamy.end" in answer.text:
         return
@@ -148,7 +148,7 @@ def cut(visit: Visit, answer: Answer) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "the stream is closed as soon as it has begun: clients poll",
-            "the server has no thread for a stream, no descriptor left, or more clients than the settings allow",
+            "the server has no thread left for a stream, no descriptor, or more clients than it may have",
             f"{_THREADS}; else raise STREAMY_WSGI_SLOTS, STREAMY_MAX_CONNECTIONS or ulimit -n",
         )
     elif not answer.pieces[-1][1].lstrip().startswith(b"retry:"):  # by which the app sends a client away

@@ -112,7 +112,7 @@ def greenlets(gunicorn: Gunicorn) -> Iterator[Finding]:
         yield Finding(
             "error",
             "the app is imported before gevent patches anything",
-            "preload_app imports it in gunicorn's master, and workers patch later: a lock that was made before "
-            "has all requests of a worker wait for one",
+            "preload_app imports it in gunicorn's master, and workers patch later: on a lock that was made "
+            "before, all requests wait for one",
             "at the top of gunicorn.conf.py: from gevent import monkey; monkey.patch_all()",
         )
