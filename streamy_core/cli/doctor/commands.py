@@ -109,11 +109,13 @@ def doctor_of_app(
     Looks at its settings, its broker, how gunicorn is to serve it, and at URL. Ends with 1 if there is an
     error.
     """
-    checks: list[tuple[str, Check]] = []
-    app = _Started(click.get_current_context().ensure_object(ScriptInfo))
-    checks.append(("the app", app.start))
-    checks.append(("the broker", app.broker))
-    checks.append(("how the app is served", partial(app.served, clients, _split(arguments))))
+    app = _Started()
+    found = app.start(click.get_current_context().ensure_object(ScriptInfo))
+    checks: list[tuple[str, Check]] = [
+        ("the app", lambda: found),
+        ("the broker", app.broker),
+        ("how the app is served", partial(app.served, clients, _split(arguments))),
+    ]
     if url is not None:
         checks.append(("the running URL", partial(of_web, Visit(url, headers, **how))))
     _end(run_checks(checks), as_json, strict)
@@ -122,26 +124,29 @@ def doctor_of_app(
 class _Started:
     """The app, if it starts, and what is looked at there."""
 
-    def __init__(self, script: ScriptInfo) -> None:
-        self._script = script
-        self._app: Flask | None = None
+    def __init__(self) -> None:
         self._binding: Binding | None = None
 
-    def start(self) -> Iterator[Finding]:
-        """Whether it starts, and has the manager."""
+    def start(self, script: ScriptInfo) -> list[Finding]:
+        """What keeps it from starting, if anything does. Raises ClickException where there is no app."""
         try:
-            self._app = _app_of(self._script)
-            with self._app.app_context():
+            app = _app_of(script)
+            with app.app_context():
                 self._binding = binding_of(chosen_manager())
         except StreamyError as error:
-            yield Finding("error", "the app doesn't start", str(error), cure_in(str(error)))
+            return [Finding("error", "the app doesn't start", str(error), cure_in(str(error)))]
+        except click.ClickException:
+            raise
+        except Exception as error:  # noqa: BLE001 - an app may fail as it likes
+            cure = "flask routes, to see the whole error"
+            return [Finding("error", "the app doesn't start", type(error).__name__, cure)]
+        return []
 
     def broker(self) -> Iterator[Finding]:
         """The broker of its settings."""
         if self._binding is not None:
-            settings = self._binding.settings
-            is_own = self._binding.broker is settings.broker_url or not isinstance(settings.broker_url, str)
-            given = self._binding.broker if is_own else settings.broker_url
+            settings, by_url = self._binding.settings, self._binding.engine.owns_broker
+            given = settings.broker_url if by_url else self._binding.broker
             yield from of_broker(given, settings.broker_options)
 
     def served(self, clients: int | None, arguments: list[str] | None) -> Iterator[Finding]:

@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import Final
 from urllib.parse import urlsplit
 
+from ...errors import ConfigError
 from .asking import Answer, ask, server_behind, speaks_http2
-from .findings import Finding, shown_url
+from .findings import Finding, cure_in, shown_url
 from .process import too_rare
 
 _WITHIN: Final = 5.0
@@ -62,6 +63,9 @@ def of_web(visit: Visit) -> Iterator[Finding]:
     """What is wrong with the stream at this URL."""
     try:
         answer = visit.ask()
+    except ConfigError as error:
+        yield Finding("error", "the URL can't be asked", str(error), cure_in(str(error)))
+        return
     except (OSError, HTTPException) as error:
         yield _unreached(visit, error)
         return

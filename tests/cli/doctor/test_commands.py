@@ -10,10 +10,17 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import ScriptInfo
 
+from streamy_backends.memory import MemoryBroker
 from streamy_core import ConfigError, StreamManager
 from streamy_core.cli import flask_commands, main
 from streamy_core.cli.doctor.findings import Finding, run_checks
+from streamy_core.testing.doubles import FaultyBroker
+from streamy_core.testing.gunicorn import GunicornServer
 
+from ...backends.redis.conftest import program
+from ...backends.redis.servers import Server
+from ...support.certificates import make_certificate
+from ...support.nginx import Nginx
 from ..conftest import Invoke
 
 
@@ -34,6 +41,32 @@ FEW = ("--clients", "100")
 
 def test_nothing_is_found_in_a_good_set_up(sse: StreamManager, invoke: Invoke) -> None:
     result = invoke("doctor", *FEW)
+    assert (result.exit_code, result.stdout) == (0, "Nothing found.\n")
+
+
+@pytest.mark.slow
+def test_nothing_is_found_in_production_as_the_guide_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(
+        "workers = 2\nthreads = 8\nmax_requests = 10_000\nmax_requests_jitter = 2_000\n"
+    )
+    valkey = Server(program("valkey"), tmp_path / "valkey").start()
+    app = Flask("shop")
+    app.config["STREAMY_BROKER_URL"] = valkey.url
+    try:
+        with StreamManager(app) as sse:
+            app.add_url_rule("/events", view_func=lambda: sse.get_stream("news", keep_alive_interval=0.3))
+            certificate = make_certificate(tmp_path)
+            with (
+                GunicornServer(app, tmp_path / "log") as server,
+                Nginx(tmp_path, ("127.0.0.1", server.port), certificate, guided=True).start() as nginx,
+            ):
+                monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+                args = ("--url", f"https://localhost:{nginx.tls[1]}/events", "--patience", "1")
+                result = app.test_cli_runner().invoke(flask_commands, ["doctor", *FEW, *args])
+    finally:
+        valkey.stop()
     assert (result.exit_code, result.stdout) == (0, "Nothing found.\n")
 
 
@@ -73,6 +106,28 @@ def test_an_app_that_does_not_start_is_a_finding() -> None:
     assert "error: the app doesn't start" in result.stdout
     assert "cure: did you mean redis://?" in result.stdout
     assert "hunter2" not in result.output
+
+
+def test_an_app_that_fails_as_it_is_imported_is_a_finding() -> None:
+    def create_app() -> Flask:
+        raise KeyError("hunter2")
+
+    result = CliRunner().invoke(flask_commands, ["doctor"], obj=ScriptInfo(create_app=create_app))
+    assert (result.exit_code, "why:  KeyError" in result.stdout) == (1, True)
+    assert "hunter2" not in result.output
+
+
+def test_where_there_is_no_app_flask_says_so() -> None:
+    result = CliRunner().invoke(flask_commands, ["doctor"], obj=ScriptInfo())
+    assert (result.exit_code, "Could not locate a Flask application" in result.output) == (2, True)
+
+
+def test_a_broker_that_was_given_is_the_one_that_is_looked_at(app: Flask, invoke: Invoke) -> None:
+    with FaultyBroker(MemoryBroker()) as broker, StreamManager(app, broker=broker):
+        assert invoke("doctor", *FEW).exit_code == 0
+        broker.go_away()
+        result = invoke("doctor", *FEW)
+    assert (result.exit_code, "the broker can't be reached" in result.stdout) == (1, True)
 
 
 def test_an_app_without_a_manager_is_a_finding(invoke: Invoke) -> None:

@@ -34,12 +34,17 @@ def make_app() -> Flask:
     """An app with a good stream, and some that are not."""
     app = Flask("planted")
     sse = StreamManager(app)
+    by_wsgi = StreamManager(app, name="by_wsgi", delivery="wsgi")
     polling = StreamManager(app, name="polling", delivery="wsgi", wsgi_slots=0)
 
     @app.get("/events")
     def events() -> Response:
         interval = request.args.get("keep_alive", type=float)
         return sse.get_stream("news", **({} if interval is None else {"keep_alive_interval": interval}))
+
+    @app.get("/by_wsgi")
+    def thread() -> Response:
+        return by_wsgi.get_stream("news")
 
     @app.get("/polling")
     def polled() -> Response:
@@ -105,6 +110,7 @@ def by(nginx: Nginx) -> str:
 
 def test_a_good_stream_is_nothing_to_speak_of(server: GunicornServer) -> None:
     assert found_at(server.url) == []
+    assert found_at(server.url, "/by_wsgi") == []
     assert found_at(server.url, "/moved") == []
     assert found_at(server.url, "/shared", origin=ORIGIN) == []
     assert found_at(server.url, "/private", headers={"Cookie": "session=1"}) == []
@@ -124,9 +130,10 @@ def test_a_connection_that_outlasts_its_keep_alives_is_nothing_to_speak_of(start
     assert found_at(by(nginx), "/events?keep_alive=0.3", patience=1.6) == []
 
 
-def test_an_nginx_that_collects_events(start_nginx: StartNginx) -> None:
+@pytest.mark.parametrize("path", ["/events", "/by_wsgi"])
+def test_an_nginx_that_collects_events(start_nginx: StartNginx, path: str) -> None:
     nginx = start_nginx("proxy_ignore_headers X-Accel-Buffering;")
-    assert_found(found_at(by(nginx)), "error", "held back", "proxy_buffering off;")
+    assert_found(found_at(by(nginx), path), "error", "held back", "proxy_buffering off;")
 
 
 def test_an_nginx_that_compresses_events(start_nginx: StartNginx) -> None:
@@ -142,11 +149,10 @@ def test_an_nginx_that_has_less_patience_than_keep_alives(start_nginx: StartNgin
     assert_found(found, "error", "is closed after 1.", "proxy_read_timeout 60s;")
 
 
-def test_an_nginx_behind_which_nobody_serves(start_nginx: StartNginx, server: GunicornServer) -> None:
+def test_an_nginx_behind_which_nobody_serves(start_nginx: StartNginx) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    nginx = start_nginx(f"server {{ listen 127.0.0.1:{port}; return 502; }}")
-    assert by(nginx)
+    start_nginx(f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:1; }} }}")
     assert_found(found_at(f"http://127.0.0.1:{port}"), "error", "answers 502", "start the app")
 
 
@@ -169,15 +175,13 @@ def by_wsgiref(app: Any) -> Iterator[str]:
 
 
 def test_a_server_that_speaks_http_1_0() -> None:
-    def stream(environ: Any, start_response: Any) -> list[bytes]:
-        headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store, no-transform")]
-        start_response("200 OK", headers)
-        return [
-            b'id: 1\nevent: streamy.open\ndata: {"keep_alive": 30}\n\nid: 2\nevent: streamy.end\ndata: {}\n\n'
-        ]
-
-    with by_wsgiref(stream) as url:
-        assert_found(found_at(url), "warning", "HTTP/1.0", "proxy_http_version 1.1;")
+    with by_wsgiref(make_app()) as url:
+        found = {finding.what: finding for finding in found_at(url)}
+    assert found.keys() == {
+        "the server answers by HTTP/1.0",
+        "the stream is closed as soon as it has begun: clients poll",
+    }
+    assert "proxy_http_version 1.1;" in found["the server answers by HTTP/1.0"].cure
 
 
 def test_a_server_whose_clients_poll(server: GunicornServer) -> None:
@@ -199,10 +203,9 @@ def test_a_hook_that_changes_cache_control(server: GunicornServer) -> None:
     assert_found(found_at(server.url, "/changed"), "warning", "no-transform doesn't", "after_request")
 
 
-@pytest.mark.parametrize("path", ["/events", "/forbidden"])
-def test_a_page_of_another_origin_that_may_not_read(server: GunicornServer, path: str) -> None:
-    headers = {"Cookie": "session=1"} if path == "/forbidden" else {}
-    found = found_at(server.url, "/events", origin=ORIGIN, headers=headers)
+@pytest.mark.parametrize("cookies", [{}, {"Cookie": "session=1"}], ids=["without cookies", "with cookies"])
+def test_a_page_of_another_origin_that_may_not_read(server: GunicornServer, cookies: dict[str, str]) -> None:
+    found = found_at(server.url, origin=ORIGIN, headers=cookies)
     assert_found(found, "error", "can't read the stream", f"STREAMY_ALLOW_ORIGINS = ['{ORIGIN}']")
 
 
@@ -242,11 +245,27 @@ def test_a_port_that_speaks_no_tls(server: GunicornServer) -> None:
     assert_found(found, "error", "can't be reached", f"ask {server.url}")
 
 
-def test_browsers_that_get_http_1_1_from_elsewhere(
-    server: GunicornServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = found_at(server.url.replace("127.0.0.1", socket.gethostname()))
-    if found and "can't be reached" in found[0].what:
-        monkeypatch.setattr("streamy_core.cli.doctor.web._is_local", lambda host: False)
-        found = found_at(server.url)
+@pytest.fixture
+def shop_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a host elsewhere, which is here."""
+    ask = socket.getaddrinfo
+
+    def answer(host: Any, *how: Any, **more: Any) -> Any:
+        return ask("127.0.0.1" if host == "shop.example" else host, *how, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+@pytest.mark.usefixtures("shop_example")
+def test_browsers_that_get_http_1_1(server: GunicornServer) -> None:
+    found = found_at(server.url.replace("127.0.0.1", "shop.example"))
     assert_found(found, "note", "HTTP/1.1", "http2")
+
+
+@pytest.mark.usefixtures("shop_example")
+def test_browsers_that_get_http_2_are_nothing_to_speak_of(
+    start_nginx: StartNginx, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nginx = start_nginx(guided=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    assert found_at(f"https://shop.example:{nginx.tls[1]}") == []
