@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +18,11 @@ from streamy_core import StreamManager
 from streamy_core.cli.doctor.findings import Finding
 from streamy_core.cli.doctor.web import Visit, of_web
 from streamy_core.testing.gunicorn import GunicornServer
+from streamy_core.testing.reading import eventually
 
 from ...support.certificates import make_certificate
 from ...support.nginx import Nginx
+from ...support.proxy import Proxy
 from .planted import assert_found
 
 pytestmark = pytest.mark.slow
@@ -141,6 +144,19 @@ def test_an_nginx_that_compresses_events(start_nginx: StartNginx) -> None:
     (finding,) = found_at(by(nginx))
     assert "compressed (gzip)" in finding.what
     assert "gzip_types" in finding.cure
+
+
+def test_a_proxy_that_passes_on_the_opening_and_collects_what_follows(server: GunicornServer) -> None:
+    proxy = Proxy(("127.0.0.1", server.port))
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            url = f"http://127.0.0.1:{proxy.port}"
+            finding = pool.submit(found_at, url, "/events?keep_alive=0.2", patience=1.8)
+            eventually(lambda: proxy.replied, "the opening")
+            proxy.freeze()
+            assert_found(finding.result(), "error", "keep-alives of every 0.2 s are held back", "proxy")
+    finally:
+        proxy.close()
 
 
 def test_an_nginx_that_has_less_patience_than_keep_alives(start_nginx: StartNginx) -> None:
