@@ -164,6 +164,7 @@ class _Started:
         yield from process.greenlets()
         if gunicorn is not None:
             yield from workers.sharing(gunicorn, shared=shared)
+        if gunicorn is not None and gunicorn.complete:
             yield from workers.replacing(gunicorn)
             yield from workers.threads(gunicorn, settings)
             yield from workers.detaching(gunicorn, settings)

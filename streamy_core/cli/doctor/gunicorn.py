@@ -27,6 +27,7 @@ class Gunicorn:
 
     worker_class: "sync", "gthread", "gevent", … or a path. tls: whether its workers speak TLS.
     patched:      whether its configuration calls gevent's `patch_all`.
+    complete:     whether more is known than how many workers `WEB_CONCURRENCY` asks for.
     """
 
     workers: int = 1
@@ -39,6 +40,7 @@ class Gunicorn:
     preload: bool = False
     tls: bool = False
     patched: bool = False
+    complete: bool = True
 
     @property
     def green(self) -> str | None:
@@ -73,13 +75,11 @@ def read_gunicorn(
     told = arguments is not None or _ARGUMENTS in environ or (folder / _CONFIG).exists()
     if not told and _WORKERS not in environ:
         return None
-    if importlib.util.find_spec("gunicorn") is None:
-        if told:
-            raise ConfigError(
-                "gunicorn isn't installed here, and it alone can read them: pip install gunicorn"
-            )
+    if not told:  # others go by it, too
         workers = environ[_WORKERS]
-        return Gunicorn(workers=int(workers) if workers.isdecimal() else 1)
+        return Gunicorn(workers=int(workers) if workers.isdecimal() else 1, complete=False)
+    if importlib.util.find_spec("gunicorn") is None:
+        raise ConfigError("gunicorn isn't installed here, and it alone can read them: pip install gunicorn")
     command = [sys.executable, "-P", str(_READER), *(arguments or ())]
     done = subprocess.run(
         command, cwd=folder, env=dict(environ), capture_output=True, text=True, timeout=_READING, check=False

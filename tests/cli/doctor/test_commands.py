@@ -122,6 +122,17 @@ def test_where_there_is_no_app_flask_says_so() -> None:
     assert (result.exit_code, "Could not locate a Flask application" in result.output) == (2, True)
 
 
+def test_of_workers_that_only_a_variable_asks_for_nothing_else_is_assumed(
+    app: Flask, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    with StreamManager(app, delivery="wsgi", wsgi_slots=3):
+        result = invoke("doctor", *FEW, "--json")
+    assert [finding["what"] for finding in json.loads(result.stdout)] == [
+        "4 workers serve the app, and each has streams of its own"
+    ]
+
+
 def test_a_broker_that_was_given_is_the_one_that_is_looked_at(app: Flask, invoke: Invoke) -> None:
     with FaultyBroker(MemoryBroker()) as broker, StreamManager(app, broker=broker):
         assert invoke("doctor", *FEW).exit_code == 0

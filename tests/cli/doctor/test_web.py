@@ -43,7 +43,8 @@ def make_app() -> Flask:
     @app.get("/events")
     def events() -> Response:
         interval = request.args.get("keep_alive", type=float)
-        return sse.get_stream("news", **({} if interval is None else {"keep_alive_interval": interval}))
+        how: dict[str, Any] = {} if interval is None else {"keep_alive_interval": interval}
+        return sse.get_stream("news", **how)
 
     @app.get("/by_wsgi")
     def thread() -> Response:
