@@ -217,13 +217,10 @@ class RedisBroker(Broker):
             {name: self._earlier.call(self._keys.for_read(name), "since", age) for name in stream_ids}
         )
 
+    @faults("ask Redis for the time")
     def time(self) -> float:
         """See TellsTime. In a cluster, of one node."""
-        runner = self._open()
-        with faults("ask Redis for the time"):
-            (answer,) = runner.execute(self._keys.epoch, [("TIME",)])
-        seconds, microseconds = answer
-        return int(seconds) + int(microseconds) / 1_000_000
+        return self._open().time(self._keys.epoch)
 
     def watch(self) -> Watch:
         runner = self._open()
