@@ -31,7 +31,10 @@ CONNECTIONS: Final = "\x1fstreamy.connections"
 CANARY: Final = "\x1fstreamy.canary."
 """What the names of those streams begin with by which processes find out whether they hear."""
 
-INTERNAL: Final = frozenset({CONTROL, CONNECTIONS})
+DOCTOR: Final = "\x1fstreamy.doctor"
+"""The stream to which `streamy doctor` publishes, to see whether that can be done."""
+
+INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, DOCTOR})
 
 OPEN: Final = "streamy.open"
 """The event that a connection begins with: its id is the reader's place before the first entry."""

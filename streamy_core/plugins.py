@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Final
 
 import pluggy
 
@@ -16,6 +19,11 @@ from .broker import Broker
 from .errors import BackendConflict, BackendUnusable, ConfigError, UnknownBackend
 from .hookspecs import PROJECT, BrokerFactory
 from .urls import redact, scheme_of
+
+_OF_AN_EXTRA: Final = re.compile(
+    r"""(?P<name>[\w.-]+).*;.*\bextra\s*==\s*["'](?P<extra>[\w.-]+)["'].*""", re.ASCII
+)
+"""A requirement (PEP 508) that comes with an extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ def open_broker(
     except ImportError as error:
         raise BackendUnusable(
             f"{redact(url)} needs a driver that can't be imported: {error}; "
-            f"the documentation of {claim.distribution} says which extra brings it"
+            f"{_how_to_install(claim.distribution, error.name)}"
         ) from error
     if not isinstance(broker, Broker):
         raise BackendUnusable(
@@ -104,6 +112,20 @@ def _entry_point(name: str, group: str) -> EntryPoint:
             f'{name!r} is no entry point of the group {group!r}, and no "package.module:name"; {hint}'
         )
     return points[name]
+
+
+def _how_to_install(distribution: str, module: str | None) -> str:
+    """What brings the module, by the extras that the distribution declares: the smallest of them."""
+    package = (module or "").partition(".")[0].lower()
+    extras: defaultdict[str, set[str]] = defaultdict(set)
+    with suppress(PackageNotFoundError):
+        for requirement in requires(distribution) or ():
+            if found := _OF_AN_EXTRA.fullmatch(requirement):
+                extras[found["extra"]].add(found["name"].lower().replace("-", "_"))
+    having = [extra for extra, packages in extras.items() if package in packages]
+    if not having:
+        return f"the documentation of {distribution} says which extra brings it"
+    return f"pip install '{distribution}[{min(having, key=lambda extra: len(extras[extra]))}]'"
 
 
 def _unknown(scheme: str, known: Iterable[Backend]) -> str:

@@ -43,8 +43,7 @@ from .servers import Node, Servers, open_servers
 from .trial import Trial
 from .watch import RedisWatch
 
-_NOWHERE: Final = "?"
-"""A cursor that can't be placed: for what comes after it nothing is read but the state."""
+_NOWHERE: Final = "?"  # a cursor that can't be placed: after it nothing is read but the state
 
 _STREAMS_AT_ONCE: Final = 1_000
 
@@ -217,6 +216,11 @@ class RedisBroker(Broker):
         return self._cursors(
             {name: self._earlier.call(self._keys.for_read(name), "since", age) for name in stream_ids}
         )
+
+    @faults("ask Redis for the time")
+    def time(self) -> float:
+        """See TellsTime. In a cluster, of one node."""
+        return self._open().time(self._keys.epoch)
 
     def watch(self) -> Watch:
         runner = self._open()

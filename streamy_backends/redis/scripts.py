@@ -134,6 +134,11 @@ class Runner:
         """The answers to commands on this key. Raises RedisError."""
         return self._execute(self._servers.node_of(key), commands)
 
+    def time(self, key: str) -> float:
+        """Seconds since 1970, where this key is. Raises RedisError."""
+        ((seconds, microseconds),) = self.execute(key, [("TIME",)])
+        return int(seconds) + int(microseconds) / 1_000_000
+
     def run(self, call: Call) -> Any:
         """The answer, whatever it is. Raises RedisError."""
         (reply,) = self._write(self._servers.node_of(call.key), [call])

@@ -252,6 +252,15 @@ class SqlBroker(Broker):
             return self._earlier.since(db, stream_ids, now_ms() - round(seconds * 1_000))
 
     @once_more
+    def time(self) -> float:
+        """See TellsTime. A file's clock is that of its machine."""
+        self._ready()
+        with self._database.autocommit("ask for the time") as db:
+            db.execute(self._database.dialect.asks_time)
+            (microseconds,) = db.fetchone() or (0,)
+        return float(microseconds) / 1_000_000
+
+    @once_more
     def watch(self) -> Watch:
         self._ready()
         watch = SqlWatch(self._looks, self._database.bell(), self._options.poll_scheduler, self._unwatch)

@@ -63,6 +63,11 @@ class Dialect(ABC):
     """Tells where a connection leads, for `place`; this locks nothing."""
 
     @property
+    def asks_time(self) -> str:
+        """Tells the microseconds since 1970, by the server's clock."""
+        return self.render("SELECT {now}")
+
+    @property
     def opening(self) -> str:
         """What makes the driver begin a transaction, and locks nothing that others wait for."""
         return self.whereabouts

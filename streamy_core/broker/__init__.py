@@ -24,6 +24,7 @@ from .capabilities import (
     ListsStreams,
     ReadsBack,
     StreamInfo,
+    TellsTime,
 )
 from .forks import ForkGuard
 from .interface import Broker, Duplicate, Watch
@@ -64,6 +65,7 @@ __all__ = [
     "ReadsBack",
     "StreamEnded",
     "StreamInfo",
+    "TellsTime",
     "UnknownBackend",
     "Waker",
     "Watch",

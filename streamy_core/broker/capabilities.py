@@ -140,3 +140,12 @@ class ListsStreams(Protocol):
     def streams(self) -> Iterable[StreamInfo]:
         """Every stream that the backend knows, ended ones too, by name."""
         raise NotImplementedError
+
+
+@runtime_checkable
+class TellsTime(Protocol):
+    """A capability of a broker: it can say what time it is where its entries are kept."""
+
+    def time(self) -> float:
+        """Seconds since 1970, by the backend's own clock. Any thread. Raises BrokerUnavailable."""
+        raise NotImplementedError

@@ -7,6 +7,7 @@ import click
 from .. import __version__
 from .bound import choose_manager
 from .conformance import conformance
+from .doctor.commands import doctor, doctor_of_app
 from .new_broker import new_broker
 from .preparing import forget, init_db
 from .publishing import end, send
@@ -30,7 +31,7 @@ def flask_commands(manager: str) -> None:
     choose_manager(manager)
 
 
-for _command in (backends, conformance, demo, new_broker):
+for _command in (backends, conformance, demo, doctor, new_broker):
     main.add_command(_command)
-for _command in (backends, end, forget, init_db, send, streams, tail):
+for _command in (backends, doctor_of_app, end, forget, init_db, send, streams, tail):
     flask_commands.add_command(_command)

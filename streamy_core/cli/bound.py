@@ -29,6 +29,12 @@ def choose_manager(name: str) -> None:
     click.get_current_context().meta[_MANAGER] = name
 
 
+def chosen_manager() -> str:
+    """The name of the manager that the command is to use."""
+    name: str = click.get_current_context().meta[_MANAGER]
+    return name
+
+
 def with_binding(command: Callable[Concatenate[Binding, P], None]) -> Callable[P, None]:
     """Call `command` within the app's context, with the binding of the chosen manager.
 
@@ -39,7 +45,7 @@ def with_binding(command: Callable[Concatenate[Binding, P], None]) -> Callable[P
     @with_appcontext
     @wraps(command)
     def bound(*args: P.args, **kwargs: P.kwargs) -> None:
-        binding = _binding(click.get_current_context().meta[_MANAGER])
+        binding = binding_of(chosen_manager())
         if not binding.broker.shared:
             click.echo(_NOT_SHARED, err=True)
         command(binding, *args, **kwargs)
@@ -47,7 +53,8 @@ def with_binding(command: Callable[Concatenate[Binding, P], None]) -> Callable[P
     return bound
 
 
-def _binding(name: str) -> Binding:
+def binding_of(name: str) -> Binding:
+    """What the current app's manager of this name holds for it. Raises ConfigError if it has none."""
     managers: dict[str, StreamManager] = current_app.extensions.get(EXTENSION, {})
     if not managers:
         raise ConfigError(

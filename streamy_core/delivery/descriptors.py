@@ -11,7 +11,7 @@ from ..config import Settings
 from .limits import Limits
 from .servers import Server
 
-_RESERVE: Final = 128
+RESERVE: Final = 128
 """For files, backends, and sockets that are being taken over."""
 
 logger: Final = logging.getLogger("streamy.delivery")
@@ -22,11 +22,11 @@ def share_descriptors(limits: Limits, server: Server, settings: Settings) -> Non
 
     A server whose `accept` finds none left may end (gunicorn's worker does), with all its clients.
     """
-    allowed = _most_descriptors()
+    allowed = most_descriptors()
     if allowed is None:
         return
     accepted = server.connections()
-    left = max(1, allowed - _RESERVE)
+    left = max(1, allowed - RESERVE)
     if accepted is None or settings.delivery == "wsgi":  # then its connections are the clients
         limits.lower_to(left)
         return
@@ -45,7 +45,7 @@ def share_descriptors(limits: Limits, server: Server, settings: Settings) -> Non
             accepted,
             clients,
             left - clients,
-            accepted + clients + _RESERVE,
+            accepted + clients + RESERVE,
         )
 
 
@@ -64,7 +64,7 @@ def descriptors_of(pids: Sequence[int]) -> list[int] | None:
     return found
 
 
-def _most_descriptors() -> int | None:
+def most_descriptors() -> int | None:
     """How many this process may open; None: any number, or nobody knows."""
     try:
         import resource

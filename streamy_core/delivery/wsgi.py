@@ -203,7 +203,7 @@ class WsgiBody(Iterator[bytes]):
             session = self.session.without(lost)
             if session.streams:
                 self._terms.rechecks.discard(self.session)
-                self.session: Session = session
+                self.session = session
                 self._terms.rechecks.add(session, self.lose)
         self._backlog.lose(lost)
         if not session.streams:

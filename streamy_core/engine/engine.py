@@ -45,7 +45,7 @@ class Engine(PublishingVerbs, Closeable):
         dumps: Callable[..., str] = json.dumps,
     ) -> None:
         given = broker if broker is not None else settings.broker_url
-        self._owns_broker = isinstance(given, str)
+        self.owns_broker: bool = isinstance(given, str)
         self._retry = settings.retry
         self.broker: Broker = open_broker(given, settings.broker_options) if isinstance(given, str) else given
         observer = observer or Observer()
@@ -117,5 +117,5 @@ class Engine(PublishingVerbs, Closeable):
         self.outbox.close()
         self.canary.close()
         self.hub.close()
-        if self._owns_broker:
+        if self.owns_broker:
             self.broker.close()

@@ -21,6 +21,7 @@ from ..broker import (
     PartlyUnavailable,
     ReadsBack,
     StreamInfo,
+    TellsTime,
 )
 from ..events import Event
 
@@ -122,6 +123,12 @@ class _ReadsBack(Wrapper):
         return {name: found[self.inner_name(name)] for name in stream_ids}
 
 
+class _TellsTime(Wrapper):
+    def time(self) -> float:
+        told: float = self.inner().time()
+        return told
+
+
 class _ListsStreams(Wrapper):
     def streams(self) -> Iterable[StreamInfo]:
         for info in self.inner().streams():
@@ -137,4 +144,5 @@ _MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
     (HasTables, _HasTables),
     (ListsStreams, _ListsStreams),
     (ReadsBack, _ReadsBack),
+    (TellsTime, _TellsTime),
 )

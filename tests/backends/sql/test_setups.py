@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,14 +13,12 @@ from sqlalchemy.orm import Session
 
 from streamy_backends.sql import from_url
 from streamy_core import ConfigError
-from streamy_core.testing.reading import data_of, events, eventually, read_all, wait_for_bell
+from streamy_core.testing.reading import data_of, events, read_all, wait_for_bell
 
 from ...support.certificates import make_certificate
-from ...support.ports import free_port
-from ...support.requirements import go_without
 from ..conftest import NewBroker, NewManager
 from .conftest import NewEngine, OwnServer
-from .servers import Server, without_roots_rights
+from .servers import Server, pooler_of_transactions
 from .shop import texts
 
 AT_ONCE: Final = 4.0
@@ -189,32 +185,8 @@ def test_a_session_of_two_phases_is_told_what_it_needs(
 @pytest.fixture
 def pgbouncer(shared: Callable[[str], Server], tmp_path: Path) -> Iterator[str]:
     """The URL of a pooler of transactions before the server."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or go_without(
-        "pgbouncer is missing: apt-get install pgbouncer"
-    )
-    server, port = shared("postgresql"), free_port()
-    (tmp_path / "pgbouncer.ini").write_text(
-        "[databases]\n"
-        f"postgres = host=127.0.0.1 port={server.port} dbname=postgres user=streamy password=secret\n"
-        "[pgbouncer]\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
-        "unix_socket_dir =\n"
-    )
-    with (tmp_path / "log").open("wb") as log:
-        command = [*without_roots_rights(), program, str(tmp_path / "pgbouncer.ini")]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-    url = server.url.replace(str(server.port), str(port))
-
-    def answers() -> bool:
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        return "listening on 127.0.0.1" in (tmp_path / "log").read_text()
-
-    try:
-        eventually(answers, "pgbouncer")
+    with pooler_of_transactions(shared("postgresql"), tmp_path) as url:
         yield url
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_pooler_of_transactions_says_which_option_it_needs_and_serves_with_it(

@@ -1,0 +1,1 @@
+"""The doctor, told of set-ups with one mistake each, and of good ones."""
