@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .broker import Broker
 from .errors import ConfigError
 from .events import MAX_STREAMS
 from .exact import exact_text
 from .observers import Observer
+from .observers.metrics import Instruments, open_instruments
 from .options import (
     Kind,
     check_option,
@@ -98,6 +99,29 @@ def _observers() -> Kind:
         return tuple(observer.accepts(item) for item in items)
 
     return Kind("a list of observers, or of names of them", accepts)
+
+
+def _metrics() -> Kind:
+    kind = instance(Instruments, '"prometheus", "opentelemetry", Instruments, or the name of such')
+
+    def accepts(value: Any) -> Instruments:
+        name = exact_text(value)
+        given = value if name is None else open_instruments(name) or load_named(name, "streamy.metrics")
+        found: Instruments = kind.accepts(given)
+        return found
+
+    return Kind(kind.expected, accepts)
+
+
+def _function(expected: str) -> Kind:
+    def accepts(value: Any) -> Callable[..., Any]:
+        name = exact_text(value)
+        found = value if name is None else load_named(name, "streamy.functions")
+        if isinstance(found, type) or not callable(found):
+            raise TypeError
+        return cast(Callable[..., Any], found)
+
+    return Kind(expected, accepts)
 
 
 def _origins() -> Kind:
@@ -206,6 +230,21 @@ class Settings:
     )
     observers: tuple[Observer, ...] = option(
         tuple, _observers(), doc="Observers that are told what happens, beside signals and the log."
+    )
+    metrics: Instruments | None = option(
+        None,
+        optional(_metrics()),
+        doc='Where metrics are kept: "prometheus", "opentelemetry", or an object; None: nowhere.',
+    )
+    metrics_allow: Callable[..., Any] | None = option(
+        None,
+        optional(_function("a function of a request, or the name of one")),
+        doc="Whether a request may read `/streamy/metrics`; None: one from this very machine, by no proxy.",
+    )
+    stream_group: Callable[[str], str] | None = option(
+        None,
+        optional(_function("a function of a stream's name, or the name of one")),
+        doc="Gives the group of a stream, a label of metrics; None: what stands before the first `:`.",
     )
 
     outbox_events: int = option(

@@ -12,6 +12,7 @@ from flask import Blueprint, Flask, current_app, request_finished, request_start
 from .apps import Apps
 from .binding import Binding
 from .broker import Broker
+from .browser.metrics import serve_metrics
 from .browser.pages import make_blueprint, template_globals
 from .closeable import Closeable
 from .commands import check_key
@@ -239,8 +240,10 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
 
     @cached_property
     def blueprint(self) -> Blueprint:
-        """What serves streamy.js to pages: `app.register_blueprint(sse.blueprint)`."""
-        return make_blueprint(self.name)
+        """What serves streamy.js to pages, and metrics: `app.register_blueprint(sse.blueprint)`."""
+        blueprint = make_blueprint(self.name)
+        serve_metrics(blueprint, lambda: self.binding.settings)
+        return blueprint
 
     @property
     def broker(self) -> Broker:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..observers import DisconnectReason
+from ..observers import Beginning, DisconnectReason
 from ..strategies.keepalive import KeepAliveScheduler
 
 
@@ -28,6 +28,7 @@ class Session:
     expiry:     when it is over; None: never.
     requested_at: when the request that it came with began, by `time.monotonic`.
     granted_at: likewise, when the grant was given by which it reads; None: the request's view decided.
+    began:      where in its streams it began.
     """
 
     streams: tuple[str, ...]
@@ -36,6 +37,7 @@ class Session:
     expiry: Expiry | None = None
     requested_at: float = field(default_factory=time.monotonic)
     granted_at: float | None = None
+    began: Beginning = Beginning.LIVE
 
     @property
     def decided_at(self) -> float:

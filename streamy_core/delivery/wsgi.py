@@ -103,7 +103,8 @@ class WsgiDelivery:
             self.terms.limits.release(body.session.key)
         if visited:
             self.terms.limits.release_visit()
-        self.terms.observer.disconnected(body.session, self.name, reason)
+        told = reason if stayed else DisconnectReason.BUSY  # such a one was never connected
+        self.terms.observer.disconnected(body.session, self.name, told)
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
         """See `Delivery`."""
@@ -193,7 +194,7 @@ class WsgiBody(Iterator[bytes]):
                     if not self._is_taken_at_once(data):
                         break
                     wake.set()
-                    return self._given(data)
+                    return self._given(data, self.reader.took)
                 if not self._replaying and (reason := self.reader.over) is not None:
                     self._disconnected = reason
             elif not (self._stays or self._replaying):
@@ -201,7 +202,7 @@ class WsgiBody(Iterator[bytes]):
             elif self.reader.hub.closed:
                 self._disconnected = DisconnectReason.SHUTDOWN
             elif not self._clock.wait(wake, self._due_at()) and self._keep_alive_is_due():
-                return self._given(KEEP_ALIVE)
+                return self._given(KEEP_ALIVE, 0)
         reason = self._disconnected or DisconnectReason.BUSY
         self._end(reason)
         self._start_sending()
@@ -283,12 +284,12 @@ class WsgiBody(Iterator[bytes]):
             if self.socket is not None:
                 sockets.stop_reading(self.socket)
 
-    def _given(self, data: bytes) -> bytes:
+    def _given(self, data: bytes, events: int) -> bytes:
         """What is handed to the server now."""
         due = due_after_write(self.session.keep_alive)
         self._gave_at = self._clock()
         self._keep_alive_at = None if due is None else self._gave_at + due
-        self._terms.observer.delivered(self._delivery.name, self.session.streams, 1, len(data))
+        self._terms.observer.delivered(self._delivery.name, self.session.streams, 1, len(data), events)
         self._start_sending()
         return data
 

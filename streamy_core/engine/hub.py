@@ -26,7 +26,7 @@ from ..strategies.retry import RetryPolicy
 from ..strategies.trying import Attempts
 from .frames import Frame, Framing, read_live
 from .log import Log, Part
-from .window import Chunk, Feed, Wake, WindowLimits
+from .window import Chunk, Feed, Lookups, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
 _OVERDUE_PER_READ: Final = 100
@@ -92,6 +92,7 @@ class Hub:
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
     _health: Health
+    lookups: Lookups
 
     def __init__(
         self,
@@ -168,13 +169,13 @@ class Hub:
         """The joined bytes after `cursor`, up to about `max_bytes`; None if the window doesn't hold it."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            return feed.window.chunk(cursor, framing, max_bytes) if feed else None
+            return self.lookups.chunk(feed, cursor, framing, max_bytes)
 
     def frames(self, stream_id: str, cursor: str, max_bytes: int) -> list[Frame] | None:
         """The frames after `cursor`, likewise."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            return feed.window.after(cursor, max_bytes) if feed else None
+            return self.lookups.frames(feed, cursor, max_bytes, counted=stream_id not in INTERNAL)
 
     def distance(self, stream_id: str, cursor: str) -> int | None:
         """How many frames lie after `cursor`; None if the window doesn't hold it."""
@@ -233,6 +234,7 @@ class Hub:
         self._brought = None
         self._thread = None
         self._health = Health()
+        self.lookups = Lookups()
 
     def _open(self, name: str, start: WindowStart) -> Feed:
         feed = Feed(start.cursor, self._limits)

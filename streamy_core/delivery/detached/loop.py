@@ -32,7 +32,7 @@ from .joints import Joints
 from .keepalives import KeepAlives
 from .sending import DELIVERY, SENDS, Sending
 from .slow_clients import SlowClients
-from .timers import Expiries, Timers
+from .timers import Expiries, Lateness, Timers
 from .waker import LoopWaker
 
 logger: Final = logging.getLogger("streamy.loop")
@@ -80,7 +80,8 @@ class Loop:
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(time.monotonic)
         self._expiries = Expiries(self._timers, self._expire)
-        self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE))
+        self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE, 0))
+        self._lateness = Lateness(self._timers, self._clients, observer)
         self._slow_clients = SlowClients(
             self._clients, policy, give_up_after, self._timers, observer, self._drop
         )
@@ -145,6 +146,8 @@ class Loop:
             while True:
                 client = self._arrivals.popleft().client
                 client.sock.close()
+                if client.stays:
+                    self._observer.connected(client.session, DELIVERY)
                 self._gone(client, DisconnectReason.SHUTDOWN)
 
     def _turn(self) -> None:
@@ -180,6 +183,7 @@ class Loop:
         client = arrival.client
         self._clients[client] = None
         self._slow_clients.arrived()
+        self._lateness.arrived()
         self._selector.register(client.sock, selectors.EVENT_READ, client)
         if client.stays:
             self._observer.connected(client.session, DELIVERY)
@@ -192,7 +196,7 @@ class Loop:
         group = Group(arrival.reader, client)
         group.busy = True
         group.start_sending(arrival.reader.take(), arrival.head)
-        self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data))
+        self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data), arrival.reader.took)
         self._sending.send(group, 1)
         self._finish(group)
 
@@ -208,7 +212,7 @@ class Loop:
         elif group.stays and not reader.attached and reader.level and not reader.backlog:
             self._settle(group)
         elif data := reader.take():
-            self._start_sending(group, data)
+            self._start_sending(group, data, reader.took)
         elif (reason := reader.over) is not None:
             self._disconnect_all(group, reason)
         elif reader.lagging or not group.stays:
@@ -216,14 +220,18 @@ class Loop:
         else:
             self._settle(group)
 
-    def _start_sending(self, group: Group, data: bytes) -> None:
+    def _start_sending(self, group: Group, data: bytes, events: int) -> None:
         if group.over:
             return
         group.busy = True
         self._keep_alives.wrote(group)
         group.start_sending(data)
         self._sending.start(group, partial(self._finish, group))
-        self._observer.delivered(DELIVERY, group.key.streams, group.left, len(data))
+        self._tell_of(group, data, events)
+
+    def _tell_of(self, group: Group, data: bytes, events: int) -> None:
+        count = group.left
+        self._observer.delivered(DELIVERY, group.key.streams, count, len(data), count * events)
 
     def _send_all_due(self, group: Group) -> None:
         """Send what windows hold for the group, as far as its members' sockets take it at once."""
@@ -235,6 +243,7 @@ class Loop:
             if not (data := group.reader.take()):
                 return
             group.start_sending(data)
+            self._tell_of(group, data, group.reader.took)
 
     def _block(self, client: Client, rest: memoryview) -> None:
         """The client's socket takes no more for now: it goes on by itself when it does."""
@@ -375,7 +384,7 @@ class Loop:
     def _replayed(self, group: Group, data: bytes) -> None:
         group.busy = group.replaying = False
         if data:
-            self._start_sending(group, data)
+            self._start_sending(group, data, group.reader.took)
         elif group.rung:
             self._rung.append(group)  # it was rung for while it was busy
         elif (reason := group.reader.over) is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sized
 from functools import partial
 from typing import Final, Generic, TypeVar
+
+from ...observers import Observer
 
 _LONGEST_WAIT: Final = 3_600.0  # a selector refuses what is longer than it can count
 
@@ -34,6 +36,32 @@ class Timers:
         now = self.now()
         while self._heap and self._heap[0][0] <= now:
             heapq.heappop(self._heap)[2]()
+
+
+class Lateness:
+    """Tells once a second how late the thread comes to what is due, while there is somebody. For one thread.
+
+    clients: those who are there.
+    """
+
+    def __init__(self, timers: Timers, clients: Sized, observer: Observer) -> None:
+        self._timers = timers
+        self._clients = clients
+        self._observer = observer
+        self._due: float | None = None
+
+    def arrived(self) -> None:
+        """Somebody is there."""
+        if self._due is None:
+            self._due = self._timers.now() + 1.0
+            self._timers.after(1.0, self._look)
+
+    def _look(self) -> None:
+        due, self._due = self._due, None
+        if due is not None:
+            self._observer.loop_late(max(0.0, self._timers.now() - due))
+        if self._clients:
+            self.arrived()
 
 
 class Expiries(Generic[T]):

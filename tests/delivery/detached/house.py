@@ -138,5 +138,7 @@ class _Telling(Observer):
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         self._house.slow.append(lag)
 
-    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
+    def delivered(
+        self, delivery: str, streams: tuple[str, ...], clients: int, size: int, events: int
+    ) -> None:
         self._house.delivered.append(clients)

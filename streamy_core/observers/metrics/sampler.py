@@ -1,0 +1,71 @@
+"""Writes numbers that can be read into instruments that can only be told, once a second."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from .catalogue import Metric, MetricKind
+from .readings import Readings, Values
+
+EVERY: Final = 1.0
+"""Seconds between two samples."""
+
+logger: Final = logging.getLogger("streamy.observers")
+
+
+class Sampler:
+    """See the module. Any thread. Each process has its own thread for it, once something has happened there.
+
+    child: the instrument of a metric with these values of its labels. It has `inc` and `set`.
+    """
+
+    def __init__(self, readings: Readings, child: Callable[[Metric, tuple[str, ...]], Any]) -> None:
+        self._readings = readings
+        self._child = child
+        self._made_in = os.getpid()
+        self._begun_in = 0
+        self._lock = threading.Lock()
+        self._told: Values = {}
+
+    def begin(self) -> None:
+        """See that this process takes samples."""
+        if self._begun_in == os.getpid():
+            return
+        self._begun_in = pid = os.getpid()
+        self._lock = threading.Lock()
+        # What a parent has counted before the fork is the parent's to tell.
+        self._told = {} if pid == self._made_in else self._readings.now()
+        threading.Thread(target=self._run, name="streamy-metrics", daemon=True).start()
+        atexit.register(self.sample)
+
+    def sample(self) -> None:
+        """Write all numbers as they are now."""
+        if self._begun_in != os.getpid():
+            return
+        with self._lock:
+            values = self._readings.now()
+            for key, value in values.items():
+                if key[0].kind is MetricKind.COUNTER:
+                    told = self._told.get(key, 0.0)
+                    self._child(*key).inc(value - told if value >= told else value)
+                else:
+                    self._child(*key).set(value)
+            for metric, labels in self._told.keys() - values.keys():
+                if not metric.lowest:
+                    self._child(metric, labels).set(0)  # its manager was closed
+            self._told = values
+
+    def _run(self) -> None:
+        pid = self._begun_in
+        while pid == os.getpid():
+            time.sleep(EVERY)
+            try:
+                self.sample()
+            except Exception:
+                logger.exception("metrics could not be sampled")
