@@ -249,10 +249,7 @@ class WsgiBody(Iterator[bytes]):
             if reason is not None:
                 self._terms.observer.slow(self.session, lag)
         if reason is not None:
-            with self._lock:
-                if not self._over:
-                    sockets.cut(sock)
-            self._end(reason)
+            self._end(reason, cut=sock)
 
     def _begin(self) -> threading.Event:
         self._wake = wake = threading.Event()
@@ -273,11 +270,13 @@ class WsgiBody(Iterator[bytes]):
             self._attach(wake)
         return wake
 
-    def _end(self, reason: DisconnectReason) -> None:
+    def _end(self, reason: DisconnectReason, cut: socket | None = None) -> None:
         with self._lock:
             if self._over:
                 return
             self._over = True
+            if cut is not None:  # upon which the server's thread ends it, too, and knows no reason
+                sockets.cut(cut)
         if self._wake is not None:  # else the reader may be another delivery's by now
             self.reader.detach()
             self._delivery.release(self, reason, stayed=self._stays, visited=self._visits)

@@ -62,7 +62,8 @@ class Metrics(Observer):
 
     def close(self) -> None:
         """Be read no more. Closing twice does nothing."""
-        self._unwatch()
+        unwatch, self._unwatch = self._unwatch, lambda: None
+        unwatch()
         self._numbers = tuple
 
     def published(
