@@ -17,6 +17,8 @@ from .catalogue import METRICS, Metric, MetricKind
 from .instruments import Add, Source
 from .readings import Readings
 
+__all__ = ["OpenTelemetryInstruments"]
+
 _METER: Final = "streamy"
 
 _UNITS: Final = {"_seconds": "s", "_bytes": "By"}

@@ -26,6 +26,8 @@ from .instruments import Add, Source
 from .readings import Readings
 from .sampler import Sampler
 
+__all__ = ["PrometheusInstruments", "child_exit", "mark_process_dead"]
+
 _VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 DIED: Final = "died"
