@@ -85,6 +85,7 @@ PUBLISHED: Final = Metric(
     _C,
     "Events that were published, or were to be, by `PublishOutcome`.",
     ("group", "outcome"),
+    read=True,
 )
 PUBLISH_SECONDS: Final = Metric(
     "streamy_publish_duration_seconds",

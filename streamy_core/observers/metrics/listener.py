@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from typing import Final
 
 from ...errors import BrokerUnavailable, StreamyError
 from ...events import INTERNAL
@@ -28,6 +29,10 @@ Numbers = Callable[[], Collection[tuple[Metric, tuple[str, ...], float]]]
 """Gives what can be read of a manager: metrics, their labels but for `manager`, and their values."""
 
 
+_STORED: Final = PublishOutcome.STORED
+"""To look it up in its enum takes as long as all the rest of counting an event."""
+
+
 class _Delivered:
     """What one delivery has handed over. Told for each chunk: so only added up here, and read later."""
 
@@ -37,6 +42,17 @@ class _Delivered:
         self.lock = threading.Lock()
         self.events = 0
         self.bytes = 0
+
+
+class _Published:
+    """What was published to a group, with one outcome: likewise."""
+
+    __slots__ = ("events", "lock", "took")
+
+    def __init__(self, took: Add) -> None:
+        self.lock = threading.Lock()
+        self.events = 0
+        self.took = took
 
 
 class Metrics(Observer):
@@ -52,6 +68,8 @@ class Metrics(Observer):
         self._groups = Groups(group_of)
         self._adds: dict[tuple[Metric, tuple[str, ...]], Add] = {}
         self._delivered: dict[str, _Delivered] = {}
+        self._stored: dict[str, _Published] = {}  # by group
+        self._others: dict[PublishOutcome, dict[str, _Published]] = {}
         self._bell_heard_at: float | None = None
         self._numbers: Numbers = tuple
         self._unwatch = instruments.watch(self._read)
@@ -71,9 +89,13 @@ class Metrics(Observer):
     ) -> None:
         if stream_id in INTERNAL:
             return
-        labels = (self._groups.of(stream_id), outcome.value)
-        self._tell(of.PUBLISHED, count, *labels)
-        self._tell(of.PUBLISH_SECONDS, seconds, *labels)
+        group = self._groups.of(stream_id)
+        if outcome is _STORED and (counts := self._stored.get(group)) is not None:  # as nearly always
+            with counts.lock:
+                counts.events += count
+            counts.took(seconds)
+        else:
+            self._add_published(group, outcome, count, seconds)
 
     def published_to_many(
         self,
@@ -84,8 +106,7 @@ class Metrics(Observer):
     ) -> None:
         group_of = self._groups.of
         for group, count in Counter([group_of(stream_id) for stream_id in stream_ids]).items():
-            self._tell(of.PUBLISHED, count, group, outcome.value)
-            self._tell(of.PUBLISH_SECONDS, seconds, group, outcome.value)
+            self._add_published(group, outcome, count, seconds)
 
     def dropped(self, stream_id: str, count: int, reason: DropReason, error: Exception | None) -> None:
         self._tell(of.DROPPED, count, reason.value)
@@ -138,6 +159,16 @@ class Metrics(Observer):
     def loop_late(self, seconds: float) -> None:
         self._tell(of.LOOP_LAG, seconds)
 
+    def _add_published(self, group: str, outcome: PublishOutcome, count: int, seconds: float) -> None:
+        by_group = self._stored if outcome is _STORED else self._others.setdefault(outcome, {})
+        counts = by_group.get(group)
+        if counts is None:
+            took = self._instruments.bind(of.PUBLISH_SECONDS, (self._manager, group, outcome.value))
+            counts = by_group.setdefault(group, _Published(took))
+        with counts.lock:
+            counts.events += count
+        counts.took(seconds)
+
     def _tell(self, metric: Metric, value: float, *labels: str) -> None:
         key = (metric, labels)
         add = self._adds.get(key)
@@ -151,5 +182,8 @@ class Metrics(Observer):
         for delivery, counts in list(self._delivered.items()):
             yield Number(of.DELIVERED_EVENTS, (self._manager, delivery), counts.events)
             yield Number(of.DELIVERED_BYTES, (self._manager, delivery), counts.bytes)
+        for outcome, by_group in [(_STORED, self._stored), *self._others.items()]:
+            for group, published in list(by_group.items()):
+                yield Number(of.PUBLISHED, (self._manager, group, outcome.value), published.events)
         if self._bell_heard_at is not None:
             yield Number(of.BELL_HEARD, (self._manager,), self._bell_heard_at)

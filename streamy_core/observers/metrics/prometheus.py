@@ -11,17 +11,19 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, multiprocess
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ...errors import ConfigError
 from .catalogue import CLIENTS, CLOSED, METRICS, Metric, MetricKind
+from .distributions import Distributions
 from .instruments import Add, Source
 from .readings import Readings
 from .sampler import Sampler
@@ -36,7 +38,13 @@ DIED: Final = "died"
 _processes: Final = cast(Any, multiprocess)
 """It has no types."""
 
-_Family = CounterMetricFamily | GaugeMetricFamily
+_Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+_FAMILIES: Final[dict[MetricKind, Callable[..., _Family]]] = {
+    MetricKind.COUNTER: CounterMetricFamily,
+    MetricKind.GAUGE: GaugeMetricFamily,
+    MetricKind.HISTOGRAM: HistogramMetricFamily,
+}
 
 
 class PrometheusInstruments:
@@ -117,18 +125,22 @@ class _Registered:
         self._registry = registry
         self._folder = multiprocess_folder()
         self._readings = Readings()
+        self._distributions = Distributions()
         self._made: dict[Metric, Any] = {}
         several = self._folder is not None
         for metric in METRICS:
-            if several or not metric.read:
+            if several or not _is_collected(metric):
                 self._made[metric] = _make(metric, registry)
-        self._sampler = Sampler(self._readings, self.child) if several else None
+        self._sampler = Sampler(self._readings, self._distributions, self.child) if several else None
         if not several:
-            registry.register(_Reader(self._readings))
+            registry.register(_Reader(self._readings, self._distributions))
 
     def bind(self, metric: Metric, labels: tuple[str, ...]) -> Add:
-        child = self.child(metric, labels)
-        add: Add = child.observe if metric.kind is MetricKind.HISTOGRAM else child.inc
+        add: Add
+        if metric.kind is MetricKind.HISTOGRAM:
+            add = self._distributions.of(metric, labels).add
+        else:
+            add = self.child(metric, labels).inc
         return add if self._sampler is None else partial(_add_and_sample, self._sampler, add)
 
     def watch(self, source: Source) -> Callable[[], object]:
@@ -171,26 +183,35 @@ def _remove_and_sample(sampler: Sampler, remove: Callable[[], None]) -> None:
 
 
 class _Reader(Collector):
-    """Has the registry read what is read only when somebody asks."""
+    """Has the registry read what is read only when somebody asks, and the histograms."""
 
-    def __init__(self, readings: Readings) -> None:
+    def __init__(self, readings: Readings, distributions: Distributions) -> None:
         self._readings = readings
+        self._distributions = distributions
 
     def describe(self) -> Iterator[_Family]:
         """What there may be, so that nobody else takes these names."""
-        return (_family(metric) for metric in METRICS if metric.read)
+        return (_family(metric) for metric in METRICS if _is_collected(metric))
 
     def collect(self) -> Iterator[_Family]:
         """What there is."""
-        families = {metric: _family(metric) for metric in METRICS if metric.read}
+        families: dict[Metric, Any] = {metric: _family(metric) for metric in METRICS if _is_collected(metric)}
         for (metric, labels), value in self._readings.now().items():
             families[metric].add_metric(labels, value)
+        for (metric, labels), held in self._distributions.now().items():
+            bounds = [*map(str, metric.buckets), "+Inf"]
+            buckets = list(zip(bounds, accumulate(held.counts), strict=True))
+            families[metric].add_metric(labels, buckets, held.total)
         yield from families.values()
 
 
+def _is_collected(metric: Metric) -> bool:
+    """Whether one process alone keeps it apart from prometheus-client until it is asked for."""
+    return metric.read or metric.kind is MetricKind.HISTOGRAM
+
+
 def _family(metric: Metric) -> _Family:
-    kind = CounterMetricFamily if metric.kind is MetricKind.COUNTER else GaugeMetricFamily
-    return kind(metric.name, metric.meaning, labels=metric.all_labels)
+    return _FAMILIES[metric.kind](metric.name, metric.meaning, labels=metric.all_labels)
 
 
 def _registered_of(registry: CollectorRegistry) -> _Registered:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .catalogue import Metric, MetricKind
+from .distributions import Distributed, Distributions
 from .readings import Readings, Values
 
 EVERY: Final = 1.0
@@ -22,16 +23,23 @@ logger: Final = logging.getLogger("streamy.observers")
 class Sampler:
     """See the module. Any thread. Each process has its own thread for it, once something has happened there.
 
-    child: the instrument of a metric with these values of its labels. It has `inc` and `set`.
+    child: prometheus-client's instrument of a metric with these values of its labels.
     """
 
-    def __init__(self, readings: Readings, child: Callable[[Metric, tuple[str, ...]], Any]) -> None:
+    def __init__(
+        self,
+        readings: Readings,
+        distributions: Distributions,
+        child: Callable[[Metric, tuple[str, ...]], Any],
+    ) -> None:
         self._readings = readings
+        self._distributions = distributions
         self._child = child
         self._made_in = os.getpid()
         self._begun_in = 0
         self._lock = threading.Lock()
         self._told: Values = {}
+        self._distributed: dict[tuple[Metric, tuple[str, ...]], Distributed] = {}
 
     def begin(self) -> None:
         """See that this process takes samples."""
@@ -40,7 +48,9 @@ class Sampler:
         self._begun_in = pid = os.getpid()
         self._lock = threading.Lock()
         # What a parent has counted before the fork is the parent's to tell.
-        self._told = {} if pid == self._made_in else self._readings.now()
+        forked = pid != self._made_in
+        self._told = self._readings.now() if forked else {}
+        self._distributed = self._distributions.now() if forked else {}
         threading.Thread(target=self._run, name="streamy-metrics", daemon=True).start()
         atexit.register(self.sample)
 
@@ -60,6 +70,10 @@ class Sampler:
                 if not metric.lowest:
                     self._child(metric, labels).set(0)  # its manager was closed
             self._told = values
+            distributed = self._distributions.now()
+            for key, held in distributed.items():
+                _observe(self._child(*key), held, self._distributed.get(key))
+            self._distributed = distributed
 
     def _run(self) -> None:
         pid = self._begun_in
@@ -69,3 +83,12 @@ class Sampler:
                 self.sample()
             except Exception:
                 logger.exception("metrics could not be sampled")
+
+
+def _observe(histogram: Any, held: Distributed, told: Distributed | None) -> None:
+    """Add what a histogram hasn't been told yet, which by its own methods goes one by one."""
+    before = told or Distributed((0,) * len(held.counts), 0.0)
+    for bucket, count, counted in zip(histogram._buckets, held.counts, before.counts, strict=True):
+        if count > counted:
+            bucket.inc(count - counted)
+    histogram._sum.inc(held.total - before.total)

@@ -15,7 +15,7 @@ from flask import Flask
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamy_core import ConfigError, StreamManager
+from streamy_core import ConfigError, StreamEnded, StreamManager
 from streamy_core.config import load_settings
 from streamy_core.observers.metrics import METRICS, Metric, MetricKind
 from streamy_core.observers.metrics.instruments import Add, Source
@@ -119,9 +119,14 @@ def test_an_object_of_the_apps_own_is_told_and_may_read() -> None:
     _, sse = app_with(told)
     with sse:
         sse.send_events("news:1", ["a", "b"])
-        assert told.values["streamy_published_events_total", ("default", "news", "stored")] == 2
+        sse.end_stream("news:2")
+        with pytest.raises(StreamEnded):
+            sse.send_event("news:2", "late")
+        assert ("streamy_publish_duration_seconds", ("default", "news", "ended")) in told.values
         (source,) = told.sources
-        assert {number.metric.name for number in source()} >= {"streamy_watched_streams", "streamy_replays"}
+        read = {(number.metric.name, number.labels): number.value for number in source()}
+        assert read["streamy_published_events_total", ("default", "news", "stored")] == 2
+        assert read["streamy_watched_streams", ("default",)] == 0
 
 
 def test_a_group_is_what_the_setting_says() -> None:

@@ -150,7 +150,8 @@ def test_counts_agree_with_what_a_crowd_has_seen_of_two_workers_one_of_which_is_
             lambda: told("streamy_delivered_events_total", 8 * everybody), "deliveries are counted"
         )
         seen = server.scrape()
-        assert seen["streamy_published_events_total"] == 8
+        crowds.run_until(lambda: told("streamy_published_events_total", 8), "what was published is counted")
+        crowds.run_until(lambda: told("streamy_publish_duration_seconds_count", 8), "so are the calls")
         assert seen["streamy_connections_opened_total"] == crowds.connections
         assert seen["streamy_connections_closed_total"] == CLIENTS
         assert server.labelled("streamy_connections_closed_total", "reason") == {"died": CLIENTS}
@@ -161,6 +162,6 @@ def test_counts_agree_with_what_a_crowd_has_seen_of_two_workers_one_of_which_is_
         assert seen["streamy_delivered_bytes_total"] > 8 * everybody * len("data: 0\n\n")
 
     eventually(lambda: told("streamy_clients", 0), "that they have left is counted")
+    eventually(lambda: told("streamy_connection_duration_seconds_count", everybody), "so are their lives")
     left = server.scrape()
     assert left["streamy_connections_closed_total"] == left["streamy_connections_opened_total"]
-    assert left["streamy_connection_duration_seconds_count"] == everybody
