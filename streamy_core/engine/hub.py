@@ -241,7 +241,7 @@ class Hub:
         if start.frames:
             feed.append(start.frames)
         if name not in INTERNAL:
-            logger.info("stream %r: opened", name)
+            logger.info("stream %r: opened", name, extra={"streamy_event": "opened", "streamy_stream": name})
         self._changed.add(name)
         return feed
 

@@ -71,6 +71,7 @@ class House:
         self.gone: list[tuple[str | None, str]] = []
         self.slow: list[Lag] = []
         self.delivered: list[int] = []  # to how many clients each chunk went
+        self.events = 0  # each once for each client
         self.on_connect: Callable[[ClientInfo], None] = lambda client: None
         self.replayer = Replayer(FixedDelay(0.01, retries=1000), hub.log.failed)
         self.loop = Loop(
@@ -142,3 +143,4 @@ class _Telling(Observer):
         self, delivery: str, streams: tuple[str, ...], clients: int, size: int, events: int
     ) -> None:
         self._house.delivered.append(clients)
+        self._house.events += events
