@@ -91,9 +91,9 @@ class Metrics(Observer):
             return
         group = self._groups.of(stream_id)
         if outcome is _STORED and (counts := self._stored.get(group)) is not None:  # as nearly always
+            counts.took(seconds)
             with counts.lock:
                 counts.events += count
-            counts.took(seconds)
         else:
             self._add_published(group, outcome, count, seconds)
 
@@ -165,9 +165,9 @@ class Metrics(Observer):
         if counts is None:
             took = self._instruments.bind(of.PUBLISH_SECONDS, (self._manager, group, outcome.value))
             counts = by_group.setdefault(group, _Published(took))
+        counts.took(seconds)  # first: upon it, a process begins to look at what it counts
         with counts.lock:
             counts.events += count
-        counts.took(seconds)
 
     def _tell(self, metric: Metric, value: float, *labels: str) -> None:
         key = (metric, labels)

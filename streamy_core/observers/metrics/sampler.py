@@ -37,7 +37,7 @@ class Sampler:
         self._child = child
         self._made_in = os.getpid()
         self._begun_in = 0
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}  # by process: that of a parent may be locked for good
         self._told: Values = {}
         self._distributed: dict[tuple[Metric, tuple[str, ...]], Distributed] = {}
 
@@ -45,12 +45,15 @@ class Sampler:
         """See that this process takes samples."""
         if self._begun_in == os.getpid():
             return
-        self._begun_in = pid = os.getpid()
-        self._lock = threading.Lock()
-        # What a parent has counted before the fork is the parent's to tell.
-        forked = pid != self._made_in
-        self._told = self._readings.now() if forked else {}
-        self._distributed = self._distributions.now() if forked else {}
+        with self._lock:
+            pid = os.getpid()
+            if self._begun_in == pid:
+                return
+            # What a parent has counted before the fork is the parent's to tell.
+            forked = pid != self._made_in
+            self._told = self._readings.now() if forked else {}
+            self._distributed = self._distributions.now() if forked else {}
+            self._begun_in = pid
         threading.Thread(target=self._run, name="streamy-metrics", daemon=True).start()
         atexit.register(self.sample)
 
@@ -74,6 +77,10 @@ class Sampler:
             for key, held in distributed.items():
                 _observe(self._child(*key), held, self._distributed.get(key))
             self._distributed = distributed
+
+    @property
+    def _lock(self) -> threading.Lock:
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _run(self) -> None:
         pid = self._begun_in

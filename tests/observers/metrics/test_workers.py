@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow
 CLIENTS: Final = 6
 """Of each worker."""
 APP: Final = f"{__package__}.app"
+_PRELOADED: Final = {"detached": ["--preload"], "wsgi": []}
+"""Whether workers are forked from a process that has the app already: each is tried once."""
 
 
 class Scraped(AppServer):
@@ -39,7 +41,7 @@ class Scraped(AppServer):
             Pair("gthread", delivery, threads=4 * CLIENTS),
             app=f"{APP}:create_app()",
             workers=2,
-            options=("-c", f"python:{APP}", "--graceful-timeout", "5"),
+            options=("-c", f"python:{APP}", "--graceful-timeout", "5", *_PRELOADED[delivery]),
             settings={
                 "STREAMY_BROKER_URL": f"sqlite:///{folder / 'streams.db'}",
                 "STREAMY_METRICS": "prometheus",
