@@ -40,6 +40,7 @@ class Sampler:
         self._locks: dict[int, threading.Lock] = {}  # by process: that of a parent may be locked for good
         self._told: Values = {}
         self._distributed: dict[tuple[Metric, tuple[str, ...]], Distributed] = {}
+        atexit.register(self.sample)  # by now: so it comes after what clients are told at the exit
 
     def begin(self) -> None:
         """See that this process takes samples."""
@@ -55,7 +56,6 @@ class Sampler:
             self._distributed = self._distributions.now() if forked else {}
             self._begun_in = pid
         threading.Thread(target=self._run, name="streamy-metrics", daemon=True).start()
-        atexit.register(self.sample)
 
     def sample(self) -> None:
         """Write all numbers as they are now."""

@@ -167,3 +167,18 @@ def test_counts_agree_with_what_a_crowd_has_seen_of_two_workers_one_of_which_is_
     eventually(lambda: told("streamy_connection_duration_seconds_count", everybody), "so are their lives")
     left = server.scrape()
     assert left["streamy_connections_closed_total"] == left["streamy_connections_opened_total"]
+
+
+def test_a_worker_that_stops_leaves_all_that_it_has_counted(server: Scraped, stream: str) -> None:
+    def told(name: str, expected: float) -> bool:
+        return server.scrape().get(name, 0.0) == expected
+
+    with ExitStack() as stack:
+        crowds = Crowds(server, stream, Record(), stack)
+        everybody = len(crowds.sources)
+        os.kill(crowds.pids[0], signal.SIGTERM)
+        crowds.run_until(lambda: crowds.connections == everybody + CLIENTS, "its clients are back")
+        crowds.run_until(lambda: told("streamy_clients", everybody), "those who are present are counted")
+        assert server.labelled("streamy_connections_closed_total", "reason") == {"shutdown": CLIENTS}
+        lives = "streamy_connection_duration_seconds_count"
+        crowds.run_until(lambda: told(lives, CLIENTS), "the lives of those who had to leave are counted")
