@@ -192,12 +192,14 @@ class Apps:
                 if self._last is None:
                     _check_environment(self._name, _as_keys(self._given))
                 settings = self._last or self._settings({})
-                self._alone = Binding(self._sender(), settings, self._broker, _dumps)
+                self._alone = Binding(self._sender(), settings, self._broker, _dumps, name=self._name)
             return self._alone
 
     def _make(self, app: Flask) -> Binding:
         dumps = _dumps_of(weakref.ref(app))
-        return Binding(self._sender(), self._settings(app.config), self._broker, dumps, app=app)
+        return Binding(
+            self._sender(), self._settings(app.config), self._broker, dumps, app=app, name=self._name
+        )
 
     def _hold(self, app: Flask, binding: Binding) -> Bound:
         bound = Bound(self, binding, app.config)

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -28,7 +28,8 @@ from .engine.streams import StreamIds
 from .engine.subscription import Subscription
 from .errors import BrokerUnavailable
 from .health import Checkup
-from .observers import Observers
+from .measuring import metrics_of, numbers_of
+from .observers import Beginning, Observers, TurnAwayCause
 from .observers.logs import Logs
 from .observers.signals import Signals
 from .starts import Floor, Start
@@ -58,6 +59,7 @@ class Binding:
     sender: whom signals come from.
     broker: one to use instead of making one; it is not closed with the binding.
     dumps:  makes JSON text of what isn't text; the standard library's unless given.
+    name:   the manager's, in metrics.
     app:    lives at least as long as this. Nothing that runs on a thread holds either.
     """
 
@@ -69,14 +71,19 @@ class Binding:
         dumps: Callable[..., str] = json.dumps,
         *,
         app: Flask | None = None,
+        name: str = "default",
     ) -> None:
         self.sender = sender
         self.settings = settings
-        observer = Observers((Logs(), Signals(sender), *settings.observers))
+        self._metrics = metrics_of(settings, name)
+        own = () if self._metrics is None else (self._metrics,)
+        self._observer = observer = Observers((Logs(), Signals(sender), *own, *settings.observers))
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         tell = self.engine.publisher.tell if self.broker.shared else None
         self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer, tell)
         self.checkup: Checkup = Checkup(self.engine, self.delivery)
+        if self._metrics is not None:
+            self._metrics.watch(numbers_of(self.engine, self.delivery))
         self._opener = Opener()
         self.app: Flask | None = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
@@ -163,12 +170,14 @@ class Binding:
         requested_at: float | None = None,
         until: float | None = None,
         granted_at: float | None = None,
+        began: Beginning = Beginning.LIVE,
     ) -> Session:
         """The session of a client that connects now.
 
         requested_at: when its request began, by `time.monotonic`; None: now.
         until: in how many seconds its right to read ends; None: nobody says.
         granted_at: when that right was given, in seconds since 1970; None: now.
+        began: where in its streams it begins.
         """
         age = self.settings.max_connection_age
         times = [] if age is None else [age * (1 - _SPREAD * random.random())]
@@ -178,7 +187,7 @@ class Binding:
         since = time.monotonic() if requested_at is None else requested_at
         if granted_at is not None:
             granted_at += time.monotonic() - time.time()
-        return Session(tuple(names), key, keep_alive, expiry, since, granted_at)
+        return Session(tuple(names), key, keep_alive, expiry, since, granted_at, began=began)
 
     @property
     def retry_ms(self) -> int:
@@ -195,9 +204,14 @@ class Binding:
                 f"Run one worker process with threads, or {HOW_TO_SHARE}."
             )
 
-    def postponed(self, names: list[str], error: Exception) -> None:
+    def turned_away(self, names: Sequence[str], key: str | None, cause: TurnAwayCause) -> None:
+        """A client is given nothing of these streams: observers are told."""
+        self._observer.turned_away(tuple(names), key, cause)
+
+    def postponed(self, names: list[str], error: Exception, key: str | None = None) -> None:
         """A client of these streams is told to come back later; a line now and then says of how many."""
         passes = isinstance(error, BrokerUnavailable)
+        self.turned_away(names, key, TurnAwayCause.UNAVAILABLE if passes else TurnAwayCause.FAULT)
         count = self.tally.count(passes, _PASSES_EVERY if passes else LOGGED_EVERY)
         if count:
             logger.log(
@@ -210,6 +224,7 @@ class Binding:
 
     def refused(self, reason: str) -> None:
         """A request for a stream is refused; a line now and then says of how many."""
+        self.turned_away((), None, TurnAwayCause.GRANT)
         if count := self.tally.count(reason, _PASSES_EVERY):
             logger.warning("requests that are refused: %d since it was last said: %s", count, reason)
 
@@ -219,7 +234,8 @@ class Binding:
 
     def closing(self) -> Callable[[], None]:
         """What closes all this, and keeps neither it nor the app alive."""
-        return partial(_close, self.delivery.close, self._opener.close, self.engine.close)
+        metrics = () if self._metrics is None else (self._metrics.close,)
+        return partial(_close, self.delivery.close, self._opener.close, self.engine.close, *metrics)
 
 
 def _close(*closings: Callable[[], None]) -> None:

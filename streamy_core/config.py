@@ -11,6 +11,7 @@ from .broker import Broker
 from .errors import ConfigError
 from .events import MAX_STREAMS
 from .observers import Observer
+from .observers.metrics import Instruments
 from .options import (
     check_option,
     flag,
@@ -171,6 +172,21 @@ class Settings:
     )
     observers: tuple[Observer, ...] = option(
         tuple, kinds.observers(), doc="Observers that are told what happens, beside signals and the log."
+    )
+    metrics: Instruments | None = option(
+        None,
+        optional(kinds.metrics()),
+        doc='Where metrics are kept: "prometheus", "opentelemetry", or an object; None: nowhere.',
+    )
+    metrics_allow: Callable[..., Any] | None = option(
+        None,
+        optional(kinds.function_named("a function of a request, or the name of one")),
+        doc="Whether a request may read `/streamy/metrics`; None: one from this very machine, by no proxy.",
+    )
+    stream_group: Callable[[str], str] | None = option(
+        None,
+        optional(kinds.function_named("a function of a stream's name, or the name of one")),
+        doc="Gives the group of a stream, a label of metrics; None: what stands before the first `:`.",
     )
 
     canary_interval: float = option(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
 
 from .broker import Broker
 from .exact import exact_text
 from .observers import Observer
+from .observers.metrics import Instruments, open_instruments
 from .options import Kind, instance, seconds
 from .origins import check_origins
 from .plugins import load_named
@@ -105,6 +106,32 @@ def observers() -> Kind:
         return tuple(observer.accepts(item) for item in items)
 
     return Kind("a list of observers, or of names of them", accepts)
+
+
+def metrics() -> Kind:
+    """What keeps metrics, or its name."""
+    kind = instance(Instruments, '"prometheus", "opentelemetry", Instruments, or the name of such')
+
+    def accepts(value: Any) -> Instruments:
+        name = exact_text(value)
+        given = value if name is None else open_instruments(name) or load_named(name, "streamy.metrics")
+        found: Instruments = kind.accepts(given)
+        return found
+
+    return Kind(kind.expected, accepts)
+
+
+def function_named(expected: str) -> Kind:
+    """A function, or its name. expected: as errors say it."""
+
+    def accepts(value: Any) -> Callable[..., Any]:
+        name = exact_text(value)
+        found = value if name is None else load_named(name, "streamy.functions")
+        if isinstance(found, type) or not callable(found):
+            raise TypeError
+        return cast(Callable[..., Any], found)
+
+    return Kind(expected, accepts)
 
 
 def health_allow() -> Kind:

@@ -12,6 +12,7 @@ from flask import Blueprint, Flask, current_app, request_finished, request_start
 from .apps import Apps
 from .binding import Binding
 from .broker import Broker
+from .browser.metrics import serve_metrics
 from .browser.pages import make_blueprint, template_globals
 from .closeable import Closeable
 from .commands import check_key
@@ -256,9 +257,10 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
 
     @cached_property
     def blueprint(self) -> Blueprint:
-        """What serves streamy.js, `/ready` and `/live`: `app.register_blueprint(sse.blueprint)`."""
+        """What serves streamy.js, `/ready`, `/live` and metrics: `app.register_blueprint(sse.blueprint)`."""
         blueprint = make_blueprint(self.name)
         add_health(blueprint, lambda: self.binding)
+        serve_metrics(blueprint, lambda: self.binding.settings)
         return blueprint
 
     @property

@@ -22,6 +22,7 @@ from .errors import BrokerUnavailable, ConfigError
 from .events import Event
 from .exact import exact_number
 from .kinds import MAX_SECONDS
+from .observers import Beginning, TurnAwayCause
 from .response import STARTED, EventStreamResponse, StreamBody, response_type
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler
@@ -60,6 +61,7 @@ def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
     if is_preflight():
         response = respond(binding, None, opening.headers)
     elif cause is not None:
+        binding.turned_away(opening.streams, opening.key, TurnAwayCause.ORIGIN)
         response = refuse(respond(binding, (REFUSED,)), cause, binding.tally)
     else:
         response = _open(binding, opening)
@@ -71,9 +73,11 @@ def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
     until = min(map(seconds_until, opening.until), default=None)
     began = time.monotonic()
     if until is not None and until <= 0:
+        binding.turned_away(opening.streams, opening.key, TurnAwayCause.EXPIRED)
         return come_back(binding, retry_ms(binding.settings), opening.headers)
     if (wait := binding.delivery.refusal(opening.streams, opening.key)) is not None:
         return come_back(binding, wait, opening.headers)
+    cursor = cursor_of_request()
     environ = request.environ if has_request_context() else None
     server = server_of(environ)
     if environ is not None:
@@ -82,7 +86,7 @@ def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
         capacity = None if environ is None else server.capacity(environ)
         reader = binding.open_reader(
             opening.streams,
-            cursor_of_request(),
+            cursor,
             opening.start,
             framing,
             capacity,
@@ -91,15 +95,23 @@ def _open(binding: Binding, opening: Opening) -> EventStreamResponse:
             until=until,
         )
     except (BrokerUnavailable, ConfigError, OSError) as error:
-        binding.postponed(opening.streams, error)
+        binding.postponed(opening.streams, error, opening.key)
         return come_back(binding, retry_ms(binding.settings), opening.headers)
     if reader.finished:
+        binding.turned_away(opening.streams, opening.key, TurnAwayCause.ENDED)
         return respond(binding, None, opening.headers)
     if until is not None and (until := until - (time.monotonic() - began)) <= 0:
+        binding.turned_away(opening.streams, opening.key, TurnAwayCause.EXPIRED)
         return come_back(binding, retry_ms(binding.settings), opening.headers)
     requested_at = None if environ is None else environ.get(STARTED)
     session = binding.session(
-        opening.streams, opening.key, opening.keep_alive, requested_at, until, opening.granted_at
+        opening.streams,
+        opening.key,
+        opening.keep_alive,
+        requested_at,
+        until,
+        opening.granted_at,
+        _beginning(cursor, opening.start),
     )
     session = replace(session, recheck=opening.recheck)
     body = StreamBody(binding.delivery, session, reader, environ, binding)
@@ -134,6 +146,12 @@ def cursor_of_request() -> str | None:
     given = request.args.get
     # What a client says of itself, by the header or as polyfills do, is newer than what its page was given.
     return request.headers.get("Last-Event-ID") or given("lastEventId") or given("last_event_id") or None
+
+
+def _beginning(cursor: str | None, start: Start | None) -> Beginning:
+    if cursor is not None:
+        return Beginning.RESUMED
+    return Beginning.LIVE if start is None else Beginning.START
 
 
 def check_until(until: object) -> float | datetime:

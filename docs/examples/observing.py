@@ -26,7 +26,9 @@ class Counts(Observer):
     def disconnected(self, client: ClientInfo, delivery: str, reason: DisconnectReason) -> None:
         self._count(f"disconnected {reason}")
 
-    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
+    def delivered(
+        self, delivery: str, streams: tuple[str, ...], clients: int, size: int, events: int
+    ) -> None:
         self._count(f"bytes {delivery}", clients * size)
 
     def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:

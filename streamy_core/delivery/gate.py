@@ -10,6 +10,7 @@ from typing import Final
 
 from ..config import Settings
 from ..events import MAX_RETRY_MS
+from ..observers import Observer, TurnAwayCause
 from ..strategies.clock import Clock
 from ..tally import Tally
 from .limits import Limits
@@ -82,10 +83,12 @@ class Waits:
 class Gate:
     """See the module. Any thread.
 
-    limits: knows how many clients each key has.
+    limits:   knows how many clients each key has.
+    observer: told of who has to stay away.
     """
 
-    def __init__(self, limits: Limits, settings: Settings) -> None:
+    def __init__(self, limits: Limits, settings: Settings, observer: Observer | None = None) -> None:
+        self._observer = observer or Observer()
         self._limits = limits
         self._most_streams = settings.max_streams_per_connection
         self._lock = threading.Lock()
@@ -95,16 +98,28 @@ class Gate:
 
     def refusal(self, streams: Sequence[str], key: str | None) -> int | None:
         """For how many milliseconds a client of these streams has to stay away; None: it may come in."""
+        if (refused := self._look(streams, key)) is None:
+            return None
+        cause, delay_ms = refused
+        self._observer.turned_away(tuple(streams), key, cause)
+        return delay_ms
+
+    def _look(self, streams: Sequence[str], key: str | None) -> tuple[TurnAwayCause, int] | None:
+        """Why a client has to stay away, and for how many milliseconds; None: it may come in."""
         if len(streams) > self._most_streams:
             whose = key if key is not None else "\n".join(streams)
-            return self._refuse("STREAMY_MAX_STREAMS_PER_CONNECTION", whose, key, 0.0)
+            delay_ms = self._refuse("STREAMY_MAX_STREAMS_PER_CONNECTION", whose, key, 0.0)
+            return TurnAwayCause.STREAMS, delay_ms
         if key is None:
             return None
         if self._limits.is_full(key):
-            return self._refuse("STREAMY_MAX_CONNECTIONS_PER_KEY_TOTAL", key, key, 0.0)
+            delay_ms = self._refuse("STREAMY_MAX_CONNECTIONS_PER_KEY_TOTAL", key, key, 0.0)
+            return TurnAwayCause.KEY, delay_ms
         with self._lock:
             early = self._opens.open(key)
-        return self._refuse("STREAMY_MAX_OPENS_PER_MINUTE", key, key, early) if early else None
+        if not early:
+            return None
+        return TurnAwayCause.OPENS, self._refuse("STREAMY_MAX_OPENS_PER_MINUTE", key, key, early)
 
     def __len__(self) -> int:
         """How much it keeps of keys: never more than twice `MOST_KEYS`."""

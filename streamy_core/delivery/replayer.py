@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import BrokerUnavailable, Closed
 from ..strategies.retry import RetryPolicy
@@ -32,6 +32,13 @@ _IDLE: Final = 3.0
 logger: Final = logging.getLogger("streamy.replayer")
 
 Done = Callable[[bytes], None]
+
+
+class Work(NamedTuple):
+    """How many slices are being read, and how many wait: for their turn, or to be tried again."""
+
+    running: int
+    waiting: int
 
 
 class Replayer:
@@ -60,6 +67,12 @@ class Replayer:
         with self._changed:
             running = self._running
             return len(running) == THREADS and time.monotonic() - next(reversed(running.values())) > _SLOW
+
+    @property
+    def work(self) -> Work:
+        """How much there is. Any thread."""
+        with self._changed:
+            return Work(len(self._running), sum(map(len, self._turns.values())) + len(self._later))
 
     def run(
         self, action: Callable[[], bytes], done: Done, wanted: Callable[[], bool], key: Hashable = None

@@ -23,7 +23,7 @@ from .journal import Journal
 from .leveller import Leveller
 from .limits import Limits
 from .rechecks import Rechecks
-from .replayer import Replayer
+from .replayer import Replayer, Work
 from .revocations import Revocations
 from .servers import Server
 from .session import Session
@@ -149,6 +149,12 @@ class DeliveryService:
         self._guard.check()
         return self._shared
 
+    @property
+    def replays(self) -> Work:
+        """How much of the log is being read for clients, and how much waits."""
+        self._guard.check()
+        return self._replayer.work
+
     def __len__(self) -> int:
         """How many clients are being served in this process."""
         return 0 if self._guard.inherited else len(self._limits)
@@ -166,7 +172,7 @@ class DeliveryService:
         self._limits = Limits(
             most=settings.max_connections, per_key=settings.max_connections_per_key, shared=self._shared
         )
-        self._gate = Gate(self._limits, settings)
+        self._gate = Gate(self._limits, settings, self._observer)
         self._journal = Journal()
         self._revocations = Revocations()
         self._replayer = Replayer(self._settings.retry, self._hub.log.failed)

@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
-from ..observers import DisconnectReason
+from ..observers import Beginning, DisconnectReason
 from ..strategies.keepalive import KeepAliveScheduler
 from .questions import Question, Recheck
 
@@ -32,6 +32,7 @@ class Session:
     granted_at: likewise, when the grant was given by which it reads; None: the request's view decided.
     recheck:    who is asked again whether it may; None: nobody.
     came_as:    what it was before streams were taken from it.
+    began:      where in its streams it began.
     """
 
     streams: tuple[str, ...]
@@ -42,6 +43,7 @@ class Session:
     granted_at: float | None = None
     recheck: Recheck | None = None
     came_as: Session | None = None
+    began: Beginning = Beginning.LIVE
 
     @property
     def decided_at(self) -> float:

@@ -87,7 +87,8 @@ class WsgiDelivery:
             self.terms.limits.release(body.session.key)
         if visited:
             self.terms.limits.release_visit()
-        self.terms.observer.disconnected(body.session.told, self.name, reason)
+        told = reason if stayed else DisconnectReason.BUSY  # such a one was never connected
+        self.terms.observer.disconnected(body.session.told, self.name, told)
 
     def disconnect(self, chosen: Chosen, reason: DisconnectReason) -> None:
         """See `Delivery`."""
@@ -175,7 +176,7 @@ class WsgiBody(Iterator[bytes]):
                     if not self._is_taken_at_once(data):
                         break
                     wake.set()
-                    return self._given(data)
+                    return self._given(data, self.reader.took)
                 if not self._backlog.awaited and (reason := self.reader.over) is not None:
                     self._leave(reason)
             elif not (self._stays or self._backlog.awaited):
@@ -183,7 +184,7 @@ class WsgiBody(Iterator[bytes]):
             elif self.reader.hub.closed:
                 self._disconnected = DisconnectReason.SHUTDOWN
             elif not self._clock.wait(wake, self._due_at()) and self._keep_alive_is_due():
-                return self._given(KEEP_ALIVE)
+                return self._given(KEEP_ALIVE, 0)
         reason = self._disconnected or DisconnectReason.BUSY
         self._end(reason)
         self._start_sending()
@@ -248,10 +249,7 @@ class WsgiBody(Iterator[bytes]):
             if reason is not None:
                 self._terms.observer.slow(self.session.told, lag)
         if reason is not None:
-            with self._lock:
-                if not self._over:
-                    sockets.cut(sock)
-            self._end(reason)
+            self._end(reason, cut=sock)
 
     def _begin(self) -> threading.Event:
         self._wake = wake = threading.Event()
@@ -274,23 +272,25 @@ class WsgiBody(Iterator[bytes]):
         self._backlog.hold(self.session, wake)
         return wake
 
-    def _end(self, reason: DisconnectReason) -> None:
+    def _end(self, reason: DisconnectReason, cut: socket | None = None) -> None:
         with self._lock:
             if self._over:
                 return
             self._over = True
+            if cut is not None:  # upon which the server's thread ends it, too, and knows no reason
+                sockets.cut(cut)
         if self._wake is not None:  # else the reader may be another delivery's by now
             self.reader.detach()
             self._delivery.release(self, reason, stayed=self._stays, visited=self._visits)
             if self.socket is not None:
                 sockets.stop_reading(self.socket)
 
-    def _given(self, data: bytes) -> bytes:
+    def _given(self, data: bytes, events: int) -> bytes:
         """What is handed to the server now."""
         due = due_after_write(self.session.keep_alive)
         self._gave_at = self._clock()
         self._keep_alive_at = None if due is None else self._gave_at + due
-        self._terms.observer.delivered(self._delivery.name, self.session.streams, 1, len(data))
+        self._terms.observer.delivered(self._delivery.name, self.session.streams, 1, len(data), events)
         self._start_sending()
         return data
 

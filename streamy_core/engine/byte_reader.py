@@ -19,19 +19,21 @@ class ByteReader(Reader):
 
     more:         after `take`, whether there may be more to take at once.
     framing:      how frames go out.
+    took:         how many events there are in the bytes that were given last.
     lost:         whether it has met a gap that may lead further back than its clients may read. They are
                   given nothing more, and have to come back, for how far that is in this history.
 
     Otherwise as Reader. Made by `open_for_client`.
     """
 
-    __slots__ = ("_opening", "framing", "lost", "more")
+    __slots__ = ("_opening", "framing", "lost", "more", "took")
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
         super().__init__(hub, position)
         self.framing: Framing = Framing()
         self.more: bool = False
         self.lost: bool = False
+        self.took: int = 0
         self._opening = b""
 
     @classmethod
@@ -132,12 +134,15 @@ class ByteReader(Reader):
         Reads the log to its end. Blocks; raises BrokerUnavailable.
         """
         data = b""
+        took = 0
         for frames in [self._newest(name) for name in self.position if name in self.reading]:
             if len(data) >= SLICE:
                 break  # the other streams stay where they are: if they lag far, they are next
             for frame in frames:
                 self.hub.log.tell(frame)
             data += self._encode(frames)
+            took += self.took
+        self.took = took
         return data
 
     def _newest(self, name: str) -> list[Frame]:
@@ -171,6 +176,7 @@ class ByteReader(Reader):
             return data
         self.position[name] = chunk.cursor
         self.more = chunk.more
+        self.took = chunk.events
         if chunk.ends:
             self.reading.discard(name)
         return chunk.data
@@ -191,7 +197,8 @@ class ByteReader(Reader):
         """The bytes of these frames, up to about `SLICE`; the others are the backlog."""
         token = JointCursor(self.position) if len(self.position) > 1 else None
         parts: list[bytes] = []
-        size = 0
+        size = others = 0
+        going_on = len(self.reading)
         for frame in frames:
             if self.backlog or (parts and size + len(frame.body) > SLICE):
                 self.backlog.append(frame)
@@ -200,10 +207,13 @@ class ByteReader(Reader):
                 self.lost = True
                 break
             self.passed(frame)
+            if frame.gap is not None or frame.hidden:
+                others += 1
             cursor = frame.entry.id
             if token is not None:
                 token.move(frame.entry.stream_id, cursor)
                 cursor = str(token)
             parts.append(frame.encode(cursor, self.framing, last=not self.reading))
             size += len(parts[-1])
+        self.took = len(parts) - others - (going_on - len(self.reading))
         return b"".join(parts)

@@ -60,6 +60,11 @@ class Drops:
                 unsaid.total(),
                 why,
                 last,
+                extra={
+                    "streamy_event": "dropped",
+                    "streamy_count": unsaid.total(),
+                    "streamy_reasons": {reason.value: count for reason, count in unsaid.items()},
+                },
             )
 
 

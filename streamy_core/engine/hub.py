@@ -28,12 +28,11 @@ from .health import Health
 from .log import Log, Part
 from .pulse import Pulse
 from .record import Record
-from .window import Chunk, Feed, Wake, WindowLimits
+from .window import Chunk, Feed, Lookups, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
 _OVERDUE_PER_READ: Final = 100  # where no bell asks: so few that bells are heard in between
-_BELL_TAKES: Final = 1.0
-"""Seconds after which a bell was missed that hasn't named a stream that was found grown."""
+_BELL_TAKES: Final = 1.0  # second, after which one was missed that hasn't named a stream found grown
 _BYTES_PER_READ: Final = 8 * 2**20
 
 logger: Final = logging.getLogger("streamy.hub")
@@ -71,6 +70,7 @@ class Hub:
     _record: Record
     _pulse: Pulse
     watches: int
+    lookups: Lookups
 
     def __init__(
         self,
@@ -147,13 +147,13 @@ class Hub:
         """The joined bytes after `cursor`, up to about `max_bytes`; None if the window doesn't hold it."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            return feed.window.chunk(cursor, framing, max_bytes) if feed else None
+            return self.lookups.chunk(feed, cursor, framing, max_bytes)
 
     def frames(self, stream_id: str, cursor: str, max_bytes: int) -> list[Frame] | None:
         """The frames after `cursor`, likewise."""
         with self._lock:
             feed = self._feeds.get(stream_id)
-            return feed.window.after(cursor, max_bytes) if feed else None
+            return self.lookups.frames(feed, cursor, max_bytes, counted=not is_internal(stream_id))
 
     def distance(self, stream_id: str, cursor: str) -> int | None:
         """How many frames lie after `cursor`; None if the window doesn't hold it."""
@@ -237,13 +237,14 @@ class Hub:
         self._record = Record()
         self._pulse = Pulse(self._clock)
         self.watches = 0
+        self.lookups = Lookups()
 
     def _open(self, name: str, start: WindowStart) -> Feed:
         feed = Feed(start.cursor, self._limits)
         if start.frames:
             feed.append(start.frames)
         if not is_internal(name):
-            logger.info("stream %r: opened", name)
+            logger.info("stream %r: opened", name, extra={"streamy_event": "opened", "streamy_stream": name})
         self._changed.add(name)
         return feed
 

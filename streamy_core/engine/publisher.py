@@ -213,7 +213,9 @@ class Publisher:
             return
         try:
             self._broker.end(stream_id)
-            logger.info("stream %r: ended", stream_id)
+            logger.info(
+                "stream %r: ended", stream_id, extra={"streamy_event": "ended", "streamy_stream": stream_id}
+            )
         except Exception as error:  # noqa: BLE001 - there is another already, which is told
             logger.error("stream %r: could not be ended either: %s", stream_id, error)
 
@@ -232,7 +234,9 @@ class Publisher:
         except PublishFailed as error:
             self._observer.published(stream_id, PublishOutcome.FAILED, 0, time.monotonic() - began, error)
             raise
-        logger.info("stream %r: ended", stream_id)
+        logger.info(
+            "stream %r: ended", stream_id, extra={"streamy_event": "ended", "streamy_stream": stream_id}
+        )
 
     def _append(self, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
         key = key if key is not None else self.new_key()

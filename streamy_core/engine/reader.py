@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from typing import Final, Self
 
+from ..events import INTERNAL
 from ..ids import OLDEST, UNPLACEABLE
 from ..observers import GapCause
 from .floors import Bounds
@@ -196,6 +197,7 @@ class Reader:
                 self.reading.discard(name)
             elif name in bounds or self.hub.distance(name, self.position[name]) is None:
                 unknown.append(name)
+        self.hub.lookups.missed(len(set(unknown) - INTERNAL))
         self.backlog = self._read(unknown)
         for frame in self.backlog:
             if frame.gap is not None and not frame.gap.placed:

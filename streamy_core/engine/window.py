@@ -7,6 +7,7 @@ from here; when it lies elsewhere (the reader lags, or has just come back) the l
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Chunk(NamedTuple):
     more:  there are further ones.
     until: it is right for those who came before this moment, in seconds since 1970.
     gaps:  whether there are gaps among them.
+    events: how many are neither gap nor end.
     """
 
     data: bytes
@@ -43,6 +45,7 @@ class Chunk(NamedTuple):
     more: bool
     until: float
     gaps: bool = False
+    events: int = 0
 
 
 class Window:
@@ -137,8 +140,9 @@ class Window:
         last = frames[-1]
         expiring = [frame.until for frame in frames if frame.until is not None]
         until = min(expiring) if expiring else math.inf
-        gaps = any(frame.gap is not None for frame in frames)
-        return Chunk(data, last.entry.id, last.ends, last is not self._frames[-1], until, gaps)
+        gaps = sum([frame.gap is not None for frame in frames])
+        more = last is not self._frames[-1]
+        return Chunk(data, last.entry.id, last.ends, more, until, gaps > 0, len(frames) - gaps - last.ends)
 
     def _count_up_to(self, cursor: str) -> int | None:
         newest = self._dropped + len(self._frames)
@@ -209,3 +213,48 @@ class Feed:
             self._others.discard(wake)
         if self._reader == wake:
             self._reader = None
+
+
+class Lookups:
+    """Looks into windows, and counts how often they held what lies after a cursor. The hub locks it.
+
+    hits: how often they did, and something lay there. Nobody is told of looks at a window's end.
+    """
+
+    def __init__(self) -> None:
+        self.hits: int = 0
+        self._misses = 0
+        self._unasked = 0
+        self._lock = threading.Lock()
+
+    @property
+    def misses(self) -> int:
+        """How often the log had to be read instead. Any thread."""
+        return self._misses + self._unasked
+
+    def missed(self, count: int) -> None:
+        """So many streams are read from the log at once: no window holds their cursors. Any thread."""
+        with self._lock:
+            self._unasked += count
+
+    def chunk(self, feed: Feed | None, cursor: str, framing: Framing, max_bytes: int) -> Chunk | None:
+        """As `Window.chunk`."""
+        found = feed.window.chunk(cursor, framing, max_bytes) if feed else None
+        if found is None:
+            self._misses += 1
+        elif found.data:
+            self.hits += 1
+        return found
+
+    def frames(
+        self, feed: Feed | None, cursor: str, max_bytes: int, *, counted: bool = True
+    ) -> list[Frame] | None:
+        """As `Window.after`."""
+        found = feed.window.after(cursor, max_bytes) if feed else None
+        if not counted:
+            return found
+        if found is None:
+            self._misses += 1
+        elif found:
+            self.hits += 1
+        return found

@@ -4,10 +4,20 @@ An `Observer` has a method for each thing that happens; all of them do nothing. 
 want to hear, and name the observer in `STREAMY_OBSERVERS`.
 """
 
-from .base import ClientInfo, DisconnectReason, DropReason, GapCause, Observer, PublishOutcome
+from .base import (
+    Beginning,
+    ClientInfo,
+    DisconnectReason,
+    DropReason,
+    GapCause,
+    Observer,
+    PublishOutcome,
+    TurnAwayCause,
+)
 from .several import Observers
 
 __all__ = [
+    "Beginning",
     "ClientInfo",
     "DisconnectReason",
     "DropReason",
@@ -15,4 +25,5 @@ __all__ = [
     "Observer",
     "Observers",
     "PublishOutcome",
+    "TurnAwayCause",
 ]

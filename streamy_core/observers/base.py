@@ -78,6 +78,40 @@ class GapCause(StrEnum):
     """What the backend has stored there can't be read."""
 
 
+class Beginning(StrEnum):
+    """Where in its streams a client began."""
+
+    LIVE = "live"
+    """With what came from then on."""
+    START = "start"
+    """Where its view said: `get_stream(after=…)`."""
+    RESUMED = "resumed"
+    """After the cursor that it brought: it came back, or its page was made with one."""
+
+
+class TurnAwayCause(StrEnum):
+    """Why a client that asked for streams was given none of their events."""
+
+    UNAVAILABLE = "unavailable"
+    """The backend could not be reached, or took too long: it is told to come back."""
+    FAULT = "fault"
+    """What somebody has to mend: tables are missing, no descriptor is left. It is told to come back."""
+    STREAMS = "streams"
+    """Too many streams at once: `STREAMY_MAX_STREAMS_PER_CONNECTION`."""
+    KEY = "key"
+    """Too many of its key in all processes together: `STREAMY_MAX_CONNECTIONS_PER_KEY_TOTAL`."""
+    OPENS = "opens"
+    """Its key opens too many a minute: `STREAMY_MAX_OPENS_PER_MINUTE`."""
+    EXPIRED = "expired"
+    """Its right to read had ended when it came: `until`, a grant's end."""
+    GRANT = "grant"
+    """It had no grant, or none that is valid: it got 401 or 403."""
+    ORIGIN = "origin"
+    """It is the page of another origin, which isn't allowed: it got 403."""
+    ENDED = "ended"
+    """All its streams have ended, and it knew: it got 204, and comes back no more."""
+
+
 class ClientInfo(Protocol):
     """What an observer is told of a client."""
 
@@ -89,6 +123,16 @@ class ClientInfo(Protocol):
     @property
     def key(self) -> str | None:
         """Whom it belongs to: `get_stream(key=…)`."""
+
+    @property
+    def requested_at(self) -> float:
+        """When the request that it came with began, by `time.monotonic`."""
+        raise NotImplementedError
+
+    @property
+    def began(self) -> Beginning:
+        """Where in its streams it began."""
+        raise NotImplementedError
 
 
 class Observer:
@@ -146,10 +190,22 @@ class Observer:
     def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
         """A re-check has taken these streams from a client, which goes on with its others."""
 
-    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
+    def turned_away(self, streams: tuple[str, ...], key: str | None, cause: TurnAwayCause) -> None:
+        """A client asked for these streams, and was given none of their events.
+
+        One that found no slot, or a limit of this process, is told of by `disconnected`, as BUSY.
+
+        streams: none where nobody can say which.
+        """
+
+    def delivered(
+        self, delivery: str, streams: tuple[str, ...], clients: int, size: int, events: int
+    ) -> None:
         """A chunk of `size` bytes was handed to the system for so many clients of these streams.
 
         Told for each chunk, never for each client.
+
+        events: how many were in it, counted once for each client: 3 events for 5 clients are 15.
         """
 
     def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
@@ -182,3 +238,6 @@ class Observer:
 
     def bell_heard(self, seconds: float) -> None:
         """The canary's own entry came back through the broker after so many seconds."""
+
+    def loop_late(self, seconds: float) -> None:
+        """The event loop came so late to what was due. Told once a second, while it has clients."""

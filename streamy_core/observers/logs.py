@@ -1,20 +1,24 @@
-"""Writes the log: one line for each thing that an operator may want to know. Never data."""
+"""Writes the log: one line for each thing that an operator may want to know. Never data.
+
+Each line has fields as well, by the `extra` of the standard library: `streamy_event` says what happened, by
+the name of the observer's method, and others begin with `streamy_`, too.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Collection
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 from ..errors import BrokerUnavailable, ConfigError, StreamyError
 from ..strategies.slow_clients import Lag
-from .base import ClientInfo, GapCause, Observer, PublishOutcome
+from .base import ClientInfo, DisconnectReason, GapCause, Observer, PublishOutcome, TurnAwayCause
 
 _publisher: Final = logging.getLogger("streamy.publisher")
 _hub: Final = logging.getLogger("streamy.hub")
 _delivery: Final = logging.getLogger("streamy.delivery")
-
 
 _A_MINUTE: Final = 60.0
 
@@ -33,10 +37,15 @@ class Logs(Observer):
     def published(
         self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: StreamyError | None
     ) -> None:
-        if outcome is PublishOutcome.FAILED:
-            _publisher.error("%s", error)
-        elif _publisher.isEnabledFor(logging.DEBUG):
-            _publisher.debug("stream %r: events: %d, %s, in %.3f s", stream_id, count, outcome, seconds)
+        failed = outcome is PublishOutcome.FAILED
+        if not (failed or _publisher.isEnabledFor(logging.DEBUG)):
+            return
+        told = _fields("published", stream=stream_id, outcome=outcome.value, count=count, seconds=seconds)
+        if failed:
+            _publisher.error("%s", error, extra=told)
+        else:
+            line = "stream %r: events: %d, %s, in %.3f s"
+            _publisher.debug(line, stream_id, count, outcome, seconds, extra=told)
 
     def published_to_many(
         self,
@@ -45,10 +54,13 @@ class Logs(Observer):
         seconds: float,
         error: StreamyError | None,
     ) -> None:
+        streams = len(stream_ids)
+        told = _fields("published_to_many", outcome=outcome.value, count=streams, seconds=seconds)
         if outcome is PublishOutcome.FAILED:
-            _publisher.error("%s", error)
+            _publisher.error("%s", error, extra=told)
         else:
-            _publisher.debug("an event for %d streams: %s, in %.3f s", len(stream_ids), outcome, seconds)
+            line = "an event for %d streams: %s, in %.3f s"
+            _publisher.debug(line, streams, outcome, seconds, extra=told)
 
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
         now = time.monotonic()
@@ -58,39 +70,87 @@ class Logs(Observer):
         if self._retries > _RETRIES_A_SECOND:
             return
         _publisher.warning(
-            "could not write to stream %r (attempt %d), again in %.2f s: %s", stream_id, attempt, delay, error
+            "could not write to stream %r (attempt %d), again in %.2f s: %s",
+            stream_id,
+            attempt,
+            delay,
+            error,
+            extra=_fields("publish_retried", stream=stream_id, attempt=attempt, delay=delay),
         )
 
+    def connected(self, client: ClientInfo, delivery: str) -> None:
+        if _delivery.isEnabledFor(logging.DEBUG):
+            told = _fields("connected", **_of_client(client), delivery=delivery, began=client.began.value)
+            line = "a client of %s is connected (%s, %s)"
+            _delivery.debug(line, _named(client.streams), delivery, client.began, extra=told)
+
+    def disconnected(self, client: ClientInfo, delivery: str, reason: DisconnectReason) -> None:
+        if _delivery.isEnabledFor(logging.DEBUG):
+            seconds = time.monotonic() - client.requested_at
+            told = _fields(
+                "disconnected", **_of_client(client), delivery=delivery, reason=reason.value, seconds=seconds
+            )
+            line = "a client of %s is connected no more after %.3f s (%s): %s"
+            _delivery.debug(line, _named(client.streams), seconds, delivery, reason, extra=told)
+
+    def turned_away(self, streams: tuple[str, ...], key: str | None, cause: TurnAwayCause) -> None:
+        if _delivery.isEnabledFor(logging.DEBUG):
+            told = _fields("turned_away", streams=streams, key=key, cause=cause.value)
+            _delivery.debug("a client of %s is turned away: %s", _named(streams), cause, extra=told)
+
     def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
-        _hub.info("stream %r: a gap after %r, readers go on after %r: %s", stream_id, cursor, goes_on, cause)
+        _hub.info(
+            "stream %r: a gap after %r, readers go on after %r: %s",
+            stream_id,
+            cursor,
+            goes_on,
+            cause,
+            extra=_fields("gap", stream=stream_id, cursor=cursor, goes_on=goes_on, cause=cause.value),
+        )
 
     def damaged(self, stream_id: str, entry_id: str | None, reason: str) -> None:
         what = "what is stored of it" if entry_id is None else f"its entry {entry_id!r}"
-        _hub.error("stream %r: %s can't be read, and is skipped: %s", stream_id, what, reason)
+        told = _fields("damaged", stream=stream_id, entry=entry_id, reason=reason)
+        _hub.error("stream %r: %s can't be read, and is skipped: %s", stream_id, what, reason, extra=told)
 
     def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
+        told = _fields("revoked", **_of_client(client), delivery=delivery, lost=sorted(streams))
         _delivery.info(
-            "a client of %s may no longer read %s",
-            ", ".join(map(repr, client.streams)),
-            ", ".join(map(repr, streams)),
+            "a client of %s may no longer read %s", _named(client.streams), _named(tuple(streams)), extra=told
         )
 
     def slow(self, client: ClientInfo, lag: Lag) -> None:
-        _delivery.info("a client of %s is slow: %s", ", ".join(map(repr, client.streams)), lag)
+        told = _fields("slow", **_of_client(client), **asdict(lag))
+        _delivery.info("a client of %s is slow: %s", _named(client.streams), lag, extra=told)
 
     def read_failed(self, error: Exception, delay: float | None) -> None:
+        told = _fields("read_failed", error=type(error).__name__, delay=delay)
         if isinstance(error, ConfigError):
             now = time.monotonic()
             if now >= self._set_up_wrong_until:
                 self._set_up_wrong_until = now + _A_MINUTE
-                _hub.error("reading fails until somebody mends this: %s", error)
+                _hub.error("reading fails until somebody mends this: %s", error, extra=told)
             return
         again = "" if delay is None else f", again in {delay:.2f} s"
         known = isinstance(error, BrokerUnavailable)
-        _hub.warning("reading failed%s: %s", again, error, exc_info=None if known else error)
+        _hub.warning("reading failed%s: %s", again, error, exc_info=None if known else error, extra=told)
 
     def read_recovered(self) -> None:
-        _hub.info("reading again")
+        _hub.info("reading again", extra=_fields("read_recovered"))
 
     def bells_missed(self, count: int) -> None:
-        _hub.warning("%d streams had grown without a bell: found by the regular look at all of them", count)
+        line = "%d streams had grown without a bell: found by the regular look at all of them"
+        _hub.warning(line, count, extra=_fields("bells_missed", count=count))
+
+
+def _fields(happened: str, **fields: object) -> dict[str, Any]:
+    """The fields of a line. Their prefix keeps them apart from a record's own, and from those of others."""
+    return {"streamy_event": happened, **{f"streamy_{name}": value for name, value in fields.items()}}
+
+
+def _of_client(client: ClientInfo) -> dict[str, object]:
+    return {"streams": client.streams, "key": client.key}
+
+
+def _named(streams: Collection[str]) -> str:
+    return ", ".join(map(repr, streams))

@@ -8,7 +8,15 @@ from typing import Any, Final
 
 from ..errors import BrokerUnavailable, StreamyError
 from ..strategies.slow_clients import Lag
-from .base import ClientInfo, DisconnectReason, DropReason, GapCause, Observer, PublishOutcome
+from .base import (
+    ClientInfo,
+    DisconnectReason,
+    DropReason,
+    GapCause,
+    Observer,
+    PublishOutcome,
+    TurnAwayCause,
+)
 
 logger: Final = logging.getLogger("streamy.observers")
 
@@ -64,9 +72,17 @@ class Observers(Observer):
     def revoked(self, client: ClientInfo, delivery: str, streams: Collection[str]) -> None:
         self._tell("revoked", client, delivery, streams)
 
-    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
-        if self._delivered:  # for each chunk: so not even a call where nobody listens
-            self._tell("delivered", delivery, streams, clients, size)
+    def turned_away(self, streams: tuple[str, ...], key: str | None, cause: TurnAwayCause) -> None:
+        self._tell("turned_away", streams, key, cause)
+
+    def delivered(
+        self, delivery: str, streams: tuple[str, ...], clients: int, size: int, events: int
+    ) -> None:
+        for hear in self._delivered:  # for each chunk: so without a detour
+            try:
+                hear(delivery, streams, clients, size, events)
+            except Exception:  # noqa: BLE001 - it is logged, but once only
+                self._log_once(hear, "delivered")
 
     def gap(self, stream_id: str, cursor: str, goes_on: str, cause: GapCause) -> None:
         self._tell("gap", stream_id, cursor, goes_on, cause)
@@ -88,6 +104,9 @@ class Observers(Observer):
 
     def bell_heard(self, seconds: float) -> None:
         self._tell("bell_heard", seconds)
+
+    def loop_late(self, seconds: float) -> None:
+        self._tell("loop_late", seconds)
 
     def _tell(self, name: str, *what: Any) -> None:
         for hear in self._hearing[name]:

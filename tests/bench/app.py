@@ -16,6 +16,7 @@ from .turns import in_turns
 app = Flask(__name__)
 app.config["STREAMY_BROKER_URL"] = os.environ.get("BROKER_URL", "memory://")
 app.config["STREAMY_BROKER_OPTIONS"] = {"history": 5_000}
+app.config["STREAMY_METRICS"] = os.environ.get("METRICS")
 sse = StreamManager(app)
 app.register_blueprint(sse.blueprint)
 

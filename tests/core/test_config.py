@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError, fields
+from posixpath import dirname
 from typing import Any
 
 import pytest
 from flask import Flask
+from prometheus_client import CollectorRegistry
 
 from streamy_core.config import MANAGERS, Settings, known_keys, load_settings
 from streamy_core.errors import ConfigError
 from streamy_core.events import MAX_RETRY_MS
 from streamy_core.observers import Observer
 from streamy_core.observers.logs import Logs
+from streamy_core.observers.metrics.prometheus import PrometheusInstruments
 from streamy_core.strategies.clock import SystemClock
 from streamy_core.strategies.keepalive import FixedInterval, Jittered, Never
 from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry
@@ -57,6 +61,9 @@ DEFAULTS = {
     "observers": (),
     "canary_interval": 2.0,
     "health_allow": None,
+    "metrics": None,
+    "metrics_allow": None,
+    "stream_group": None,
     "outbox_events": 10_000,
     "outbox_bytes": 2**24,
     "outbox_retry_policy": None,
@@ -71,6 +78,7 @@ class Quiet(Observer):
 
 
 LOGS = Quiet()
+INSTRUMENTS = PrometheusInstruments(CollectorRegistry())
 
 
 TAKEN: list[tuple[str, Any, Any]] = [
@@ -136,6 +144,12 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("health_allow", "loopback", "loopback"),
     ("health_allow", callable, callable),
     ("health_allow", "builtins:callable", callable),
+    ("metrics", None, None),
+    ("metrics", INSTRUMENTS, INSTRUMENTS),
+    ("metrics_allow", len, len),
+    ("metrics_allow", "builtins:len", len),
+    ("stream_group", str.lower, str.lower),
+    ("stream_group", "posixpath:dirname", dirname),
     ("outbox_events", 1, 1),
     ("outbox_bytes", "1000", 1000),
     ("outbox_retry_policy", NoRetry(), NoRetry()),
@@ -185,6 +199,9 @@ REFUSED: list[tuple[str, Any]] = [
     *[("outbox_retry_policy", value) for value in [3, "backoff", object, ExponentialBackoff]],
     *[("outbox_flush_timeout", value) for value in [None, *NO_SECONDS]],
     *[("clock", value) for value in [None, "time.monotonic", time.monotonic, SystemClock]],
+    *[("metrics", value) for value in ["", "statsd", 5, True, PrometheusInstruments]],
+    *[("metrics_allow", value) for value in ["", "builtins:nothing", 5, True, bool]],
+    *[("stream_group", value) for value in ["", "builtins:nothing", 5, {}, str]],
     *[("observers", value) for value in [None, "streamy_core.observers.logs:Logs", LOGS, [Logs], [1]]],
 ]
 
@@ -194,7 +211,8 @@ def key_of(name: str) -> str:
 
 
 def case_id(value: object) -> str:
-    return str(getattr(value, "__qualname__", repr(value)))
+    """The same in every process: without addresses."""
+    return re.sub(r" at 0x\w+", "", str(getattr(value, "__qualname__", repr(value))))
 
 
 # -- defaults

@@ -169,7 +169,8 @@ def test_each_part_has_a_logger_below_streamy_and_nobody_else_says_anything(
     broker: FaultyBroker, manager: StreamManager, log: pytest.LogCaptureFixture
 ) -> None:
     live_through_everything(broker, manager)
-    assert {record.name for record in log.records} == {"streamy.hub", "streamy.publisher"}
+    names = {record.name for record in log.records}
+    assert names == {"streamy.delivery", "streamy.hub", "streamy.publisher"}
 
 
 def test_an_events_data_is_in_no_record_above_debug(

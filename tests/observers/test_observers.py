@@ -174,8 +174,8 @@ def test_clients_and_chunks_are_told(sse: StreamManager, hearing: Hearing) -> No
     ((client, delivery),) = hearing.of("connected")
     assert (client.streams, client.key, delivery) == (("news",), "me", "wsgi")
     assert hearing.of("delivered") == [
-        ("wsgi", ("news",), 1, len(opening)),
-        ("wsgi", ("news",), 1, len(data)),
+        ("wsgi", ("news",), 1, len(opening), 0),
+        ("wsgi", ("news",), 1, len(data), 1),
     ]
     ((gone, delivery, reason),) = hearing.of("disconnected")
     assert (gone, delivery, reason) == (client, "wsgi", DisconnectReason.GONE)

@@ -118,7 +118,8 @@ class DetachedDelivery:
 
     def _gone(self, client: Client, reason: DisconnectReason) -> None:
         self._release(client.session, client.stays)
-        self._terms.observer.disconnected(client.session.told, self.name, reason)
+        told = reason if client.stays else DisconnectReason.BUSY  # such a one was never connected
+        self._terms.observer.disconnected(client.session.told, self.name, told)
         if client.left is not None:
             self._callbacks.run(client.left)
 

@@ -7,7 +7,7 @@ group of its kind, if that is at the same position; nobody waits for anybody.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from copy import copy
 from itertools import islice
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from ...engine.byte_reader import ByteReader
 from ...engine.frames import Framing
 from ...strategies.keepalive import KeepAliveScheduler
 from .client import Client
+from .sending import Sending
 from .takeover import encode_chunk
 
 
@@ -122,6 +123,21 @@ class Group:
         data = self.data
         self.left -= most
         return ((client, data) for client in islice(self.unsent, most) if client.group is self)
+
+    def send_all_due(self, sending: Sending, tell: Callable[[Group, bytes, int], None]) -> None:
+        """Send what windows hold for it, as far as its members' sockets take it at once.
+
+        tell: told of each chunk, with how many events it has.
+        """
+        while True:
+            sending.send(self, self.left)
+            self.clear()
+            if self.replaying or self.held or not self.members or self.is_blocked:
+                return
+            if not (data := self.reader.take()):
+                return
+            self.start_sending(data)
+            tell(self, data, self.reader.took)
 
     def entries_behind(self) -> int | None:
         """How many entries its members are behind; None if more than windows hold."""

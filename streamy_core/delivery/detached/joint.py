@@ -195,6 +195,7 @@ class Round:
     start, part: where the stream was before.
     frames: none if members leave: `leave` is called for each, and nobody is sent anything.
     clients, bytes: to how many it has been sent, and how much in all.
+    extra: how many events of other rounds were among that.
     """
 
     __slots__ = (
@@ -204,6 +205,7 @@ class Round:
         "_unsent",
         "bytes",
         "clients",
+        "extra",
         "frames",
         "number",
         "part",
@@ -228,6 +230,7 @@ class Round:
         self.sent: bool = False
         self.clients: int = 0
         self.bytes: int = 0
+        self.extra: int = 0
         self._clock = clock
         self._leave = leave
         self._unsent = iter(stream)
@@ -259,6 +262,7 @@ class Round:
         if leaves or member.is_too_much(sum([len(each.frames) for each in due])):
             return None
         due.sort(key=attrgetter("number"))
+        self.extra += sum([len(each.frames) for each in due]) - len(self.frames)
         return b"".join([each._make_bytes(member) for each in due])
 
     def _bytes_for(self, member: Member) -> bytes | None:

@@ -175,7 +175,8 @@ class Joints:
         stream.round = None
         if sent.clients:
             each = sent.bytes // sent.clients
-            self._observer.delivered(DELIVERY, (stream.name,), sent.clients, each)
+            events = sent.clients * len(sent.frames) + sent.extra
+            self._observer.delivered(DELIVERY, (stream.name,), sent.clients, each, events)
         for kind in self._kinds.values():
             kind.watch()
         if stream.rung or len(sent.frames) > 1:

@@ -34,7 +34,7 @@ from .keepalives import KeepAlives
 from .rights import Rights
 from .sending import DELIVERY, SENDS, Sending
 from .slow_clients import SlowClients
-from .timers import Expiries, Timers
+from .timers import Expiries, Lateness, Timers
 from .waker import LoopWaker
 
 logger: Final = logging.getLogger("streamy.loop")
@@ -78,7 +78,8 @@ class Loop:
         self._expiries: Expiries[Client] = Expiries(
             self._timers, lambda client: self._disconnect(client, client.expires_for)
         )
-        self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE))
+        self._keep_alives = KeepAlives(self._timers, lambda group: self._start_sending(group, KEEP_ALIVE, 0))
+        self._lateness = Lateness(self._timers, self._clients, observer)
         self._slow_clients = SlowClients(
             self._clients, policy, give_up_after, self._timers, observer, self._drop
         )
@@ -160,6 +161,8 @@ class Loop:
             while True:
                 client = self._arrivals.popleft().client
                 client.sock.close()
+                if client.stays:
+                    self._observer.connected(client.session, DELIVERY)
                 self._gone(client, DisconnectReason.SHUTDOWN)
 
     def _turn(self) -> None:
@@ -195,6 +198,7 @@ class Loop:
         client = arrival.client
         self._clients[client] = None
         self._slow_clients.arrived()
+        self._lateness.arrived()
         self._selector.register(client.sock, selectors.EVENT_READ, client)
         if client.stays:
             self._observer.connected(client.session, DELIVERY)
@@ -208,7 +212,7 @@ class Loop:
         group.busy = True
         data = arrival.reader.take_opening() if self._rights.arrived(client, group) else arrival.reader.take()
         group.start_sending(data, arrival.head)
-        self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data))
+        self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data), arrival.reader.took)
         self._sending.send(group, 1)
         self._finish(group)
 
@@ -225,7 +229,7 @@ class Loop:
         elif group.stays and not reader.attached and reader.level and not reader.backlog:
             self._settle(group)
         elif data := reader.take():
-            self._start_sending(group, data)
+            self._start_sending(group, data, reader.took)
         elif (reason := reader.over) is not None:
             self._disconnect_all(group, reason)
         elif reader.lagging or not group.stays:
@@ -233,25 +237,18 @@ class Loop:
         else:
             self._settle(group)
 
-    def _start_sending(self, group: Group, data: bytes) -> None:
+    def _start_sending(self, group: Group, data: bytes, events: int) -> None:
         if group.over:
             return
         group.busy = True
         self._keep_alives.wrote(group)
         group.start_sending(data)
         self._sending.start(group, partial(self._finish, group))
-        self._observer.delivered(DELIVERY, group.key.streams, group.left, len(data))
+        self._tell_of(group, data, events)
 
-    def _send_all_due(self, group: Group) -> None:
-        """Send what windows hold for the group, as far as its members' sockets take it at once."""
-        while True:
-            self._sending.send(group, group.left)
-            group.clear()
-            if group.replaying or group.held or not group.members or group.is_blocked:
-                return
-            if not (data := group.reader.take()):
-                return
-            group.start_sending(data)
+    def _tell_of(self, group: Group, data: bytes, events: int) -> None:
+        count = group.left
+        self._observer.delivered(DELIVERY, group.key.streams, count, len(data), count * events)
 
     def _block(self, client: Client, rest: memoryview) -> None:
         """The client's socket takes no more for now: it goes on by itself when it does."""
@@ -350,7 +347,7 @@ class Loop:
         self._take_arrivals(len(self._arrivals))
         for group in {client.group: None for client in self._clients}:
             if isinstance(group, Group):
-                self._send_all_due(group)
+                group.send_all_due(self._sending, self._tell_of)
         self._joints.send_all_due()
         for client in list(self._clients):
             self._disconnect(client, DisconnectReason.SHUTDOWN)
@@ -390,7 +387,7 @@ class Loop:
     def _replayed(self, group: Group, data: bytes) -> None:
         group.busy = group.replaying = False
         if data:
-            self._start_sending(group, data)
+            self._start_sending(group, data, group.reader.took)
         elif group.rung:
             self._rung.append(group)  # it was rung for while it was busy
         elif (reason := group.reader.over) is not None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sized
 from functools import partial
 from typing import Final, Generic, TypeVar
+
+from ...observers import Observer
 
 _LONGEST_WAIT: Final = 3_600.0  # a selector refuses what is longer than it can count
 
 T = TypeVar("T", bound=Hashable)
+
+
+_PARTS: Final = 8
+"""Of a second."""
 
 
 class Timers:
@@ -36,8 +42,30 @@ class Timers:
             heapq.heappop(self._heap)[2]()
 
 
-_PARTS: Final = 8
-"""Of a second."""
+class Lateness:
+    """Tells once a second how late the thread comes to what is due, while there is somebody. For one thread.
+
+    clients: those who are there.
+    """
+
+    def __init__(self, timers: Timers, clients: Sized, observer: Observer) -> None:
+        self._timers = timers
+        self._clients = clients
+        self._observer = observer
+        self._due: float | None = None
+
+    def arrived(self) -> None:
+        """Somebody is there."""
+        if self._due is None:
+            self._due = self._timers.now() + 1.0
+            self._timers.after(1.0, self._look)
+
+    def _look(self) -> None:
+        due, self._due = self._due, None
+        if due is not None:
+            self._observer.loop_late(max(0.0, self._timers.now() - due))
+        if self._clients:
+            self.arrived()
 
 
 class Expiries(Generic[T]):

@@ -75,6 +75,7 @@ class House:
         self.gone: list[tuple[str | None, str]] = []
         self.slow: list[Lag] = []
         self.delivered: list[int] = []  # to how many clients each chunk went
+        self.events = 0  # each once for each client
         self.on_connect: Callable[[ClientInfo], None] = lambda client: None
         self.on_revoke: Callable[[ClientInfo, Collection[str]], None] = lambda client, streams: None
         self.replayer = Replayer(FixedDelay(0.01, retries=1000), hub.log.failed)
@@ -151,5 +152,8 @@ class _Telling(Observer):
     def slow(self, client: ClientInfo, lag: Lag) -> None:
         self._house.slow.append(lag)
 
-    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
+    def delivered(
+        self, delivery: str, streams: tuple[str, ...], clients: int, size: int, events: int
+    ) -> None:
         self._house.delivered.append(clients)
+        self._house.events += events

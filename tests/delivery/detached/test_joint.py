@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -64,6 +65,24 @@ def test_an_id_says_where_the_client_is_in_all_its_streams(
         (place[name],) = broker.append(name, events("1"))
         (frame,) = frames(visitor, 1)
         assert frame.id == join_cursors(place)
+
+
+def test_what_is_sent_of_several_streams_at_once_is_told_once(
+    house: House, member: Callable[..., Visitor], broker: FaultyBroker
+) -> None:
+    visitors = [member("a", "b") for _ in range(3)]
+    # Who comes later is level with the others once they all have what came before.
+    eventually(lambda: house.events == 1 + 2 + 3, "all that came before is told")
+    places = broker.tail(["a", "b"])
+    goes_on = threading.Event()
+    house.loop._call(goes_on.wait)
+    broker.append("a", events("1", "2"))
+    broker.append("b", events("3"))
+    eventually(lambda: all(house.hub.distance(name, places[name]) for name in places), "both are read")
+    goes_on.set()
+    for others, visitor in enumerate(reversed(visitors)):  # which came later, each with an event
+        visitor.count(b"data: ", others + 3)
+    eventually(lambda: house.events == 6 + 3 * 3, "each event is told once for each client")
 
 
 def test_each_of_many_entries_that_are_due_at_once_has_its_own_id(

@@ -1,0 +1,36 @@
+"""What of a manager can be measured: its metrics, by its settings, and the numbers that are read for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from .config import Settings
+from .delivery.service import DeliveryService
+from .engine.engine import Engine
+from .observers.metrics import Metric, Metrics
+from .observers.metrics.catalogue import FAILING, LOOKUPS, OUTBOX, REPLAYS, WATCHED
+
+Numbers = Collection[tuple[Metric, tuple[str, ...], float]]
+
+
+def metrics_of(settings: Settings, manager: str) -> Metrics | None:
+    """The metrics of the manager of this name; None: nobody wants any."""
+    return None if settings.metrics is None else Metrics(settings.metrics, manager, settings.stream_group)
+
+
+def numbers_of(engine: Engine, delivery: DeliveryService) -> Callable[[], Numbers]:
+    """What gives the numbers of both. Any thread."""
+
+    def numbers() -> Numbers:
+        health, lookups, replays = engine.hub.health, engine.hub.lookups, delivery.replays
+        return (
+            (WATCHED, (), health.streams),
+            (FAILING, (), health.failing),
+            (OUTBOX, (), engine.outbox.queued),
+            (REPLAYS, ("running",), replays.running),
+            (REPLAYS, ("waiting",), replays.waiting),
+            (LOOKUPS, ("hit",), lookups.hits),
+            (LOOKUPS, ("miss",), lookups.misses),
+        )
+
+    return numbers

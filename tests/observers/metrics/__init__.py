@@ -1,0 +1,1 @@
+"""Metrics: each moves for the reason that it names."""
