@@ -146,6 +146,8 @@ class Binding:
         until:    in how many seconds its right to read ends, of which it is told.
         """
         hub = self.engine.hub
+        if self._metrics is not None:
+            self.engine.canary.start()  # which tells how soon bells are heard
 
         def opening() -> ByteReader:
             wanted = wanted_within(hub.log, names, cursor, start, floor)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ..support.app_server import AppServer
 from ..support.crowd import Crowd, Source
@@ -31,23 +32,25 @@ PAUSE: Final = 0.25
 
 
 class Ends(list[Any]):
-    """The ends of one client's connections, whose moments go into a list that all share."""
+    """The ends of one client's connections. When the first was, goes into a list that all share."""
 
     def __init__(self, moments: list[float]) -> None:
         super().__init__()
         self._moments = moments
 
     def append(self, item: Any) -> None:
-        self._moments.append(time.time())
+        if not self:
+            self._moments.append(time.time())
         super().append(item)
 
 
 class Published:
-    """Numbers, one each `PAUSE`, and who has missed or repeated one."""
+    """Numbers, one each `PAUSE`, by a thread of its own, and who has missed or repeated one."""
 
     def __init__(self, server: AppServer) -> None:
         self._server = server
-        self._due = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._publish)
         self.newest = 0
         self.wrong: list[tuple[int, int]] = []
 
@@ -59,11 +62,18 @@ class Published:
             self.wrong.append((source.next_number, number))
         source.next_number = number + 1
 
-    def go_on(self) -> None:
-        if time.monotonic() >= self._due:
-            self._due += PAUSE
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _publish(self) -> None:
+        while not self._over.wait(PAUSE):
+            self._server.ask("/send/news", method="POST", body=str(self.newest + 1).encode())
             self.newest += 1
-            self._server.ask("/send/news", method="POST", body=str(self.newest).encode())
 
     def has(self, source: Source) -> bool:
         return source.next_number == self.newest + 1
@@ -87,10 +97,9 @@ def measure(clients: int, folder: Path) -> None:
             crowd.run_until(lambda: all(source.connections for source in crowd.sources), "all", 120)
 
             def all_are_back() -> bool:
-                published.go_on()
                 return time.time() > until and all(source.open for source in crowd.sources)
 
-            with asking(f"http://127.0.0.1:{server.address[1]}") as process:
+            with asking(f"http://127.0.0.1:{server.address[1]}") as process, published:
                 crowd.run_until(all_are_back, "everybody back", 120)
                 process.terminate()
                 answers = sorted(float(line) for line in process.communicate()[0].splitlines())
