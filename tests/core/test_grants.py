@@ -234,11 +234,11 @@ def test_where_both_are_named_only_grants_to_both_are_void(app: Flask, sse: Stre
     assert answer(app, key) == answer(app, stream) == (200, "")
 
 
-def granting(app: Flask, broker: Any) -> tuple[Flask, StreamManager]:
+def granting(app: Flask, broker: Any, **settings: Any) -> tuple[Flask, StreamManager]:
     """Another process of the app, as far as grants go."""
     later = Flask("later")
     later.config["SECRET_KEY"] = app.config["SECRET_KEY"]
-    again = StreamManager(later, broker=broker)
+    again = StreamManager(later, broker=broker, **settings)
     later.add_url_rule("/granted", view_func=lambda: again.get_stream(again.granted().streams))
     return later, again
 
@@ -259,13 +259,13 @@ def test_where_commands_are_no_longer_kept_older_grants_are_void(app: Flask) -> 
 
 def test_who_has_missed_commands_takes_no_grant_of_before(app: Flask) -> None:
     broker = FaultyBroker(MemoryBroker(Limits(history=5)))
-    first, sse = granting(app, broker)
+    first, sse = granting(app, broker, watchdog_interval=0.3)
     old = sse.grant("news", key="ann")
     assert answer(first, old) == (200, "")
     broker.lose_next_bell(100)
     for number in range(60):
         sse.disconnect(key=f"other {number}")
-    eventually(lambda: answer(first, old) == (403, TEXT), "it is found out", within=40)
+    eventually(lambda: answer(first, old) == (403, TEXT), "it is found out")
     sse.close()
 
 
@@ -336,14 +336,7 @@ def test_a_cookie_lives_as_long_as_its_grant_at_least(app: Flask, sse: StreamMan
 def test_a_process_that_starts_later_knows_what_was_revoked(app: Flask, sse: StreamManager) -> None:
     ann = sse.grant("news", key="ann")
     sse.disconnect(key="ann")
-    later = Flask("later")
-    later.config["SECRET_KEY"] = app.config["SECRET_KEY"]
-    again = StreamManager(later, broker=sse.broker)
-
-    @later.get("/granted")
-    def granted() -> Any:
-        return again.get_stream(again.granted().streams)
-
+    later, again = granting(app, sse.broker)
     assert answer(later, ann) == (403, TEXT)
     assert answer(later, again.grant("news", key="ann")) == (200, "")
     again.close()
@@ -351,14 +344,7 @@ def test_a_process_that_starts_later_knows_what_was_revoked(app: Flask, sse: Str
 
 def test_while_nobody_can_tell_what_was_revoked_a_browser_is_told_to_come_back(app: Flask) -> None:
     broker = FaultyBroker(MemoryBroker())
-    later = Flask("later")
-    later.config["SECRET_KEY"] = app.config["SECRET_KEY"]
-    again = StreamManager(later, broker=broker, retry=FixedDelay(0.01, retries=3))
-
-    @later.get("/granted")
-    def granted() -> Any:
-        return again.get_stream(again.granted().streams)
-
+    later, again = granting(app, broker, retry=FixedDelay(0.01, retries=3))
     grant = again.grant("news", key="ann")
     broker.go_away()
     for _ in range(3):
