@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from hashlib import blake2b
 from typing import Any
@@ -32,6 +33,12 @@ _WAITING = {
     "test_what_is_older_than_so_many_seconds_lies_before_the_cursor",
 }
 """Promises that are about seconds."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores: tests of servers wait for more than half of their time."""
+    cores = len(os.sched_getaffinity(0))
+    return cores + cores // 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
