@@ -35,6 +35,7 @@ _WAITING = {
 """Promises that are about seconds."""
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """More than there are cores: tests of servers wait for more than half of their time."""
     cores = len(os.sched_getaffinity(0))

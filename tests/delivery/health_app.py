@@ -22,7 +22,9 @@ class Holding(Observer):
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def delivered(self, delivery: str, streams: tuple[str, ...], clients: int, size: int) -> None:
+    def delivered(
+        self, delivery: str, streams: tuple[str, ...], clients: int, size: int, events: int
+    ) -> None:
         if "hold" in streams and clients:
             self.over.wait(4 * HELD)
 
