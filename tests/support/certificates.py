@@ -7,13 +7,20 @@ from pathlib import Path
 
 from streamy_core.testing.reading import DEADLINE
 
+SEVERAL = "DNS:localhost,DNS:shop.example,IP:127.0.0.1"
+"""Names of a certificate for a server that is asked by each of them."""
 
-def make_certificate(directory: Path) -> Path:
-    """A self-signed certificate and its key, in one PEM file."""
+
+def make_certificate(directory: Path, names: str = "") -> Path:
+    """A self-signed certificate and its key, in one PEM file.
+
+    names: of whom, beside localhost, as openssl takes them: "DNS:shop.example,IP:127.0.0.1".
+    """
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command += ["-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,DNS:shop.example,IP:127.0.0.1"]
+    if names:
+        command += ["-addext", f"subjectAltName={names}"]
     command += ["-out", str(certificate), "-keyout", str(key)]
     subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE)
     both = directory / "both.pem"

@@ -19,7 +19,7 @@ from streamy_core.testing.gunicorn import GunicornServer
 
 from ...backends.redis.conftest import program
 from ...backends.redis.servers import Server
-from ...support.certificates import make_certificate
+from ...support.certificates import SEVERAL, make_certificate
 from ...support.nginx import Nginx
 from ..conftest import Invoke
 
@@ -57,7 +57,7 @@ def test_nothing_is_found_in_production_as_the_guide_has_it(
     try:
         with StreamManager(app) as sse:
             app.add_url_rule("/events", view_func=lambda: sse.get_stream("news", keep_alive_interval=0.3))
-            certificate = make_certificate(tmp_path)
+            certificate = make_certificate(tmp_path, SEVERAL)
             with (
                 GunicornServer(app, tmp_path / "log") as server,
                 Nginx(tmp_path, ("127.0.0.1", server.port), certificate, guided=True).start() as nginx,

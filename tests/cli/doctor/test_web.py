@@ -20,7 +20,7 @@ from streamy_core.cli.doctor.web import Visit, of_web
 from streamy_core.testing.gunicorn import GunicornServer
 from streamy_core.testing.reading import eventually
 
-from ...support.certificates import make_certificate
+from ...support.certificates import SEVERAL, make_certificate
 from ...support.nginx import Nginx
 from ...support.proxy import Proxy
 from .planted import assert_found
@@ -101,7 +101,13 @@ def start_nginx(server: GunicornServer, tmp_path: Path) -> Iterator[StartNginx]:
     """Starts an nginx before the server, which is told these directives, too."""
     with ExitStack() as to_stop:
         yield lambda more="", **how: to_stop.enter_context(
-            Nginx(tmp_path, ("127.0.0.1", server.port), make_certificate(tmp_path), more=more, **how).start()
+            Nginx(
+                tmp_path,
+                ("127.0.0.1", server.port),
+                make_certificate(tmp_path, SEVERAL),
+                more=more,
+                **how,
+            ).start()
         )
 
 
