@@ -172,47 +172,45 @@ def test_one_that_hangs_leaves_threads_to_others(asking: Asking) -> None:
     assert asking.answers["another"] == frozenset()
 
 
-def test_what_is_urgent_and_what_waits_take_turns(asking: Asking) -> None:
-    order: list[str | None] = []
-    go_on = threading.Event()
+class Queue:
+    """One that answers nobody before `go_on`, while as many calls as there may be are under way.
 
-    def may(key: str | None, streams: tuple[str, ...]) -> bool:
+    order: the keys, as it answers.
+    """
+
+    def __init__(self, asking: Asking) -> None:
+        self.order: list[str | None] = []
+        self.go_on = threading.Event()
+        self.recheck = one(self._may)
+        self._begun: list[str | None] = []
+        asking.asker.ask(self.recheck, [Question("first", (str(number),)) for number in range(3)])
+        eventually(lambda: len(self._begun) == 3, "all that may be asked at once are")
+
+    def _may(self, key: str | None, streams: tuple[str, ...]) -> bool:
         if key == "first":
-            asking.begun.append(key)
-            go_on.wait()
-        order.append(key)
+            self._begun.append(key)
+            self.go_on.wait()
+        self.order.append(key)
         return True
 
-    recheck = one(may)
-    asking.asker.ask(recheck, [Question("first", (str(number),)) for number in range(3)])
-    eventually(lambda: len(asking.begun) == 3, "all that may be asked at once are")
-    asking.asker.ask(recheck, about("waits"))
+
+def test_what_is_urgent_and_what_waits_take_turns(asking: Asking) -> None:
+    queue = Queue(asking)
+    asking.asker.ask(queue.recheck, about("waits"))
     for number in range(100):
-        asking.asker.ask_soon(recheck, about(str(number))[0])
-    go_on.set()
+        asking.asker.ask_soon(queue.recheck, about(str(number))[0])
+    queue.go_on.set()
     asking.wait_for("waits", "99")
-    assert order.index("waits") < 12
+    assert queue.order.index("waits") < 12
 
 
 def test_what_is_urgent_is_asked_before_what_waits(asking: Asking) -> None:
-    order: list[str | None] = []
-    go_on = threading.Event()
-
-    def may(key: str | None, streams: tuple[str, ...]) -> bool:
-        if key == "first":
-            asking.begun.append(key)
-            go_on.wait()
-        order.append(key)
-        return True
-
-    recheck = one(may)
-    asking.asker.ask(recheck, [Question("first", (str(number),)) for number in range(3)])
-    eventually(lambda: len(asking.begun) == 3, "all that may be asked at once are")
-    asking.asker.ask(recheck, about(*map(str, range(20))))
-    asking.asker.ask_soon(recheck, about("urgent")[0])
-    go_on.set()
+    queue = Queue(asking)
+    asking.asker.ask(queue.recheck, about(*map(str, range(20))))
+    asking.asker.ask_soon(queue.recheck, about("urgent")[0])
+    queue.go_on.set()
     asking.wait_for("urgent", *map(str, range(20)))
-    assert order.index("urgent") < order.index("10")
+    assert queue.order.index("urgent") < queue.order.index("10")
 
 
 def test_threads_hold_on_to_nothing_and_end_when_there_is_nothing_to_ask(
