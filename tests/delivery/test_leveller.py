@@ -90,6 +90,7 @@ def test_a_server_that_does_not_tell_of_its_workers_is_a_warning(
             assert "STREAMY_LEVEL_WORKERS is on, but nobody can tell" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [GTHREAD, Pair("gevent", "wsgi", 4)], ids=str)
 def test_a_worker_that_has_the_clients_of_one_that_died_lets_some_go_and_they_miss_nothing(
     pair: Pair, tmp_path: Path
