@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from typing import Final, Self
 
-from ..events import INTERNAL
+from ..events import is_internal
 from ..ids import OLDEST, UNPLACEABLE
 from ..observers import GapCause
 from .floors import Bounds
@@ -85,7 +85,8 @@ class Reader:
         reader = cls(hub, position | {name: within[name].start for name in withheld})
         reader._resume([name for name, after in wanted.items() if after is not None], within)
         reader._withhold(withheld, within)
-        reader._doubt_windows({*tails, *within})
+        if tails or within:
+            reader._doubt_windows({*tails, *within})
         return reader
 
     def attach(self, wake: Wake) -> None:
@@ -197,7 +198,7 @@ class Reader:
                 self.reading.discard(name)
             elif name in bounds or self.hub.distance(name, self.position[name]) is None:
                 unknown.append(name)
-        self.hub.lookups.missed(len(set(unknown) - INTERNAL))
+        self.hub.lookups.missed(sum(not is_internal(name) for name in unknown))
         self.backlog = self._read(unknown)
         for frame in self.backlog:
             if frame.gap is not None and not frame.gap.placed:
