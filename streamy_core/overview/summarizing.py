@@ -57,6 +57,12 @@ class Summarizer:
         self.server: str = "unknown"
         self._guard = ForkGuard(self._start)
 
+    @property
+    def process(self) -> str:
+        """What tells this process from all others."""
+        self._guard.check()
+        return self._me
+
     def now(self, every: float) -> Summary:
         """How the process is doing. every: seconds until the next summary."""
         self._guard.check()
