@@ -60,7 +60,8 @@ class Reporting:
         self._serving_in = os.getpid()
         self._summarizer.server = server
         self._canary.start()
-        self._teller.start()
+        if not self._teller.start():  # it waits, in case this is a script
+            self._teller.hurry()
 
     def publishes(self) -> None:
         """This process publishes: see that it tells, if it is there for longer than scripts are."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from ..events import MAX_STREAM_ID, read_json
 
 MOST_GROUPS: Final = 50
-MOST_STREAMS: Final = 30
+MOST_STREAMS: Final = 40
 
 _MOST: Final = 50
 _MOST_FIELDS: Final = 200

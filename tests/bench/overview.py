@@ -8,7 +8,8 @@ while the page is open in chromium. Screenshots are taken light, dark, and as on
 from __future__ import annotations
 
 import argparse
-import random
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -84,7 +85,12 @@ def share(server: StreamyServer, crowd: Crowd, seconds: float, page: Page | None
     return (server.cpu() - cpu) / (time.monotonic() - began)
 
 
-def take_screenshots(browser: Browser, url: str, crowd: Crowd, folder: Path) -> None:
+def page_of(server: StreamyServer) -> str:
+    return f"http://127.0.0.1:{server.port}/streamy/"
+
+
+def take_screenshots(browser: Browser, server: StreamyServer, crowd: Crowd, folder: Path) -> None:
+    url = page_of(server)
     folder.mkdir(parents=True, exist_ok=True)
     for name, look in LOOKS.items():
         context = browser.new_context(**look)
@@ -100,6 +106,12 @@ def take_screenshots(browser: Browser, url: str, crowd: Crowd, folder: Path) -> 
         share_of(crowd, 6, page)
         page.locator(".columns").nth(1).screenshot(path=folder / f"{name}-stream.png")
         context.close()
+    page = browser.new_page(viewport=LOOKS["light"]["viewport"])
+    page.goto(url)
+    share_of(crowd, 4, page)
+    os.kill(min(server.pids), signal.SIGKILL)
+    page.wait_for_timeout(9_000)  # in which nobody reads: the clients of that worker are cut off
+    page.screenshot(path=folder / "trouble.png", full_page=True)
 
 
 def share_of(crowd: Crowd, seconds: float, page: Page) -> None:
@@ -119,7 +131,6 @@ def main() -> None:
     parser.add_argument("--only-screenshots", action="store_true")
     args = parser.parse_args()
     prepare()
-    random.seed(1)
     if not args.only_screenshots:
         with served(args.broker, args.clients, None) as (server, crowd):
             without = share(server, crowd, args.seconds)
@@ -128,17 +139,16 @@ def main() -> None:
 
     with served(args.broker, args.clients, "loopback") as (server, crowd), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        url = f"http://127.0.0.1:{server.port}/streamy/"
         if not args.only_screenshots:
             idle = share(server, crowd, args.seconds)
             report("  where nobody looks", f"{idle:.2%}, {idle - without:+.2%}", "< 2 % more")
             page = browser.new_page()
-            page.goto(url)
+            page.goto(page_of(server))
             seen = share(server, crowd, args.seconds, page)
             report("  while the page is open", f"{seen:.2%}, {seen - without:+.2%}", "< 2 % more")
             page.close()
         if args.screenshots is not None:
-            take_screenshots(browser, url, crowd, args.screenshots)
+            take_screenshots(browser, server, crowd, args.screenshots)
         browser.close()
 
 

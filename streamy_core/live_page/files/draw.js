@@ -78,14 +78,14 @@ export function tile(parent, title) {
 }
 
 /**
- * A table that can be sorted. columns: { title, value(row), show(value, row), level(row), text, wide, open(row) }.
+ * A table that can be sorted. columns: { title, about, value(row), show(value, row), level(row), text, wide, open(row) }.
  * Returns what updates it: rows, and what identifies each.
  */
 export function table(element, columns, { sortedBy = 0, most = 200, nothing = "none" } = {}) {
   let [by, down, last] = [sortedBy, !columns[sortedBy].text, null];
   const kind = ({ text, wide }) => [text && "text", wide && "wide"].filter(Boolean).join(" ") || undefined;
   const heads = columns.map((column, place) => {
-    const button = make("button", { type: "button" }, column.title);
+    const button = make("button", { type: "button", title: column.about }, column.title);
     button.addEventListener("click", () => {
       [by, down] = [place, by === place ? !down : !column.text];
       if (last) update(...last);

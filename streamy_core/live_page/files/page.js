@@ -48,7 +48,7 @@ const tiles = [
   ["Published / s", 2, sum, rate, (all) => `${many(sum(all.map(({ told }) => told.published)))} in all`],
   ["Delivered / s", 3, sum, rate, (all) => `${many(sum(all.map(({ told }) => told.delivered)))} in all`],
   ["Sent / s", 4, sum, bytes, (all) => `${bytes(sum(all.map(({ told }) => told.bytes)))} in all`],
-  ["Slowest bell", 6, most, seconds, (all) => `loop up to ${seconds(most(all.map(({ told }) => told.loop_lag ?? 0)))} late`],
+  ["Broker delay", 6, most, seconds, (all) => `loop up to ${seconds(most(all.map(({ told }) => told.loop_lag ?? 0)))} late`],
   ["CPU", 5, sum, percent, (all) => `${bytes(sum(all.map(({ told }) => told.memory ?? 0)))} of memory`],
 ].map(([title, ...rest]) => [tile(element("tiles"), title), ...rest]);
 
@@ -58,8 +58,10 @@ function detail() {
     for (const [delivery, clients] of Object.entries(told.clients ?? {})) by.set(delivery, (by.get(delivery) ?? 0) + clients);
   const waits = sum(processes.list.map(({ told }) => told.waiting?.replays ?? 0));
   const parts = [...by].filter(([, clients]) => clients).map(([delivery, clients]) => `${many(clients)} ${delivery}`);
+  const viewers = sum(processes.list.map(({ told }) => told.viewers));
+  if (viewers) parts.push(viewers === 1 ? "1 this page" : `${viewers} live pages`);
   if (waits) parts.push(`${many(waits)} replays`);
-  return parts.slice(0, 3).join(", ");
+  return parts.slice(0, 4).join(", ");
 }
 
 const faults = FAULTS.map(([title, , meaning]) => {
@@ -82,13 +84,13 @@ const drawProcesses = table(
       level: (process) => level(process) ?? "good",
     },
     { title: "Clients", value: ({ clients }) => clients, show: count },
-    { title: "Streams", value: ({ told }) => told.watched ?? 0, show: count, wide: true },
+    { title: "Streams", about: "that have clients there", value: ({ told }) => told.watched ?? 0, show: count, wide: true },
     { title: "Published / s", value: ({ rates }) => rates.published, show: rate, wide: true },
     { title: "Delivered / s", value: ({ rates }) => rates.delivered, show: rate },
     { title: "Sent / s", value: ({ rates }) => rates.bytes, show: bytes, wide: true },
-    { title: "Bell", value: ({ told }) => told.bell_seconds ?? -1, show: (_, { told }) => seconds(told.bell_seconds), wide: true },
-    { title: "Loop late", value: ({ told }) => told.loop_lag ?? -1, show: (_, { told }) => seconds(told.loop_lag), wide: true },
-    { title: "Waiting", value: ({ told }) => sum(Object.values(told.waiting ?? {})), show: count, wide: true },
+    { title: "Broker delay", about: "how long an entry of its own took through the broker and back", value: ({ told }) => told.bell_seconds ?? -1, show: (_, { told }) => seconds(told.bell_seconds), wide: true },
+    { title: "Loop late", about: "how late its event loop came to what was due, at worst", value: ({ told }) => told.loop_lag ?? -1, show: (_, { told }) => seconds(told.loop_lag), wide: true },
+    { title: "Waiting", about: "events of send_soon, and reads of the log for clients that lag", value: ({ told }) => sum(Object.values(told.waiting ?? {})), show: count, wide: true },
     { title: "CPU", value: ({ rates }) => rates.cpu, show: percent },
     { title: "Memory", value: ({ told }) => told.memory ?? 0, show: (value) => (value ? bytes(value) : "–"), wide: true },
     { title: "Up", value: ({ told }) => told.at - told.since, show: ago, wide: true },
@@ -100,7 +102,12 @@ const drawStreams = table(
   element("streams"),
   [
     { title: "Stream", text: true, value: ({ name }) => name, open: ({ name }) => streams.open(name) },
-    { title: "Clients", value: ({ clients }) => clients, show: count },
+    {
+      title: "Clients",
+      about: "at least: processes tell only of the streams that are busiest there",
+      value: ({ clients }) => clients,
+      show: (clients, { told }) => `${told < processes.all.size ? "≥ " : ""}${count(clients)}`,
+    },
     { title: "Published / s", value: ({ published }) => published, show: rate },
   ],
   { sortedBy: 1, most: 12, nothing: "No stream has clients." },
@@ -110,7 +117,7 @@ const drawGroups = table(
   [
     { title: "Group", text: true, value: ({ name }) => name },
     { title: "Clients", value: ({ clients }) => clients, show: count },
-    { title: "Published in all", value: ({ published }) => published, show: many },
+    { title: "Published / s", value: ({ published }) => published, show: rate },
   ],
   { sortedBy: 1, most: 12, nothing: "None." },
 );
@@ -141,8 +148,8 @@ function findings(grown) {
     const named = [...causes.keys()].filter(Boolean).slice(0, 4).join(", ");
     lines.push(["warn", `${title}: ${count(recent)} more within the last minute${named ? ` (${named})` : ""}`]);
   }
-  for (const { at, name, how } of processes.gone.values())
-    if (how !== "has stopped" && now() - at < 120) lines.push(["warn", `${name} ${how}, ${ago(now() - at)} ago`]);
+  for (const { at, name, how, early } of processes.gone.values())
+    if (!early && how !== "has stopped" && now() - at < 120) lines.push(["wrong", `${name} ${how}, ${ago(now() - at)} ago`]);
   const versions = new Set(processes.list.map(({ told }) => `${told.versions?.streamy} on Python ${told.versions?.python}`));
   if (versions.size > 1) lines.push(["warn", `Processes differ: ${[...versions].slice(0, 4).join("; ")}. A deployment that is under way?`]);
   return lines.slice(0, 12);

@@ -35,7 +35,7 @@ export function ago(seconds) {
   return `${Math.round(whole / 86400)} days`;
 }
 
-/** A process: its newest summary, `rates` by the second, `heard` in seconds, and what it told before. */
+/** A process: its newest summary, `rates` by the second, when it was `heard`, and what it told before. */
 class Process {
   constructor(id) {
     this.id = id;
@@ -54,7 +54,11 @@ class Process {
     }
     this.told = told;
     this.heard = heard;
-    this.clients = sum(Object.values(object(told.clients)));
+    this.clients = Math.max(0, sum(Object.values(object(told.clients))) - number(told.viewers));
+    this.groups = Object.entries(object(told.groups)).slice(0, 60).map(([name, one]) => {
+      const grown = before ? number(one?.published) - number(object(before.groups)[name]?.published) : 0;
+      return [name, number(one?.clients), seconds ? Math.max(0, grown) / seconds : 0];
+    });
     const { published, delivered, bytes, cpu } = this.rates;
     this.past.push([number(told.at), this.clients, published, delivered, bytes, cpu, number(told.bell_seconds), number(told.loop_lag)]);
     while (this.past.length > 1 && this.past[1][0] < told.at - SPAN - 10) this.past.shift();
@@ -97,7 +101,8 @@ export class Processes {
     if (!id) return;
     if (number(told.at) > this.newest) [this.newest, this.newestHeard] = [number(told.at), now];
     if (told.bye === true) {
-      if (this.all.delete(id)) this.leave(id, now, "has stopped", "good", early);
+      const stopped = this.all.get(id);
+      if (this.all.delete(id)) this.leave(stopped, now, "has stopped", "good", early);
       return;
     }
     let process = this.all.get(id);
@@ -118,7 +123,7 @@ export class Processes {
       if (process.early) process.heard = Math.min(process.heard, this.newestHeard - (this.newest - number(process.told.at)));
       if (now - process.heard > MISSED * process.every + GRACE) {
         this.all.delete(id);
-        this.leave(id, now, "is gone, without a word", "wrong", process.early, process.told);
+        this.leave(process, now, "is gone, without a word", "wrong", process.early);
         continue;
       }
       this.tellChange(process, now);
@@ -126,12 +131,12 @@ export class Processes {
     for (const [id, { at }] of this.gone) if (now - at > GONE_FOR) this.gone.delete(id);
   }
 
-  leave(id, now, how, level, early, told) {
-    this.levels.delete(id);
-    if (early) return;
-    const known = name(told ?? { process: id });
-    this.gone.set(id, { at: now, name: known, how });
-    this.happened(level, `${known} ${how}`);
+  leave(process, now, how, level, early) {
+    const known = name(process.told);
+    this.levels.delete(process.id);
+    this.gone.set(process.id, { at: now, name: known, how, past: process.past, early });
+    if (this.gone.size > MOST) this.gone.delete(this.gone.keys().next().value);
+    if (!early) this.happened(level, `${known} ${how}`);
   }
 
   tellChange(process, now) {
@@ -162,13 +167,13 @@ export class Processes {
   curve(place, now, join = sum) {
     const end = this.newest + (now - this.newestHeard);
     const points = [];
-    const at = this.list.map(() => 0);
+    const all = [...this.list, ...this.gone.values()].map(({ past, how }) => ({ past, at: 0, until: how ? past.at(-1)[0] + 2 * STEP : Infinity }));
     for (let time = end - SPAN; time <= end; time += STEP) {
       const values = [];
-      this.list.forEach(({ past }, index) => {
-        while (at[index] + 1 < past.length && past[at[index] + 1][0] <= time) at[index] += 1;
-        if (past[at[index]]?.[0] <= time) values.push(past[at[index]][place]);
-      });
+      for (const one of all) {
+        while (one.at + 1 < one.past.length && one.past[one.at + 1][0] <= time) one.at += 1;
+        if (one.past[one.at]?.[0] <= time && time <= one.until) values.push(one.past[one.at][place]);
+      }
       points.push(values.length ? join(values) : null);
     }
     return points;
@@ -176,20 +181,19 @@ export class Processes {
 
   /** Streams by their names, and groups by theirs, of all processes. */
   streams() {
-    return this.addUp((told) => list(told.streams).map((one) => [text(one?.name), number(one?.clients), number(one?.published)]));
+    return this.addUp(({ told }) => list(told.streams).map((one) => [text(one?.name), number(one?.clients), number(one?.published)]));
   }
 
   groups() {
-    return this.addUp((told) =>
-      Object.entries(object(told.groups)).map(([name, one]) => [name, number(one?.clients), number(one?.published)]),
-    );
+    return this.addUp(({ groups }) => groups);
   }
 
   addUp(lines) {
     const found = new Map();
-    for (const { told } of this.list)
-      for (const [name, clients, published] of lines(told).slice(0, 60)) {
-        const line = found.get(name) ?? { name, clients: 0, published: 0 };
+    for (const process of this.list)
+      for (const [name, clients, published] of lines(process).slice(0, 60)) {
+        const line = found.get(name) ?? { name, clients: 0, published: 0, told: 0 };
+        line.told += 1;
         line.clients += clients;
         line.published += published;
         if (name) found.set(name, line);

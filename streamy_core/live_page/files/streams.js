@@ -113,7 +113,7 @@ export function streamPanel(happened) {
     shut.addEventListener("click", close);
     if (found.ended || !found.exists) test.disabled = true;
     for (const entry of found.entries) body.append(rowOf(entry, younger(entry.age), withData, false));
-    const heads = ["Id", "Name", "Size", "Age", ...(withData ? ["Data"] : [])];
+    const heads = ["Id", "Name", "Size", "When", ...(withData ? ["Data"] : [])];
     const head = make("tr", {}, ...heads.map((title) => make("th", { scope: "col", class: title === "Size" ? undefined : "text" }, title)));
     tell();
     panel.replaceChildren(
