@@ -101,7 +101,7 @@ class Overview:
 
     def _hear(self) -> None:
         cursor = self._cursor
-        if cursor is None:
+        if is_first := cursor is None:
             cursor = cursors_of(self._log, [SUMMARIES], self._start)[SUMMARIES]
         more = True
         while more:
@@ -110,6 +110,14 @@ class Overview:
                 self._take(frame)
             more, cursor = page.more or page.gap, page.cursor
             self._cursor = cursor
+        if is_first:
+            self._age()
+
+    def _age(self) -> None:
+        """What was told before anybody listened is as old as it is beside the newest of it."""
+        newest = max((summary.at for summary, _, _ in self._heard.values()), default=0.0)
+        for name, (summary, rates, at) in self._heard.items():
+            self._heard[name] = (summary, rates, at - (newest - summary.at))
 
     def _take(self, frame: Frame) -> None:
         summary = None if frame.gap is not None else read_summary(frame.entry.event.data)

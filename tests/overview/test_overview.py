@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -153,6 +154,17 @@ def test_a_process_that_says_nothing_any_more_is_gone(site: Site) -> None:
     assert [one.silent_for for one in site.processes()] == [3 * EVERY]
     site.now += 2
     assert site.processes() == []
+
+
+def test_who_begins_to_look_is_not_shown_who_was_gone_before(site: Site) -> None:
+    now = time.time()
+    site.hear(process="dead:1:a", at=now - 14, every=EVERY_WHILE_SEEN)
+    site.hear(process="alive:1:a", at=now - 3)
+    site.hear(process="alive:2:a", at=now)
+    assert [(one.summary.process, round(one.silent_for)) for one in site.processes()] == [
+        ("alive:1:a", 3),
+        ("alive:2:a", 0),
+    ]
 
 
 def test_what_is_no_summary_is_passed_over(site: Site) -> None:
