@@ -249,43 +249,14 @@ class Settings:
         return ExponentialBackoff(retries=_OUTBOX_RETRIES)
 
     def __repr__(self) -> str:
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self._redacted().items())})"
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.redacted().items())})"
 
-    def _redacted(self) -> dict[str, Any]:
+    def redacted(self) -> dict[str, Any]:
         """All of them by their names, without secrets."""
         shown = {item.name: getattr(self, item.name) for item in fields(self)}
         if isinstance(self.broker_url, str):
             shown["broker_url"] = redact(self.broker_url)
         return {**shown, "broker_options": redact_options(self.broker_options)}
-
-
-def shown_settings(settings: Settings) -> list[dict[str, Any]]:
-    """All settings as an operator may see them, without secrets: `key`, `value`, whether it is the `default`.
-
-    Of an object of the app's, which may hold anything, only the type is shown.
-    """
-    defaults = Settings()._redacted()
-    return [
-        {
-            "key": PREFIX + name.upper(),
-            "value": _shown(value),
-            "default": _shown(value) == _shown(defaults[name]),
-        }
-        for name, value in settings._redacted().items()
-    ]
-
-
-def _shown(value: object) -> str:
-    if value is None or isinstance(value, bool | int | float | str | dict | list | tuple):
-        return repr(value)
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{getattr(value, '__module__', '')}:{value.__qualname__}"
-    kind = type(value)
-    return (
-        repr(value)
-        if kind.__module__.startswith("streamy_core.strategies")
-        else f"{kind.__module__}:{kind.__qualname__}"
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from importlib.resources import files
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
 
 from flask import Blueprint, Response, abort, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from ..binding import Binding
 from ..broker import ReadsBack
-from ..config import shown_settings
 from ..errors import BrokerUnavailable, InvalidKey, InvalidStreamId, PublishFailed, StreamEnded
 from ..events import SUMMARIES, Event, check_stream_id
 from ..opening import Opening, open_stream
@@ -21,6 +20,7 @@ from ..overview.telling import KEPT
 from ..starts import Last, Since, Start, check_cursor
 from .guard import Guard, seal
 from .lookup import Finder, look_at, with_data, without_data
+from .settings import shown_settings
 
 _FILES: Final = {
     "page.css": "text/css",
@@ -29,6 +29,8 @@ _FILES: Final = {
     "draw.js": "text/javascript",
     "streams.js": "text/javascript",
 }
+
+_FOLDER: Final = Path(__file__).with_name("files")
 
 _LAST: Final = 300
 """Summaries that a page begins with, where the backend can't tell how old they are."""
@@ -178,11 +180,12 @@ def _refusal(status: int, error: Exception | str) -> Response:
 
 
 def _given() -> dict[str, Any]:
+    """What the page has sent; nothing, where that is no object."""
     given: Any = request.get_json(silent=True)
-    return given if isinstance(given, dict) else {}
+    return cast("dict[str, Any]", given) if isinstance(given, dict) else {}
 
 
-def _stream_id(given: Any) -> str:
+def _stream_id(given: Mapping[str, Any]) -> str:
     return check_stream_id(given.get("id"))
 
 
@@ -192,5 +195,4 @@ def _reporting(binding: Binding) -> Reporting:
 
 
 def _file(name: str, kind: str) -> Response:
-    content = files(__package__).joinpath("files", name).read_bytes()
-    return seal(Response(content, mimetype=kind))
+    return seal(Response(_FOLDER.joinpath(name).read_bytes(), mimetype=kind))
