@@ -1,4 +1,4 @@
-"""streamy.js without a browser: its own tests in Node, its size, its types, its package."""
+"""streamy.js without a browser: its tests in Node, its size, its types, its package; and the live page."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def done(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["parser", "connect"])
-def test_its_own_tests_pass(node: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["parser", "connect", "processes"])
+def test_tests_in_node_pass(node: str, name: str) -> None:
     done(node, "--test", NODE / f"{name}.test.mjs")
 
 

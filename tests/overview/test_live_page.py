@@ -233,7 +233,7 @@ def test_overview_json_has_all_processes(site: Site) -> None:
         found: list[dict[str, Any]] = site.client.get("/streamy/overview.json").get_json()["processes"]
         return found
 
-    eventually(told, "it is there")
+    eventually(told, "it is there, though it published before it served", within=3)
     assert told()[0]["manager"] == "default"
     assert {"rates", "silent_for", "clients", "wrong"} <= told()[0].keys()
 

@@ -8,10 +8,16 @@ import { ask, disconnectForm, streamPanel } from "./streams.js";
 const EARLY = 1.5; // seconds in which what comes may have been told before
 const KEPT = 100; // lines of what happened
 const element = (id) => document.getElementById(id);
-const now = () => performance.now() / 1000;
+const AWAY = 4; // seconds between two looks, after which the page was asleep
+const passed = () => performance.now() / 1000;
 
-let lived = null;
-let changed = true;
+let lived = null; // since when there was a connection first
+let lostAt = null; // since when there is none
+let lookedAt = passed();
+
+/** The time, which stands still while there is no connection: then nobody can be called silent. */
+const now = () => lostAt ?? passed();
+
 const processes = new Processes(happened);
 
 function happened(level, what) {
@@ -28,11 +34,15 @@ const source = connect("overview/live", {
     message() {},
     summary(told) {
       processes.take(told, now(), lived === null || now() - lived < EARLY);
-      changed = true;
+      if (document.hidden) draw(); // timers are slow then, and the title tells how it is
     },
   },
   state(state, why) {
-    if (state === "live") lived ??= now();
+    if (state === "live") {
+      lived ??= now();
+      if (lostAt !== null) processes.forgive(passed() - lostAt);
+      lostAt = null;
+    } else if (lived !== null) lostAt ??= passed();
     mark(element("link"), "data-state", state);
     write(element("link"), state === "waiting" ? "connection lost, trying again" : state);
     if (state === "refused") banner([["wrong", `You are not let in any more${why?.status ? ` (${why.status})` : ""}: load the page again.`]]);
@@ -156,6 +166,9 @@ function findings(grown) {
 }
 
 function draw() {
+  const slept = passed() - lookedAt;
+  if (slept > AWAY && lostAt === null) processes.forgive(slept);
+  lookedAt = passed();
   processes.look(now());
   const all = processes.list;
   if (!all.length && source.state === "refused") return;
@@ -178,15 +191,13 @@ function draw() {
   write(element("processes-count"), `${all.length}${viewers > 1 ? ` · ${viewers} live pages are open` : ""}`);
   const lines = findings(FAULTS.map(([title], place) => [title, found[place]]).filter(([, { recent }]) => recent));
   if (source.state === "refused") return;
+  if (lostAt !== null) lines.unshift(["warn", `The connection was lost ${ago(passed() - lostAt)} ago: what is shown is as old.`]);
   if (lines.length) banner(lines);
   else if (all.length) banner([["good", all.length === 1 ? "The process is ready, and nothing went wrong within the last minute." : `All ${all.length} processes are ready, and nothing went wrong within the last minute.`]]);
   else banner([["waiting", "No process tells anything."]]);
 }
 
-setInterval(() => {
-  if (!document.hidden || changed) draw();
-  changed = false;
-}, 1000);
+setInterval(draw, 1000);
 
 write(element("where"), location.host);
 ask("overview/about").then(

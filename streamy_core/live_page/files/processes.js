@@ -116,6 +116,12 @@ export class Processes {
     process.early = early;
   }
 
+  /** Nobody could be heard for so many seconds: nobody was silent then. */
+  forgive(seconds) {
+    this.newestHeard += seconds;
+    for (const process of this.all.values()) process.heard += seconds;
+  }
+
   /** Leave out who has told nothing for too long, and say what has changed. */
   look(now) {
     for (const [id, process] of this.all) {
