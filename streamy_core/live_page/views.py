@@ -86,8 +86,12 @@ def _add_looks(blueprint: Blueprint, let_in: Callable[..., Binding]) -> None:
     @blueprint.get("/overview/about")
     def overview_about() -> Response:
         bound = let_in()
+        wrong = [
+            {"what": what, "seconds": round(seconds, 1), "detail": detail}
+            for what, seconds, detail in bound.checkup.known()
+        ]
         shows = {"data": bound.settings.overview_data, "settings": shown_settings(bound.settings)}
-        return seal(jsonify({**shows, "me": _reporting(bound).process}))
+        return seal(jsonify({**shows, "me": _reporting(bound).process, "wrong": wrong}))
 
     @blueprint.get("/overview/find")
     def overview_find() -> ResponseReturnValue:

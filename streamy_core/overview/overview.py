@@ -56,7 +56,7 @@ class Process:
 
 
 class Overview:
-    """See the module. It has no thread: whoever wants to know calls `refresh`. Any thread.
+    """Gathers what all processes tell. It has no thread: whoever wants to know calls `refresh`. Any thread.
 
     engine: of the manager that the processes have, in an app with `STREAMY_OVERVIEW`.
     clock:  tells the time in seconds.

@@ -328,6 +328,16 @@ def test_what_names_no_key_disconnects_nobody(site: Site, given: Any) -> None:
     assert not site.acted()
 
 
+def test_the_process_that_answers_says_what_is_wrong_with_it_whatever_the_broker_does(site: Site) -> None:
+    def wrong() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = site.client.get("/streamy/overview/about").get_json()["wrong"]
+        return found
+
+    eventually(lambda: wrong() == [], "all is well")
+    site.broker.close()
+    eventually(lambda: wrong() and wrong()[0]["what"] in ("broker", "stopping"), "it says so")
+
+
 def test_settings_are_shown_without_secrets(make_site: Callable[..., Site]) -> None:
     options = {"password": "hunter2", "history": 5}
     site = make_site(broker_options=options, broker_url="redis://me:hunter3@cache/0?token=hunter4")

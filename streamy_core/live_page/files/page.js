@@ -8,15 +8,38 @@ import { ask, disconnectForm, streamPanel } from "./streams.js";
 const EARLY = 1.5; // seconds in which what comes may have been told before
 const KEPT = 100; // lines of what happened
 const element = (id) => document.getElementById(id);
+const ASK_EVERY = 2; // seconds
 const AWAY = 4; // seconds between two looks, after which the page was asleep
 const passed = () => performance.now() / 1000;
 
 let lived = null; // since when there was a connection first
-let lostAt = null; // since when there is none
+let lostAt = null; // since when nobody can be heard
+let wrongHere = []; // why not, as the process that answers says it, where there is a connection
+let askedAt = 0;
 let lookedAt = passed();
 
-/** The time, which stands still while there is no connection: then nobody can be called silent. */
+/** The time, which stands still while nobody can be heard: then nobody can be called silent. */
 const now = () => lostAt ?? passed();
+
+const isEarly = () => lived === null || now() - lived < EARLY;
+
+function hearAgain() {
+  if (lostAt !== null) processes.forgive(passed() - lostAt);
+  if (wrongHere.length) happened("good", "Processes can be heard again");
+  lostAt = null;
+  wrongHere = [];
+}
+
+/** Where all are silent, see whether that is for what they tell it by: the broker, the process that answers. */
+async function askWhy() {
+  if (passed() - askedAt < ASK_EVERY) return;
+  askedAt = passed();
+  const { wrong } = await ask("overview/about");
+  if (source.state !== "live") return;
+  if (!wrong.length) return hearAgain();
+  if (!wrongHere.length) happened("wrong", `Nothing is heard of any process: ${wrong.map(({ what }) => what).join(", ")}`);
+  [wrongHere, lostAt] = [wrong, now()];
+}
 
 const processes = new Processes(happened);
 
@@ -33,15 +56,15 @@ const source = connect("overview/live", {
   on: {
     message() {},
     summary(told) {
-      processes.take(told, now(), lived === null || now() - lived < EARLY);
+      if (wrongHere.length) hearAgain();
+      processes.take(told, now(), isEarly());
       if (document.hidden) draw(); // timers are slow then, and the title tells how it is
     },
   },
   state(state, why) {
     if (state === "live") {
       lived ??= now();
-      if (lostAt !== null) processes.forgive(passed() - lostAt);
-      lostAt = null;
+      hearAgain();
     } else if (lived !== null) lostAt ??= passed();
     mark(element("link"), "data-state", state);
     write(element("link"), state === "waiting" ? "connection lost, trying again" : state);
@@ -169,7 +192,8 @@ function draw() {
   const slept = passed() - lookedAt;
   if (slept > AWAY && lostAt === null) processes.forgive(slept);
   lookedAt = passed();
-  processes.look(now());
+  if (processes.allSilent(now())) askWhy().catch(() => {});
+  processes.look(now(), isEarly());
   const all = processes.list;
   if (!all.length && source.state === "refused") return;
   for (const [update, place, join, shown, below] of tiles) {
@@ -191,7 +215,10 @@ function draw() {
   write(element("processes-count"), `${all.length}${viewers > 1 ? ` · ${viewers} live pages are open` : ""}`);
   const lines = findings(FAULTS.map(([title], place) => [title, found[place]]).filter(([, { recent }]) => recent));
   if (source.state === "refused") return;
-  if (lostAt !== null) lines.unshift(["warn", `The connection was lost ${ago(passed() - lostAt)} ago: what is shown is as old.`]);
+  if (wrongHere.length) {
+    const told = wrongHere.map((one) => `${one.what}${one.detail ? `: ${one.detail}` : ""}, for ${ago(one.seconds)}`);
+    lines.splice(0, Infinity, ["wrong", `Nothing is heard of any process. The one that answers says what is wrong: ${told.join("; ")}.`]);
+  } else if (lostAt !== null) lines.unshift(["warn", `The connection was lost ${ago(passed() - lostAt)} ago: what is shown is as old.`]);
   if (lines.length) banner(lines);
   else if (all.length) banner([["good", all.length === 1 ? "The process is ready, and nothing went wrong within the last minute." : `All ${all.length} processes are ready, and nothing went wrong within the last minute.`]]);
   else banner([["waiting", "No process tells anything."]]);

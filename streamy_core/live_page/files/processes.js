@@ -70,6 +70,10 @@ class Process {
     return Math.min(5, number(this.told.every)) || 5;
   }
 
+  isSilent(now) {
+    return now - this.heard > this.every * 1.5 + GRACE;
+  }
+
   /** What is wrong with it: { level, what, seconds }. */
   wrong(now) {
     const silent = now - this.heard;
@@ -79,7 +83,7 @@ class Process {
       seconds: number(one?.seconds) + silent,
     }));
     if (this.told.live === false) found.push({ level: "wrong", what: "only a restart mends it", seconds: 0 });
-    if (silent > this.every * 1.5 + GRACE) found.push({ level: "warn", what: "silent", seconds: silent });
+    if (this.isSilent(now)) found.push({ level: "warn", what: "silent", seconds: silent });
     return found;
   }
 }
@@ -116,16 +120,22 @@ export class Processes {
     process.early = early;
   }
 
+  /** Whether there are processes, and none of them has told anything when it should have. */
+  allSilent(now) {
+    return this.all.size > 0 && this.list.every((process) => process.isSilent(now));
+  }
+
   /** Nobody could be heard for so many seconds: nobody was silent then. */
   forgive(seconds) {
     this.newestHeard += seconds;
     for (const process of this.all.values()) process.heard += seconds;
   }
 
-  /** Leave out who has told nothing for too long, and say what has changed. */
-  look(now) {
+  /** Leave out who has told nothing for too long, and say what has changed. early: as for `take`. */
+  look(now, early = false) {
     for (const [id, process] of this.all) {
       // What was told before the page came is as old as it is beside the newest that was told.
+      process.early &&= early;
       if (process.early) process.heard = Math.min(process.heard, this.newestHeard - (this.newest - number(process.told.at)));
       if (now - process.heard > MISSED * process.every + GRACE) {
         this.all.delete(id);

@@ -59,8 +59,19 @@ test("who stops says so, which is no fault", () => {
 test("who was gone before the page came is neither shown nor told of", () => {
   processes.take(summary({ process: "dead:1:a", at: 900 }), 0, true);
   processes.take(summary(), 0, true);
-  processes.look(1);
+  processes.look(1, true);
   assert.deepEqual([processes.list.map(({ id }) => id), happened], [["web:1:a"], []]);
+});
+
+test("an outage soon after the page came makes nobody gone", () => {
+  processes.take(summary(), 0, true);
+  processes.take(summary({ process: "web:2:b" }), 0, true);
+  processes.look(1, true);
+  processes.look(2);
+  processes.forgive(20);
+  processes.take(summary({ at: 1022 }), 22);
+  processes.look(23);
+  assert.deepEqual([processes.list.length, happened], [2, []]);
 });
 
 test("a curve has what was told before the page came, and those that are gone", () => {
