@@ -20,9 +20,8 @@ from ..engine.engine import Engine
 from ..health import Checkup
 from ..observers.metrics import Metric
 from ..observers.metrics import catalogue as of
-from ..observers.metrics.readings import Values
 from .busiest import Busiest
-from .kept import Kept
+from .kept import Kept, Values
 from .summary import GroupSummary, Summary, Wrong
 
 _STATM: Final = Path("/proc/self/statm")
