@@ -9,16 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
 from click.testing import Result
 from flask import Flask
 from rich.console import Console
 
-from streamy_core import Event, StreamManager
+from streamy_core import BrokerUnavailable, Event, StreamManager
 from streamy_core.cli import flask_commands
+from streamy_core.cli.top import command
 from streamy_core.cli.top.picture import Picture
 from streamy_core.cli.top.view import View, rate, size, span, took
 from streamy_core.events import SUMMARIES
@@ -296,6 +299,40 @@ def test_a_broker_that_is_away_is_an_error(app: Flask, options: tuple[str, ...])
     app.config["STREAMY_BROKER_URL"] = "redis://127.0.0.1:1"
     with StreamManager(app):
         assert "127.0.0.1:1" in error(app, *options)
+
+
+def test_what_passes_is_told_on_the_screen_until_it_has_passed(
+    app: Flask, sse: StreamManager, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_EVERY", 0.0)
+    tell(summary(7))
+    seen = command.Top(sse.binding, "shop")
+    seen.wait()
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise BrokerUnavailable("the database is away")
+
+    def shown() -> str:
+        console = Console(file=io.StringIO(), width=80)
+        with console.capture() as captured:
+            console.print(seen.picture(24))
+        return captured.get()
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(sse.broker, "read", away)
+        seen.wait()
+        assert "nothing new is known: the database is away" in shown()
+        assert "7 web" in shown()
+    seen.wait()
+    assert "nothing new" not in shown()
+
+
+def test_a_password_in_the_url_is_not_shown(app: Flask, sse: StreamManager) -> None:
+    settings = replace(sse.binding.settings, broker_url="redis://user:secret@127.0.0.1/0")
+    monkey = SimpleNamespace(broker=sse.broker, settings=settings, engine=sse.binding.engine)
+    title = command.Top(cast(Any, monkey), "shop")._title
+    assert "127.0.0.1" in title
+    assert "secret" not in title
 
 
 def test_a_library_that_is_missing_is_named_with_the_command_and_json_needs_none(

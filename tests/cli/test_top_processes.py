@@ -32,6 +32,10 @@ from .command import flask_streamy
 pytestmark = pytest.mark.slow
 
 APP: Final = """\
+import logging
+import threading
+import time
+
 from flask import Flask
 
 from streamy_core import StreamManager
@@ -39,7 +43,18 @@ from streamy_core import StreamManager
 app = Flask("shop")
 app.config.from_prefixed_env()
 sse = StreamManager(app)
+
+
+def chat():
+    while True:
+        logging.warning("a line of the log")
+        time.sleep(0.1)
+
+
+threading.Thread(target=chat, daemon=True).start()
 """
+"""An app that logs, to the terminal."""
+
 OTHER_SCREEN: Final = ("\x1b[?1049h", "\x1b[?1049l")
 CURSOR: Final = ("\x1b[?25l", "\x1b[?25h")
 COLOURS: Final = re.compile(r"\x1b\[[\d;]*3[0-7][\d;]*m")
@@ -145,6 +160,8 @@ def test_the_screen_follows_what_is_told_and_ctrl_c_leaves_the_terminal_as_it_wa
     assert screen.wait() == 130
     for begin, end in (OTHER_SCREEN, CURSOR):
         assert screen.written.rindex(end) > screen.written.rindex(begin)
+    drawn = screen.written.partition(OTHER_SCREEN[0])[2].partition(OTHER_SCREEN[1])[0]
+    assert "a line of the log" not in drawn
     assert "Traceback" not in screen.written
 
 

@@ -24,7 +24,7 @@ from streamy_core.delivery import descriptors as sharing
 from streamy_core.delivery.limits import Limits
 from streamy_core.observers import DisconnectReason, GapCause, TurnAwayCause
 from streamy_core.observers.metrics.prometheus import DIED
-from streamy_core.signals import client_disconnected
+from streamy_core.signals import client_disconnected, stream_ended
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..engine.doubles import FaultyBroker
@@ -54,10 +54,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 # -- events are late
 
 
-def test_a_deaf_process_is_late_by_the_watchdog_and_counts_and_logs_it(
-    delivery: str, log: Callable[[], list[str]]
-) -> None:
-    with Stage(delivery, watchdog_interval=0.3) as stage, stage.read("news:1") as client:
+def test_a_deaf_process_is_late_by_the_watchdog_and_counts_and_logs_it(log: Callable[[], list[str]]) -> None:
+    with Stage("detached", watchdog_interval=0.3) as stage, stage.read("news:1") as client:
         stage.sse.send_event("news:1", "a")
         client.read(1)
         stage.broker.deaf = True
@@ -68,6 +66,21 @@ def test_a_deaf_process_is_late_by_the_watchdog_and_counts_and_logs_it(
             assert 0.01 < time.monotonic() - sent < 5
         line = "WARNING streamy.hub: 1 streams had grown without a bell: "
         eventually(lambda: any(told.startswith(line) for told in log()), "the line is in the log")
+
+
+def test_a_receiver_of_ends_that_blocks_has_bells_heard_late() -> None:
+    late = "streamy_bell_seconds_bucket"
+    with Stage("detached", canary_interval=0.1) as stage, stage.read("news:1"):
+
+        def block(_: object, **news: Any) -> None:
+            time.sleep(0.6)
+
+        eventually(lambda: stage.value(late, le="0.25"), "a bell that is heard in time")
+        with stream_ended.connected_to(block, stage.sse):
+            stage.sse.end_stream("news:1")
+            eventually(
+                lambda: stage.value(late, le="+Inf") > stage.value(late, le="0.25"), "one that is heard late"
+            )
 
 
 @pytest.mark.slow
@@ -89,12 +102,13 @@ def test_a_receiver_that_blocks_holds_up_the_loop_and_all_its_clients() -> None:
 def test_a_call_that_holds_the_interpreter_holds_up_the_loop() -> None:
     with Stage("detached") as stage, stage.read("news:1"):
         eventually(lambda: stage.value(LATE, le="+Inf"), "a look while nothing held it up")
-        punctual = stage.value(LATE, le="+Inf") - stage.value(LATE, le="0.25")
-        deadline = time.monotonic() + 30
-        while stage.value(LATE, le="+Inf") - stage.value(LATE, le="0.25") == punctual:
-            assert time.monotonic() < deadline, "it was never late"
-            sum(range(40_000_000))  # one call into C, which lets go of nothing
-            time.sleep(0.05)
+        count, seconds = 5_000_000, 0.0
+        while seconds < 1.3:  # the loop looks once a second
+            count = round(count * min(10.0, 1.5 / max(0.01, seconds))) if seconds else count
+            began = time.thread_time()
+            sum(range(count))  # one call into C, which lets go of nothing
+            seconds = time.thread_time() - began
+        eventually(lambda: stage.value(LATE, le="+Inf") > stage.value(LATE, le="0.25"), "that it was late")
 
 
 # -- clients drop
