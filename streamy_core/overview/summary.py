@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from typing import Any, Final
@@ -80,7 +80,7 @@ def _flag(value: Any) -> bool:
 
 def _items(value: Any, most: int) -> list[tuple[str, Any]]:
     given: Any = value
-    pairs = given.items() if isinstance(value, dict) else ()
+    pairs: Iterable[Any] = given.items() if isinstance(value, dict) else ()
     return [(str(key)[:_LONGEST], item) for key, item in islice(pairs, most)]
 
 
