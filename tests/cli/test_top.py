@@ -108,6 +108,13 @@ def test_what_is_not_ready_is_named_with_what_is_wrong_and_for_how_long() -> Non
     assert rows == ["2", "1"]
 
 
+def test_who_should_have_told_something_is_named() -> None:
+    lines = drawn(
+        process(1), Process(summary(2, every=2.0), Rates(), 4.1), Process(summary(3, every=2.0), Rates(), 3.9)
+    )
+    assert [line for line in lines if "SILENT" in line] == ["SILENT: 2 web"]
+
+
 def test_a_manager_with_a_name_has_it_in_its_row() -> None:
     assert row(drawn(process(3, manager="audit")), "3 web").startswith("3 web audit ")
 

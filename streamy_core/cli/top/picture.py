@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ...overview import Process
 from ..shell import one_line
-from .view import View, amount, is_ready, name_of, rate, size, span, took
+from .view import View, amount, is_ready, is_silent, name_of, rate, size, span, took
 
 _MOST: Final = 10
 """Rows of groups and streams."""
@@ -23,6 +23,7 @@ _MOST_WRONG: Final = 5
 """Processes of which is told what is wrong with them."""
 
 _WRONG: Final = "bold red"
+_SILENT: Final = "yellow"
 _FAINT: Final = "dim"
 
 
@@ -82,6 +83,8 @@ class Picture:
             yield _line(f"NOT READY: {name_of(process)}: {told}", _WRONG)
         if len(wrong) > _MOST_WRONG:
             yield _line(f"NOT READY: {len(wrong) - _MOST_WRONG} more", _WRONG)
+        if silent := [process for process in view.processes if is_silent(process)]:
+            yield _line(f"SILENT: {', '.join(map(name_of, silent))}", _SILENT)
 
 
 def _fitting(processes: Sequence[Process], room: int | None) -> tuple[Sequence[Process], int]:

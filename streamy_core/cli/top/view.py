@@ -11,6 +11,9 @@ from typing import Any, Final
 from ...overview import Process, Rates
 
 _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+_PATIENCE: Final = 2.0
+"""Seconds by which a summary may be late: it takes a while, and so do looks."""
+
 _SIZES: Final = ("B", "KiB", "MiB", "GiB")
 
 
@@ -77,6 +80,11 @@ class View:
 def is_ready(process: Process) -> bool:
     """Whether nothing is wrong with it."""
     return not process.summary.wrong
+
+
+def is_silent(process: Process) -> bool:
+    """Whether it should have told something: it may have been killed, and is left out soon then."""
+    return process.silent_for > process.summary.every + _PATIENCE
 
 
 def name_of(process: Process) -> str:
