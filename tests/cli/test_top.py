@@ -216,6 +216,8 @@ def test_once_prints_one_picture_without_colours(app: Flask, tell: Tell) -> None
 def test_where_there_is_no_terminal_it_prints_one_picture_too(app: Flask, tell: Tell) -> None:
     tell(summary(7))
     assert "1 process, 0 clients" in top(app).stdout
+    tell(summary(8, clients={"wsgi": 1}))
+    assert "2 processes, 1 client (1 wsgi)" in top(app).stdout
 
 
 def test_rates_are_there_at_once_where_a_process_has_told_twice(app: Flask, tell: Tell) -> None:

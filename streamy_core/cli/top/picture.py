@@ -66,8 +66,9 @@ class Picture:
             yield _line("No process has told anything yet.")
             return
         by = ", ".join(f"{amount(count)} {name}" for name, count in sorted(view.clients.items()) if count)
-        processes = f"{len(view.processes)} process{'' if len(view.processes) == 1 else 'es'}"
-        yield _line(f"{processes}, {amount(view.clients.total())} clients{f' ({by})' if by else ''}", "bold")
+        processes = "1 process" if len(view.processes) == 1 else f"{amount(len(view.processes))} processes"
+        clients = "1 client" if view.clients.total() == 1 else f"{amount(view.clients.total())} clients"
+        yield _line(f"{processes}, {clients}{f' ({by})' if by else ''}", "bold")
         rates = view.rates
         yield _line(
             f"a second: {rate(rates.published)} events published, {rate(rates.delivered)} delivered, "
