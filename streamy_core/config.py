@@ -196,9 +196,18 @@ class Settings:
     )
     health_allow: str | Callable[[Any], object] | None = option(
         None,
-        optional(kinds.health_allow()),
+        optional(kinds.allow("streamy.health_allow")),
         doc="Who is told by `/ready` and `/live` what failed, with names and hosts: `'loopback'`, or a "
         "function that is given the request; None: nobody.",
+    )
+    overview: str | Callable[[Any], object] | None = option(
+        None,
+        optional(kinds.allow("streamy.overview")),
+        doc="Who is shown the live page, at `/streamy/`: `'loopback'`, or a function that is given the "
+        "request; None: nobody, and processes tell nothing of themselves.",
+    )
+    overview_data: bool = option(
+        False, flag(), doc="Whether the live page shows the data of events, and not only how long it is."
     )
     outbox_events: int = option(
         10_000,

@@ -34,7 +34,13 @@ CANARY: Final = "\x1fstreamy.canary."
 DOCTOR: Final = "\x1fstreamy.doctor"
 """The stream to which `streamy doctor` publishes, to see whether that can be done."""
 
-INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, DOCTOR})
+SUMMARIES: Final = "\x1fstreamy.summaries"
+"""The stream on which processes tell their operator how they are doing: see `overview`."""
+
+LOOKS: Final = "\x1fstreamy.looks"
+"""The stream on which is told that somebody looks at those: each entry says that once."""
+
+INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, DOCTOR, SUMMARIES, LOOKS})
 
 OPEN: Final = "streamy.open"
 """The event that a connection begins with: its id is the reader's place before the first entry."""

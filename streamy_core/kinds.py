@@ -134,14 +134,14 @@ def function_named(expected: str) -> Kind:
     return Kind(expected, accepts)
 
 
-def health_allow() -> Kind:
-    """Who is told why a process isn't ready."""
+def allow(group: str) -> Kind:
+    """Who is told what isn't for everybody. group: of the entry points that a name may be of."""
 
     def accepts(value: Any) -> Any:
         name = exact_text(value)
         if name == LOOPBACK:
             return LOOPBACK
-        found = value if name is None else load_named(name, "streamy.health_allow")
+        found = value if name is None else load_named(name, group)
         if isinstance(found, type) or not callable(found):
             raise TypeError
         return found
