@@ -14,6 +14,7 @@ from .publishing import end, send
 from .reading import streams, tail
 from .shell import StreamyGroup
 from .tools import backends, demo
+from .top.command import top
 
 
 @click.group("streamy", cls=StreamyGroup)
@@ -33,5 +34,5 @@ def flask_commands(manager: str) -> None:
 
 for _command in (backends, conformance, demo, doctor, new_broker):
     main.add_command(_command)
-for _command in (backends, doctor_of_app, end, forget, init_db, send, streams, tail):
+for _command in (backends, doctor_of_app, end, forget, init_db, send, streams, tail, top):
     flask_commands.add_command(_command)
