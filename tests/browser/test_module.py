@@ -75,4 +75,5 @@ def test_the_wheel_has_the_module_and_its_types(tmp_path: Path) -> None:
     done(*pip, str(ROOT))
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"streamy_core/browser/{name}" for name in ("streamy.js", "streamy.d.ts")} <= set(names)
+    pages = {f"streamy_core/live_page/files/page.{kind}" for kind in ("html", "css", "js")}
+    assert {"streamy_core/browser/streamy.js", "streamy_core/browser/streamy.d.ts", *pages} <= set(names)

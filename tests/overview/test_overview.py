@@ -102,6 +102,13 @@ def test_it_tells_what_it_has_published_and_how_fast_that_grows(site: Site) -> N
     assert (rates.published, rates.cpu) == (25.0, 0.25)
 
 
+def test_two_summaries_in_a_row_make_no_peak(site: Site) -> None:
+    for at, published in ((10.0, 100), (12.0, 120), (12.1, 125), (14.0, 140)):
+        site.hear(at=at, published=published)
+        rate = next(one.rates for one in site.processes() if one.summary.process == "other:1:a").published
+        assert rate == (0.0 if at == 10.0 else 10.0)
+
+
 def test_it_says_what_it_is_and_how_soon_it_hears(site: Site) -> None:
     site.client.get("/")
     summary = site.told(lambda told: told.bell_seconds is not None)

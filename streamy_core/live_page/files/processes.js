@@ -4,6 +4,7 @@ export const SPAN = 180; // seconds that curves show
 const STEP = 2;
 const MISSED = 3; // so many summaries that don't come, and a process is gone
 const GRACE = 1; // second
+const SHORT = 1; // second
 const RECENT = 60; // seconds for which what has grown is told
 const GONE_FOR = 600; // seconds for which a process is shown that is gone
 const MOST = 1000; // processes
@@ -45,25 +46,32 @@ class Process {
   }
 
   take(told, heard) {
-    const before = this.told;
-    const seconds = before ? number(told.at) - number(before.at) : 0;
-    if (before && seconds <= 0) return;
-    if (before) {
-      for (const name of Object.keys(this.rates))
-        this.rates[name] = Math.max(0, number(told[name]) - number(before[name])) / seconds;
-    }
+    if (this.told && number(told.at) <= number(this.told.at)) return;
     this.told = told;
     this.heard = heard;
     this.clients = Math.max(0, sum(Object.values(object(told.clients))) - number(told.viewers));
-    this.groups = Object.entries(object(told.groups)).slice(0, 60).map(([name, one]) => {
-      const grown = before ? number(one?.published) - number(object(before.groups)[name]?.published) : 0;
-      return [name, number(one?.clients), seconds ? Math.max(0, grown) / seconds : 0];
-    });
+    this.measure(told);
     const { published, delivered, bytes, cpu } = this.rates;
     this.past.push([number(told.at), this.clients, published, delivered, bytes, cpu, number(told.bell_seconds), number(told.loop_lag)]);
     while (this.past.length > 1 && this.past[1][0] < told.at - SPAN - 10) this.past.shift();
     this.counts.push([number(told.at), FAULTS.map(([, count]) => sum(Object.values(count(told))))]);
     while (this.counts.length > 1 && this.counts[1][0] < told.at - RECENT) this.counts.shift();
+  }
+
+  /** Rates are of what lies a second back, at least: within less a few events are a peak. */
+  measure(told) {
+    const { base } = this;
+    const seconds = base ? number(told.at) - number(base.at) : 0;
+    const groups = Object.entries(object(told.groups)).slice(0, 60);
+    if (base && seconds < SHORT) {
+      const known = new Map(this.groups.map(([name, , rate]) => [name, rate]));
+      this.groups = groups.map(([name, one]) => [name, number(one?.clients), known.get(name) ?? 0]);
+      return;
+    }
+    const rate = (now, before) => (base ? Math.max(0, number(now) - number(before)) / seconds : 0);
+    for (const name of Object.keys(this.rates)) this.rates[name] = rate(told[name], base?.[name]);
+    this.groups = groups.map(([name, one]) => [name, number(one?.clients), rate(one?.published, object(base?.groups)[name]?.published)]);
+    this.base = told;
   }
 
   get every() {

@@ -26,6 +26,16 @@ test("rates are of the last two summaries, and totals that fall are of none", ()
   assert.equal(processes.list[0].rates.published, 0);
 });
 
+test("two summaries in a row make no peak", () => {
+  const groups = (published) => ({ room: { clients: 1, published } });
+  processes.take(summary({ published: 100, groups: groups(100) }), 0);
+  processes.take(summary({ at: 1002, published: 120, groups: groups(120) }), 2);
+  processes.take(summary({ at: 1002.1, published: 125, groups: groups(125) }), 2.1);
+  assert.deepEqual([processes.list[0].rates.published, processes.groups()[0].published], [10, 10]);
+  processes.take(summary({ at: 1004, published: 140, groups: groups(140) }), 4);
+  assert.deepEqual([processes.list[0].rates.published, processes.groups()[0].published], [10, 10]);
+});
+
 test("who says nothing is silent, then gone, and back when it speaks again", () => {
   processes.take(summary(), 0);
   processes.look(3);
