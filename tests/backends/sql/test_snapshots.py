@@ -19,6 +19,8 @@ from .conftest import NewEngine, server_in
 from .servers import Server
 from .shop import Shop, texts
 
+pytestmark = pytest.mark.slow
+
 PUBLISHERS = 4
 EACH = 25
 
