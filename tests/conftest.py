@@ -14,6 +14,9 @@ import pytest
 
 pytest.register_assert_rewrite(f"{__package__}.support")
 
+from streamy_core.delivery.detached import slow_clients  # noqa: E402
+from streamy_core.engine import hub  # noqa: E402
+
 from .support.browser import browser  # noqa: E402
 from .support.process import ServerProcess  # noqa: E402
 
@@ -76,6 +79,13 @@ def pytest_collection_finish() -> None:
 def stream(request: pytest.FixtureRequest) -> str:
     """The name of a stream that no other test uses, and that this one always uses."""
     return f"news:{blake2b(request.node.nodeid.encode(), digest_size=6).hexdigest()}"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the library gives a second, it gives less: to slow clients, and to bells on their way."""
+    monkeypatch.setattr(slow_clients, "_INTERVAL", 0.1)
+    monkeypatch.setattr(hub, "_BELL_TAKES", 0.2)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -178,6 +178,7 @@ def test_after_a_close_it_is_ready_no_more(site: Site) -> None:
     assert site.client.get("/streamy/live").status_code == 200
 
 
+@pytest.mark.slow
 def test_only_the_first_question_waits_and_only_a_second_for_a_broker_that_says_nothing(site: Site) -> None:
     site.broker.silent = True
     began = time.monotonic()

@@ -22,7 +22,7 @@ from streamy_core.delivery.shared_counts import SharedCounts
 from streamy_core.testing import EventClient, EventStream, ManualClock, RecordingBroker
 
 MINUTE = 60.0
-KEYS = 100_000
+KEYS = 3 * MOST_KEYS
 
 
 def even() -> float:

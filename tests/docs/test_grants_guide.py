@@ -80,7 +80,7 @@ def test_a_client_that_renews_nothing_comes_back_until_the_grant_has_expired(
 ) -> None:
     ann, cookie = sign_in(grants.app, "ann")
     with grants.app.test_request_context():
-        url = grants.sse.grant_url("stream", "room:tea", key="ann", expires=2)
+        url = grants.sse.grant_url("stream", "room:tea", key="ann", expires=1)
     seen = connect(grants.app, url, headers=cookie)
     seen.cut()
     grants.sse.send_event("room:tea", "meanwhile")
