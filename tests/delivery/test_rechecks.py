@@ -19,6 +19,8 @@ from streamy_core.strategies import Never
 from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE, eventually
 
+from ..support.making import closed_in_the_end
+
 EVERY = 15.0
 TIMEOUT = 5.0
 
@@ -65,18 +67,14 @@ class House:
         released = threading.Event()
         return released if self.rechecks.hold(session, released.set) else None
 
+    def close(self) -> None:
+        self.rechecks.close()
+
 
 @pytest.fixture
 def make_house() -> Iterator[Callable[..., House]]:
-    houses: list[House] = []
-
-    def make(**settings: Any) -> House:
-        houses.append(House(**settings))
-        return houses[-1]
-
-    yield make
-    for house in houses:
-        house.rechecks.close()
+    with closed_in_the_end(House) as make:
+        yield make
     eventually(lambda: not of_rechecks(), "their threads end")
 
 
