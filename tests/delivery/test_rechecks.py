@@ -301,6 +301,16 @@ def test_a_no_is_newer_than_the_yes_before_it(house: House) -> None:
     assert house.holds(session) is not None
 
 
+def comes_and_is_given_up(house: House, recheck: Recheck, begun: threading.Event) -> None:
+    """A client about whom the question takes too long, and who is gone then. begun: set by the question."""
+    client = house.come("ann", recheck=recheck)
+    house.clock.advance(EVERY)
+    assert begun.wait(DEADLINE)
+    house.clock.advance(TIMEOUT)
+    eventually(lambda: house.lost["ann"], "it has failed")
+    house.rechecks.discard(client)
+
+
 @pytest.mark.parametrize("late", [True, False])
 def test_an_answer_that_comes_too_late_says_nothing_about_who_has_come_since(
     house: House, late: bool
@@ -316,12 +326,7 @@ def test_an_answer_that_comes_too_late_says_nothing_about_who_has_come_since(
         return answer
 
     recheck = house.asking(may)
-    first = house.come("ann", recheck=recheck)
-    house.clock.advance(EVERY)
-    assert begun.wait(DEADLINE)
-    house.clock.advance(TIMEOUT)
-    eventually(lambda: house.lost["ann"], "it has failed")
-    house.rechecks.discard(first)
+    comes_and_is_given_up(house, recheck, begun)
     house.lost.clear()
     house.clock.advance(EVERY)
     released = house.holds(house.come("ann", recheck=recheck))
@@ -346,12 +351,7 @@ def test_who_waits_for_an_answer_isn_t_let_through_by_one_of_long_ago(house: Hou
         return True
 
     recheck = house.asking(may)
-    first = house.come("ann", recheck=recheck)
-    house.clock.advance(EVERY)
-    assert begun.wait(DEADLINE)
-    house.clock.advance(TIMEOUT)
-    eventually(lambda: house.lost["ann"], "it has failed")
-    house.rechecks.discard(first)
+    comes_and_is_given_up(house, recheck, begun)
     house.clock.advance(EVERY)
     released = house.holds(house.come("ann", recheck=recheck))
     assert released is not None
