@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -151,7 +151,7 @@ class Starter:
         return Process(what, line)
 
     @contextmanager
-    def starting(self, make_broker: MakeBroker) -> Iterator[Callable[..., Process]]:
+    def starting(self, make_broker: MakeBroker) -> Generator[Callable[..., Process]]:
         """Gives `start` for this `make_broker`. What it has started is closed in the end."""
         with ExitStack() as to_close:
 
