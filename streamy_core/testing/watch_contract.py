@@ -156,20 +156,11 @@ class WatchContract:
         assert watch.brought("news", cursor) is None, "what has been given once is given no more"
 
     def test_wait_returns_after_its_timeout(self, broker: Broker) -> None:
-        watch = _watching(broker, "news")
-        start = time.monotonic()
-        for _ in range(ROUNDS):
-            waiting = in_a_thread(lambda: watch.wait(0.05))
-            finish(waiting, "`wait` returns after its timeout")
-        took = time.monotonic() - start
+        took = _waits_in_a_row(_watching(broker, "news"), 0.05)
         assert took < ROUNDS * (0.05 + WAKES_WITHIN), f"{ROUNDS} waits of 0.05 s took {took:.3f} s"
 
     def test_wait_blocks_while_there_is_nothing_to_tell(self, broker: Broker) -> None:
-        watch = _watching(broker, "news")
-        start = time.monotonic()
-        for _ in range(ROUNDS):
-            finish(in_a_thread(lambda: watch.wait(0.05)), "`wait` returns after its timeout")
-        took = time.monotonic() - start
+        took = _waits_in_a_row(_watching(broker, "news"), 0.05)
         assert took > ROUNDS * 0.05 / 2, (
             f"`wait` doesn't block: nothing rang, and {ROUNDS} waits of 0.05 s took {took:.3f} s"
         )
@@ -293,6 +284,14 @@ def _watching(broker: Broker, *names: str) -> Watch:
         watch.add(name)
     rest(watch, broker)
     return watch
+
+
+def _waits_in_a_row(watch: Watch, timeout: float) -> float:
+    """The seconds that `ROUNDS` waits of so many seconds take."""
+    start = time.monotonic()
+    for _ in range(ROUNDS):
+        finish(in_a_thread(partial(watch.wait, timeout)), "`wait` returns after its timeout")
+    return time.monotonic() - start
 
 
 def _assert_never_named(watch: Watch, broker: Broker, name: str) -> None:
