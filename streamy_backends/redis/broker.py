@@ -62,6 +62,8 @@ class RedisBroker(Broker):
     Made by `from_url`, as a rule. Connects to nothing before it is used.
     """
 
+    keeps_meta: bool = True
+
     _servers: Servers
     _pool: Pool
     _runner: Runner

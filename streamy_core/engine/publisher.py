@@ -7,11 +7,12 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..broker import AppendsWithin, Broker, Duplicate, EndsWithin
+from ..broker import AppendsWithin, Broker, Duplicate, EndsWithin, KeepsMeta
 from ..errors import (
     BrokerUnavailable,
     ConfigError,
@@ -67,6 +68,7 @@ class Publisher:
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._broker = broker
+        self._keeps_meta = isinstance(broker, KeepsMeta)
         self._retry = retry
         self._dumps = dumps
         self._max_bytes = max_bytes
@@ -79,11 +81,16 @@ class Publisher:
         self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
 
     def event(
-        self, data: Any, name: str | None = None, retry: int | None = None, expires: float | None = None
+        self,
+        data: Any,
+        name: str | None = None,
+        retry: int | None = None,
+        expires: float | None = None,
+        meta: Mapping[str, str] | None = None,
     ) -> Event:
         """The event for this data, as the log keeps it, or InvalidEvent. Nothing is stored."""
         if type(data) is str:
-            return self.check(Event(data, name, retry, expires))
+            return self.check(Event(data, name, retry, expires, meta))
         data = behind_proxy(data)
         if isinstance(data, str):
             text = data
@@ -100,7 +107,7 @@ class Publisher:
                     read_json(text)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
-        return self.check(Event(text, name, retry, expires))
+        return self.check(Event(text, name, retry, expires, meta))
 
     def check(self, event: Event) -> Event:
         """The event as the log keeps it, if it may be published. Raises InvalidEvent."""
@@ -110,6 +117,8 @@ class Publisher:
             )
         if len(event.data) * _MOST_PER_CHARACTER > self._max_bytes:
             self._check_size(event)
+        if event.meta is not None and not self._keeps_meta:
+            event = replace(event, meta=None)
         return event if event.expires is None else as_stored(event, time.time())
 
     def _check_size(self, event: Event) -> None:
