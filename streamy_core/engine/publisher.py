@@ -29,6 +29,7 @@ from ..strategies.trying import keep_trying
 from ..wire import data_size
 from .broadcast import Progress, append_to_many, append_within
 from .expiry import as_stored
+from .traces import Traces
 
 MAX_KEY: Final = 255
 """Characters of an idempotency key, which each backend keeps for a while."""
@@ -52,6 +53,7 @@ class Publisher:
     end_on_failure: whether to end a stream to which publishing has failed for good.
     observer:  told what comes of each call.
     sleep:     waits between attempts; injected by tests. None: time.sleep.
+    traces:    make a span of each call.
 
     used: whether anything was to be published or ended.
     """
@@ -66,6 +68,7 @@ class Publisher:
         end_on_failure: bool = False,
         observer: Observer | None = None,
         sleep: Callable[[float], None] | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._broker = broker
         self._keeps_meta = isinstance(broker, KeepsMeta)
@@ -74,6 +77,7 @@ class Publisher:
         self._max_bytes = max_bytes
         self._end_on_failure = end_on_failure
         self._observer = observer or Observer()
+        self._traces = traces
         self._count = itertools.count()
         self._key_source = (0, "")
         self.used: bool = False
@@ -149,6 +153,16 @@ class Publisher:
         """
         if idempotency_key is not None:
             idempotency_key = check_idempotency_key(idempotency_key)
+        if self._traces is None or stream_id == CONTROL:
+            return self._publish(stream_id, events, idempotency_key, session)
+        with self._traces.publishing((stream_id,), len(events)) as publishing:
+            ids = self._publish(stream_id, publishing.marked(events), idempotency_key, session)
+            publishing.stored(ids)
+        return ids
+
+    def _publish(
+        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None, session: Any
+    ) -> list[str]:
         self.used = True
         began = time.monotonic()
         count = len(events)
@@ -177,6 +191,15 @@ class Publisher:
         """
         if idempotency_key is not None:
             idempotency_key = check_idempotency_key(idempotency_key)
+        if self._traces is None or not names:
+            return self._publish_to_all(names, event, idempotency_key, session)
+        with self._traces.publishing(names, len(names)) as publishing:
+            (event,) = publishing.marked((event,))
+            return self._publish_to_all(names, event, idempotency_key, session)
+
+    def _publish_to_all(
+        self, names: Sequence[str], event: Event, idempotency_key: str | None, session: Any
+    ) -> dict[str, str]:
         self.used = True
         began = time.monotonic()
         progress = Progress(names)
