@@ -15,11 +15,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from streamy_backends.memory import MemoryBroker
-from streamy_core import Event, PublishFailed, StreamEnded, StreamManager
+from streamy_core import Entry, Event, PublishFailed, StreamEnded, StreamManager
+from streamy_core.engine.traces import Traces, hand_over
 from streamy_core.observers.traces.opentelemetry import OpenTelemetryTracer
 from streamy_core.strategies import FixedDelay, NoRetry
 
 from ...engine.doubles import FaultyBroker
+from ...support.forks import forks, told_by_child
 from .spans import Spans, context_of, meta_of
 
 NewManager = Callable[..., StreamManager]
@@ -273,3 +275,20 @@ class Broken:
 
     def delivered(self, *what: Any) -> None:
         raise RuntimeError("planted")
+
+
+@forks
+def test_a_forked_process_traces_its_own_deliveries(spans: Spans) -> None:
+    traces = Traces(OpenTelemetryTracer(spans.provider), kept=True)
+    (event,) = traces.publishing(["news:1"], 1).marked([Event("a")])
+    entry = Entry("e.1.n", "news:1", event)
+    hand_over([handover] if (handover := traces.handover(entry)) else [])
+    spans.one("deliver news")
+
+    def deliver() -> str:
+        hand_over([handover] if (handover := traces.handover(entry)) else [])
+        traces.close()
+        return str(len(spans.of("deliver news")))
+
+    assert told_by_child(deliver) == "2"
+    traces.close()
