@@ -124,10 +124,7 @@ def shown(frames: list[Frame], came: Moment) -> list[Frame]:
     """These as who came at this moment is shown them: what was over by then is hidden."""
     if not any(frame.was_over(came) for frame in frames):
         return frames
-    return [
-        frame._replace(body=_NOTHING, hidden=True, handover=None) if frame.was_over(came) else frame
-        for frame in frames
-    ]
+    return [frame._replace(body=_NOTHING, hidden=True) if frame.was_over(came) else frame for frame in frames]
 
 
 def read_live(frames: list[Frame]) -> list[Frame]:

@@ -115,6 +115,14 @@ def test_an_entry_that_lay_back_is_traced_when_it_is_delivered(stage: Stage, spa
         assert_leads(spans.one("publish news"), spans.one("deliver news"))
 
 
+def test_what_has_expired_when_a_client_comes_is_not_delivered(stage: Stage, spans: Spans) -> None:
+    stage.sse.send_event("news:1", "a", expires=0)
+    stage.sse.send_event("news:1", "b")
+    with stage.read("news:1", path="/from-the-start") as client:
+        client.read(1)
+        assert_leads(spans.of("publish news")[1], spans.one("deliver news"))
+
+
 def test_a_connection_to_several_streams_is_traced_too(stage: Stage, spans: Spans) -> None:
     with stage.read("news:1", "chat:1") as client:
         for stream_id in ("news:1", "chat:1", "chat:1"):

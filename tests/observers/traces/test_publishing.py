@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, TraceState, use_span
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
@@ -237,6 +237,31 @@ def test_an_apps_own_meta_has_the_room_first(sse: StreamManager, room: int) -> N
     assert kept is not None
     assert kept["own"] == own["own"]
     assert ("traceparent" in kept) == (room > 65)
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ({}, {"traceparent", "tracestate"}),
+        ({"own": "x" * 900}, {"own", "traceparent"}),
+        ({"traceparent": "theirs"}, {"traceparent"}),
+        ({"tracestate": "theirs=1"}, {"traceparent", "tracestate"}),
+        ({"own": "x" * 1_000}, {"own"}),
+    ],
+    ids=["room for all", "room for one", "another's", "another's state", "no room"],
+)
+def test_what_a_trace_says_of_itself_is_kept_as_far_as_there_is_room(
+    sse: StreamManager, own: dict[str, str], kept: set[str]
+) -> None:
+    state = TraceState([("vendor", "x" * 100)])
+    theirs = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1), trace_state=state)
+    with use_span(NonRecordingSpan(theirs)):
+        sse.send_event("news:1", "a", meta=own)
+    (meta,) = meta_of(sse, "news:1")
+    assert meta is not None
+    assert set(meta) == kept
+    assert own.items() <= meta.items()
+    assert meta.get("tracestate") in (None, own.get("tracestate", f"vendor={'x' * 100}"))
 
 
 @pytest.mark.parametrize("method", ["start_span", "end", "on_start"])
