@@ -166,10 +166,15 @@ class CapabilityContract(ElsewhereFixture):
 
     def test_each_event_of_a_batch_has_its_own_meta_or_none(self, broker: Broker) -> None:
         _keeping_meta(broker)
-        metas = [None, {"n": "1"}, None, {"n": "3", "more": "x"}, {"n": "4"}]
+        metas = [None, {"n": "1"}, None, {"n": "3", "more": "x" * 500}, {"n": "4"}]
         given = [Event(str(n), retry=n, meta=meta) for n, meta in enumerate(metas)]
         broker.append("news", given)
         assert [entry.event for entry in read_all(broker, "news", limit=2)] == given
+        cursor, found = "", list[Event]()
+        while (page := read(broker, "news", cursor, max_bytes=2)).entries:
+            found += [entry.event for entry in page.entries]
+            cursor = page.cursor
+        assert found == given, "whatever a meta's size, pages of bounded bytes get on"
 
     def test_the_time_is_told_in_seconds_since_1970(self, broker: Broker) -> None:
         told = _telling_time(broker).time()

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import unquote
 
-from ...broker import Event, StreamInfo
+from ...broker import Event, Page, StreamInfo
+from ...events import meta_size
 from .appending import Bound, Ids, Pages
 from .breaking import breaks
 from .sound import Log, SoundBroker
@@ -208,6 +209,21 @@ class KeepsOneMetaForABatch(StoresItsOwnWay):
     def kept(self, events: Sequence[Event]) -> Sequence[Event]:
         found = next((event.meta for event in events if event.meta), None)
         return [replace(event, meta=found) for event in events]
+
+
+@breaks(each_event_of_a_batch_has_its_own_meta_or_none="get on")
+class StandsStillBeforeALargeMeta(SoundBroker):
+    """It counts meta as data, and has no page for what is too large by itself."""
+
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        pages = super().read(cursors, limit, max_bytes)
+        return {name: self._without_large(page, cursors[name], max_bytes) for name, page in pages.items()}
+
+    @staticmethod
+    def _without_large(page: Page, cursor: str, max_bytes: Bound) -> Page:
+        sizes = [meta_size(entry.event.meta or {}) for entry in page.entries]
+        too_large = max_bytes is not None and max(sizes, default=0) > 100
+        return page._replace(entries=(), cursor=cursor, more=True) if too_large else page
 
 
 @breaks(the_time_is_told_in_seconds_since_1970="in seconds since 1970")

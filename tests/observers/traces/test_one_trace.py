@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
+from streamy_core.observers import ClientInfo, Observer
 from streamy_core.testing.reading import eventually
 
 from ...backends.redis.servers import HOW_TO_GET, Server, binary
@@ -45,6 +46,16 @@ def stage(new_stage: NewStage) -> Stage:
     return new_stage()
 
 
+class Hears(Observer):
+    """By which deliveries clients were served."""
+
+    def __init__(self) -> None:
+        self.deliveries: set[str] = set()
+
+    def connected(self, client: ClientInfo, delivery: str) -> None:
+        self.deliveries.add(delivery)
+
+
 def post(stage: Stage, stream_id: str = "news:1", text: str = "a") -> None:
     assert stage.app.test_client().post(f"/send/{stream_id}", data=text).status_code == 200
 
@@ -65,11 +76,13 @@ def broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def test_a_request_what_it_publishes_and_its_delivery_are_one_trace(
     new_stage: NewStage, spans: Spans, broker_url: str
 ) -> None:
-    stage = new_stage(broker_url=broker_url)
+    hears = Hears()
+    stage = new_stage(broker_url=broker_url, observers=[hears])
     with stage.read("news:1") as client:
         post(stage)
         client.read(1)
         delivered = spans.one("deliver news")
+    assert hears.deliveries == {stage.delivery}
     published, request = spans.one("publish news"), spans.one("POST /send/<path:name>")
     assert (request.kind, published.kind, delivered.kind) == (
         SpanKind.SERVER,

@@ -25,12 +25,12 @@ pytestmark = pytest.mark.slow
 class Traced(AppServer):
     """gunicorn with two workers, and the spans of both."""
 
-    def __init__(self, folder: Path, delivery: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._spans = folder / "spans"
         self._spans.mkdir()
         super().__init__(
             folder / "log",
-            Pair("gthread", delivery, threads=8),
+            Pair("gthread", "detached", threads=8),
             app=f"{app.__name__}:create_app()",
             workers=2,
             settings={
@@ -50,9 +50,9 @@ class Traced(AppServer):
         return found
 
 
-@pytest.fixture(params=["detached", "wsgi"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Traced]:
-    with Traced(tmp_path, request.param).start() as server:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Traced]:
+    with Traced(tmp_path).start() as server:
         eventually(lambda: len(server.children) == 2, "both workers")
         yield server
 
