@@ -136,6 +136,7 @@ class Traces:
     _known: OrderedDict[tuple[str, str], Handover]
     _waiting: queue.SimpleQueue[tuple[Handover, int] | None]
     _thread: threading.Thread | None
+    _left_out: int  # deliveries whose spans there was no room for
 
     def __init__(self, tracer: Tracer, group_of: GroupOf | None = None, *, kept: bool) -> None:
         self._tracer = tracer
@@ -150,6 +151,7 @@ class Traces:
         self._known = OrderedDict()
         self._waiting = queue.SimpleQueue()
         self._thread = None
+        self._left_out = 0
 
     def publishing(self, stream_ids: Sequence[str], count: int) -> Publishing:
         """Begin the span of a call that publishes so many entries to these streams."""
@@ -167,6 +169,7 @@ class Traces:
             return None
         self._guard.check()
         key = entry.stream_id, entry.id
+        group = self._group_of(entry.stream_id)  # the app's: not while others wait for the lock
         with self._lock:
             if (known := self._known.get(key)) is not None:
                 return known
@@ -176,7 +179,7 @@ class Traces:
                 self._thread = threading.Thread(target=self._run, name="streamy-traces", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
-            made = self._known[key] = Handover(self, entry, self._group_of(entry.stream_id))
+            made = self._known[key] = Handover(self, entry, group)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return made
@@ -185,8 +188,12 @@ class Traces:
         """It has been called: make a span of it, if that was the first time."""
         self._guard.check()
         with self._lock:
-            if handover.take() and self._waiting.qsize() < _MOST_WAITING:
+            if not handover.take():
+                return
+            if self._waiting.qsize() < _MOST_WAITING:
                 self._waiting.put((handover, now))
+            else:
+                self._left_out += 1
 
     def close(self) -> None:
         """Make the spans of what was delivered, and no more. Closing twice does nothing."""
@@ -207,6 +214,15 @@ class Traces:
             handover, ended = found
             with self._guarded():
                 handover.make_span(self._tracer, ended)
+            if self._waiting.empty():
+                self._say_what_is_left_out()
+        self._say_what_is_left_out()
+
+    def _say_what_is_left_out(self) -> None:
+        if self._left_out:
+            with self._lock:
+                left_out, self._left_out = self._left_out, 0
+            logger.warning("spans of deliveries that were left out, since making them is slow: %d", left_out)
 
     @contextmanager
     def _guarded(self) -> Generator[None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, TraceState, use_span
 from sqlalchemy import create_engine
@@ -22,7 +23,7 @@ from streamy_core.strategies import FixedDelay, NoRetry
 
 from ...engine.doubles import FaultyBroker
 from ...support.forks import forks, told_by_child
-from .spans import Spans, context_of, meta_of
+from .spans import Held, Spans, context_of, meta_of
 
 NewManager = Callable[..., StreamManager]
 
@@ -300,6 +301,30 @@ class Broken:
 
     def delivered(self, *what: Any) -> None:
         raise RuntimeError("planted")
+
+
+def test_deliveries_that_come_faster_than_spans_can_be_made_are_counted(
+    spans: Spans, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("streamy_core.engine.traces._MOST_WAITING", 2)
+    held = Held()
+    spans.provider.add_span_processor(SimpleSpanProcessor(held))
+    traces = Traces(OpenTelemetryTracer(spans.provider), kept=True)
+    (event,) = traces.publishing(["news:1"], 1).marked([Event("a")])
+
+    def deliver(number: int) -> None:
+        hand_over(
+            [handover] if (handover := traces.handover(Entry(f"e.{number}.n", "news:1", event))) else []
+        )
+
+    deliver(1)
+    assert held.exporting.wait(10)
+    for number in range(2, 8):
+        deliver(number)
+    held.may_go_on.set()
+    traces.close()
+    assert len(spans.of("deliver news")) == 3
+    assert [record.args for record in caplog.records] == [(4,)]
 
 
 @forks
