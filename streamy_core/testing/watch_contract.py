@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from ..broker import BringsEntries, Broker, Watch
+from ..broker import BringsEntries, Broker, Event, KeepsMeta, Watch
 from ..errors import Closed
 from ..events import Page
 from ..ids import OLDEST
@@ -140,6 +140,7 @@ class WatchContract:
         watch = _watching(broker, "news")
         if not isinstance(watch, BringsEntries):
             pytest.skip("its bells bring no entries")
+        along = Event("b", "name", 0, meta={"n": "2"} if isinstance(broker, KeepsMeta) else None)
         page: Page | None = None
         cursor = OLDEST
         end = time.monotonic() + DEADLINE
@@ -147,7 +148,7 @@ class WatchContract:
             left = end - time.monotonic()
             assert left > 0, "no bell ever brought what was appended"
             (cursor,) = broker.append("news", events("before"))
-            broker.append("news", events("a", "b"))
+            broker.append("news", [*events("a"), along])
             watch.wait(left)
             page = watch.brought("news", cursor)
             if page is None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from streamy_core import BrokerUnavailable, Event, PublishFailed, StreamManager
-from streamy_core.broker import AppendsWithin, HasTables
+from streamy_core.broker import AppendsWithin, HasTables, KeepsMeta
 from streamy_core.plugins import open_broker
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing import FaultyBroker, ManualClock
@@ -116,6 +116,7 @@ def test_a_double_is_told_by_its_capabilities_like_its_inner_broker(tmp_path: Pa
         assert getattr_static(double, "append_within", None) is not None
         assert isinstance(double, AppendsWithin)
         assert isinstance(double, HasTables)
+        assert isinstance(double, KeepsMeta)
     with FaultyBroker(open_broker("memory://")) as double:
         assert not isinstance(double, AppendsWithin)
 

@@ -80,6 +80,7 @@ class SoundBroker(Broker):
     _mutex: threading.RLock
 
     rings_within: float = 0.5
+    keeps_meta: bool = True
 
     def __init__(
         self, folder: Path | None = None, history: int = 10_000, watch: type[BaseWatch] | None = None
@@ -169,6 +170,10 @@ class SoundBroker(Broker):
     def create_tables(self) -> None:
         with self.opened():
             pass
+
+    def time(self) -> float:
+        with self.opened():
+            return time.time()
 
     def close(self) -> None:
         self._guard.check()
