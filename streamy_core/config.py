@@ -12,6 +12,7 @@ from .errors import ConfigError
 from .events import MAX_STREAMS
 from .observers import Observer
 from .observers.metrics import Instruments
+from .observers.traces import Tracer
 from .options import (
     check_option,
     flag,
@@ -187,6 +188,12 @@ class Settings:
         None,
         optional(kinds.function_named("a function of a stream's name, or the name of one")),
         doc="Gives the group of a stream, a label of metrics; None: what stands before the first `:`.",
+    )
+    traces: Tracer | None = option(
+        None,
+        optional(kinds.traces()),
+        doc='Who makes spans of what is published and delivered: "opentelemetry", or a TracerProvider; '
+        "None: nobody.",
     )
 
     canary_interval: float = option(

@@ -11,6 +11,7 @@ from .broker import Broker
 from .exact import exact_text
 from .observers import Observer
 from .observers.metrics import Instruments, open_instruments
+from .observers.traces import Tracer, open_tracer
 from .options import Kind, instance, seconds
 from .origins import check_origins
 from .plugins import load_named
@@ -116,6 +117,19 @@ def metrics() -> Kind:
         name = exact_text(value)
         given = value if name is None else open_instruments(name) or load_named(name, "streamy.metrics")
         found: Instruments = kind.accepts(given)
+        return found
+
+    return Kind(kind.expected, accepts)
+
+
+def traces() -> Kind:
+    """What makes spans, or its name."""
+    kind = instance(Tracer, '"opentelemetry", a TracerProvider, a Tracer, or the name of such')
+
+    def accepts(value: Any) -> Tracer:
+        name = exact_text(value)
+        given = value if name is None else open_tracer(name) or load_named(name, "streamy.traces")
+        found: Tracer = kind.accepts(open_tracer(given) or given)
         return found
 
     return Kind(kind.expected, accepts)

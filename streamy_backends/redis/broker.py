@@ -46,7 +46,6 @@ from .watch import RedisWatch
 _NOWHERE: Final = "?"  # a cursor that can't be placed: after it nothing is read but the state
 
 _STREAMS_AT_ONCE: Final = 1_000
-
 _A_MONTH: Final = 30 * 86_400_000
 """Milliseconds for which is kept what is said, if nobody says how long streams are."""
 
@@ -62,6 +61,7 @@ class RedisBroker(Broker):
     Made by `from_url`, as a rule. Connects to nothing before it is used.
     """
 
+    keeps_meta: bool = True
     _servers: Servers
     _pool: Pool
     _runner: Runner

@@ -12,6 +12,7 @@ from ..events import END, GAP, Entry, Event
 from ..ids import ID, epoch_of
 from ..observers import GapCause
 from ..wire import encode_body, encode_id, encode_name, encode_retry, encode_stream
+from .traces import Handover
 
 _SHOWN: Final = 128
 _AFTER_THE_END: Final = (5_000, 60_000)
@@ -72,6 +73,7 @@ class Frame(NamedTuple):
     until: who comes later isn't shown it, in seconds since 1970; None: everybody is.
     read_at: when the hub read it, by `time.monotonic`: who came before is shown it, whatever clocks say.
     hidden: it is shown to nobody, and only moves the cursor on.
+    handover: to be called when it has been handed to a client; None: nobody wants to know.
     """
 
     entry: Entry
@@ -80,6 +82,7 @@ class Frame(NamedTuple):
     until: float | None = None
     read_at: float | None = None
     hidden: bool = False
+    handover: Handover | None = None
 
     @property
     def ends(self) -> bool:

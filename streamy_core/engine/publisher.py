@@ -7,11 +7,12 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..broker import AppendsWithin, Broker, Duplicate, EndsWithin
+from ..broker import AppendsWithin, Broker, Duplicate, EndsWithin, KeepsMeta
 from ..errors import (
     BrokerUnavailable,
     ConfigError,
@@ -28,6 +29,7 @@ from ..strategies.trying import keep_trying
 from ..wire import data_size
 from .broadcast import Progress, append_to_many, append_within
 from .expiry import as_stored
+from .traces import Traces
 
 MAX_KEY: Final = 255
 """Characters of an idempotency key, which each backend keeps for a while."""
@@ -51,6 +53,7 @@ class Publisher:
     end_on_failure: whether to end a stream to which publishing has failed for good.
     observer:  told what comes of each call.
     sleep:     waits between attempts; injected by tests. None: time.sleep.
+    traces:    make a span of each call.
 
     used: whether anything was to be published or ended.
     """
@@ -65,13 +68,16 @@ class Publisher:
         end_on_failure: bool = False,
         observer: Observer | None = None,
         sleep: Callable[[float], None] | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._broker = broker
+        self._keeps_meta = isinstance(broker, KeepsMeta)
         self._retry = retry
         self._dumps = dumps
         self._max_bytes = max_bytes
         self._end_on_failure = end_on_failure
         self._observer = observer or Observer()
+        self._traces = traces
         self._count = itertools.count()
         self._key_source = (0, "")
         self.used: bool = False
@@ -79,11 +85,16 @@ class Publisher:
         self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
 
     def event(
-        self, data: Any, name: str | None = None, retry: int | None = None, expires: float | None = None
+        self,
+        data: Any,
+        name: str | None = None,
+        retry: int | None = None,
+        expires: float | None = None,
+        meta: Mapping[str, str] | None = None,
     ) -> Event:
         """The event for this data, as the log keeps it, or InvalidEvent. Nothing is stored."""
         if type(data) is str:
-            return self.check(Event(data, name, retry, expires))
+            return self.check(Event(data, name, retry, expires, meta))
         data = behind_proxy(data)
         if isinstance(data, str):
             text = data
@@ -100,7 +111,7 @@ class Publisher:
                     read_json(text)
             except (TypeError, ValueError, RecursionError) as error:
                 raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
-        return self.check(Event(text, name, retry, expires))
+        return self.check(Event(text, name, retry, expires, meta))
 
     def check(self, event: Event) -> Event:
         """The event as the log keeps it, if it may be published. Raises InvalidEvent."""
@@ -110,6 +121,8 @@ class Publisher:
             )
         if len(event.data) * _MOST_PER_CHARACTER > self._max_bytes:
             self._check_size(event)
+        if event.meta is not None and not self._keeps_meta:
+            event = replace(event, meta=None)
         return event if event.expires is None else as_stored(event, time.time())
 
     def _check_size(self, event: Event) -> None:
@@ -140,6 +153,16 @@ class Publisher:
         """
         if idempotency_key is not None:
             idempotency_key = check_idempotency_key(idempotency_key)
+        if self._traces is None or stream_id == CONTROL:
+            return self._publish(stream_id, events, idempotency_key, session)
+        with self._traces.publishing((stream_id,), len(events)) as publishing:
+            ids = self._publish(stream_id, publishing.marked(events), idempotency_key, session)
+            publishing.stored(ids)
+        return ids
+
+    def _publish(
+        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None, session: Any
+    ) -> list[str]:
         self.used = True
         began = time.monotonic()
         count = len(events)
@@ -168,6 +191,15 @@ class Publisher:
         """
         if idempotency_key is not None:
             idempotency_key = check_idempotency_key(idempotency_key)
+        if self._traces is None or not names:
+            return self._publish_to_all(names, event, idempotency_key, session)
+        with self._traces.publishing(names, len(names)) as publishing:
+            (event,) = publishing.marked((event,))
+            return self._publish_to_all(names, event, idempotency_key, session)
+
+    def _publish_to_all(
+        self, names: Sequence[str], event: Event, idempotency_key: str | None, session: Any
+    ) -> dict[str, str]:
         self.used = True
         began = time.monotonic()
         progress = Progress(names)

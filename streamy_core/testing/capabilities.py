@@ -17,6 +17,7 @@ from ..broker import (
     EndsWithin,
     Forgets,
     HasTables,
+    KeepsMeta,
     ListsStreams,
     PartlyUnavailable,
     ReadsBack,
@@ -123,6 +124,10 @@ class _ReadsBack(Wrapper):
         return {name: found[self.inner_name(name)] for name in stream_ids}
 
 
+class _KeepsMeta(Wrapper):
+    keeps_meta: bool = True
+
+
 class _TellsTime(Wrapper):
     def time(self) -> float:
         told: float = self.inner().time()
@@ -142,6 +147,7 @@ _MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
     (EndsWithin, _EndsWithin),
     (Forgets, _Forgets),
     (HasTables, _HasTables),
+    (KeepsMeta, _KeepsMeta),
     (ListsStreams, _ListsStreams),
     (ReadsBack, _ReadsBack),
     (TellsTime, _TellsTime),

@@ -100,11 +100,7 @@ class Metrics(Observer):
             self._add_published(group, outcome, count, seconds)
 
     def published_to_many(
-        self,
-        stream_ids: Collection[str],
-        outcome: PublishOutcome,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_ids: Collection[str], outcome: PublishOutcome, seconds: float, error: StreamyError | None
     ) -> None:
         group_of = self.groups.of
         for group, count in Counter([group_of(stream_id) for stream_id in stream_ids]).items():

@@ -80,6 +80,7 @@ class SoundBroker(Broker):
     _mutex: threading.RLock
 
     rings_within: float = 0.5
+    keeps_meta: bool = True
 
     def __init__(
         self, folder: Path | None = None, history: int = 10_000, watch: type[BaseWatch] | None = None
@@ -102,15 +103,9 @@ class SoundBroker(Broker):
         with self.opened(to_write=bool(events)):
             if not events:
                 return []
-            log = self._log_for_writing(stream_id)
-            if idempotency_key is not None and (known := log.keys.get(idempotency_key)):
-                return Duplicate(known)
-            if log.end is not None:
-                raise StreamEnded(stream_id)
-            ids = self._store(log, stream_id, events)
-            if idempotency_key is not None:
-                self._remember(log, idempotency_key, ids)
-        self._ring(stream_id)
+            ids = self._append_to(self._log_for_writing(stream_id), stream_id, events, idempotency_key)
+        if not isinstance(ids, Duplicate):
+            self._ring(stream_id)
         return ids
 
     def append_to_many(
@@ -175,6 +170,10 @@ class SoundBroker(Broker):
     def create_tables(self) -> None:
         with self.opened():
             pass
+
+    def time(self) -> float:
+        with self.opened():
+            return time.time()
 
     def close(self) -> None:
         self._guard.check()
@@ -263,6 +262,17 @@ class SoundBroker(Broker):
 
     def _id_after(self, log: Log) -> str:
         return make_id(self._epoch, log.count + 1, log.nonce)
+
+    def _append_to(self, log: Log, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
+        """The ids of what is stored now; or of what was under this key before, as a `Duplicate`."""
+        if key is not None and (known := log.keys.get(key)):
+            return Duplicate(known)
+        if log.end is not None:
+            raise StreamEnded(stream_id)
+        ids = self._store(log, stream_id, events)
+        if key is not None:
+            self._remember(log, key, ids)
+        return ids
 
     def _store(self, log: Log, stream_id: str, events: Sequence[Event]) -> list[str]:
         ids: list[str] = []

@@ -17,6 +17,8 @@ from ..conftest import NewBroker
 from .conftest import KINDS, kept, listed
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, shared: Callable[[str], Any]) -> Server:
