@@ -54,7 +54,7 @@ def _said(answer: object) -> object:
 
 def is_local(request: Request) -> bool:
     """Whether a request comes from this very machine, and by no proxy that says so."""
-    if any(_OF_PROXIES.fullmatch(name) for name in request.headers.keys()):
+    if any(_OF_PROXIES.fullmatch(name) for name, _ in request.headers):
         return False
     return is_loopback(request.remote_addr or "")
 

@@ -70,7 +70,7 @@ def test_what_is_true_whatever_it_means_lets_nobody_in(answer: Any, caplog: pyte
 
 @pytest.mark.filterwarnings("ignore:coroutine 'later' was never awaited")
 def test_what_would_have_to_be_awaited_lets_nobody_in() -> None:
-    assert not may_be_told(lambda _: later(_), asked("127.0.0.1"), "X")
+    assert not may_be_told(lambda request: later(request), asked("127.0.0.1"), "X")
 
 
 @pytest.mark.parametrize("setting", ["overview", "health_allow", "metrics_allow"])
