@@ -256,11 +256,14 @@ class Settings:
         return ExponentialBackoff(retries=_OUTBOX_RETRIES)
 
     def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.redacted().items())})"
+
+    def redacted(self) -> dict[str, Any]:
+        """All of them by their names, without secrets."""
         shown = {item.name: getattr(self, item.name) for item in fields(self)}
         if isinstance(self.broker_url, str):
             shown["broker_url"] = redact(self.broker_url)
-        shown["broker_options"] = redact_options(self.broker_options)
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        return {**shown, "broker_options": redact_options(self.broker_options)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from .exact import exact_text
 from .granting import GrantVerbs, grant_of_request
 from .grants import Grant
 from .health_pages import add_health
+from .live_page import add_live_page
 from .opening import Opening, check_until, come_back, open_stream, respond
 from .origins import check_origins
 from .rechecking import recheck_for
@@ -259,10 +260,11 @@ class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
 
     @cached_property
     def blueprint(self) -> Blueprint:
-        """What serves streamy.js, `/ready`, `/live` and metrics: `app.register_blueprint(sse.blueprint)`."""
+        """Serves streamy.js, health, metrics and the live page: `app.register_blueprint(sse.blueprint)`."""
         blueprint = make_blueprint(self.name)
         add_health(blueprint, lambda: self.binding)
         serve_metrics(blueprint, lambda: self.binding.settings)
+        add_live_page(blueprint, lambda: self.binding)
         return blueprint
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple, Self
 
 from ..events import END, GAP, Entry, Event
@@ -37,11 +38,13 @@ class Framing(NamedTuple):
     default_line: the `event:` line of an event that was published without a name; nothing: none.
     tells_streams: whether each frame says which stream it is of.
     bounded: whether there is a bound to how far back it may read: see `floors`.
+    describe: makes what is sent in place of each event; always the same of the same. None: it is sent itself.
     """
 
     default_line: bytes = b""
     tells_streams: bool = False
     bounded: bool = False
+    describe: Callable[[Event], Event] | None = None
 
     @classmethod
     def of(cls, default_name: str, *, tells_streams: bool = False, bounded: bool = False) -> Self:
@@ -99,6 +102,8 @@ class Frame(NamedTuple):
         """Its bytes but for the `id:` line."""
         if self.hidden:
             return self.body
+        if framing.describe is not None and self.gap is None and not self.ends:
+            return encode_body(framing.describe(self.entry.event))
         name = framing.default_line if self.entry.event.name is None else b""
         stream = encode_stream(self.entry.stream_id) if framing.tells_streams else b""
         return stream + name + self.body

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
-from heapq import nlargest
-from operator import itemgetter
+from collections.abc import Callable, Collection, Iterable
+from heapq import nsmallest
 from typing import Final
 
 from ..broker import ForkGuard
@@ -96,8 +95,7 @@ class Busiest(Observer):
         published = {name: count for name, count in published.items() if not is_internal(name)}
         seen = [pair for pair in clients if not is_internal(pair[0])]
         half = MOST_STREAMS // 2
-        chosen = dict(nlargest(half, seen, key=itemgetter(1)))
-        chosen |= {name: 0 for name, _ in nlargest(half, published.items(), key=itemgetter(1))} | chosen
+        chosen = dict.fromkeys([*_most(half, seen), *_most(half, published.items())])
         return tuple(
             StreamSummary(name, self._clients.get(name, 0), round(published.get(name, 0) / seconds, 3))
             for name in chosen
@@ -119,3 +117,8 @@ class Busiest(Observer):
         self._groups = Counter()
         self._published = {}
         self._since = time.monotonic()
+
+
+def _most(count: int, counted: Iterable[tuple[str, int]]) -> list[str]:
+    """The names with the largest numbers; of equal ones the first, so that all processes tell of the same."""
+    return [name for name, _ in nsmallest(count, counted, key=lambda pair: (-pair[1], pair[0]))]

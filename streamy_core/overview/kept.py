@@ -1,4 +1,4 @@
-"""Instruments that keep their numbers in this process, for whoever reads them here: the overview."""
+"""Instruments that keep a manager's numbers in this process, for whoever reads them here: the overview."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Callable
 from ..broker import ForkGuard
 from ..observers.metrics import Metric, MetricKind
 from ..observers.metrics.instruments import Add, Source
-from ..observers.metrics.readings import Readings, Values
+
+Values = dict[tuple[Metric, tuple[str, ...]], float]
+"""By metric, and by the values of its labels."""
 
 
 class Kept:
@@ -24,7 +26,7 @@ class Kept:
     _inherited: Values
 
     def __init__(self) -> None:
-        self._readings = Readings()
+        self._source: Source = tuple
         self._guard = ForkGuard(self._start)
 
     def bind(self, metric: Metric, labels: tuple[str, ...]) -> Add:
@@ -43,13 +45,18 @@ class Kept:
         return add
 
     def watch(self, source: Source) -> Callable[[], object]:
-        """See `Instruments`."""
-        return self._readings.add(source)
+        """See `Instruments`. There is one source, since there is one manager."""
+        self._source = source
+
+        def end() -> None:
+            self._source = tuple
+
+        return end
 
     def values(self) -> Values:
         """All counters and gauges as they are now."""
         self._guard.check()
-        read = self._readings.now()
+        read = self._read()
         for key, before in self._inherited.items():
             if key[0].kind is MetricKind.COUNTER and key in read:
                 read[key] -= before
@@ -66,4 +73,7 @@ class Kept:
         self._lock = threading.Lock()
         self._sums = defaultdict(float)
         self._largest = defaultdict(float)
-        self._inherited = self._readings.now()
+        self._inherited = self._read()
+
+    def _read(self) -> Values:
+        return {(metric, labels): value for metric, labels, value in self._source()}

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..broker import ReadsBack
 from ..engine.earlier import cursors_of
@@ -25,6 +25,9 @@ _MISSED: Final = 3.0
 """So many summaries that don't come, and a process is gone."""
 
 _GRACE: Final = 1.0
+
+_SHORT: Final = 1.0
+"""Seconds: rates are of no shorter time, in which a few events would be a peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Process:
 
 
 class Overview:
-    """See the module. It has no thread: whoever wants to know calls `refresh`. Any thread.
+    """Gathers what all processes tell. It has no thread: whoever wants to know calls `refresh`. Any thread.
 
     engine: of the manager that the processes have, in an app with `STREAMY_OVERVIEW`.
     clock:  tells the time in seconds.
@@ -71,7 +74,7 @@ class Overview:
         self._clock = clock
         self._lock = threading.Lock()
         self._cursor: str | None = None
-        self._heard: dict[str, tuple[Summary, Rates, float]] = {}
+        self._heard: dict[str, _Heard] = {}
         self._looked_at = float("-inf")
 
     def refresh(self) -> None:
@@ -90,10 +93,10 @@ class Overview:
         """Those that are there, by their names: who has been silent for too long isn't."""
         now = self._clock()
         with self._lock:
-            for name in [name for name, heard in self._heard.items() if _is_gone(heard[0], now - heard[2])]:
+            for name in [name for name, one in self._heard.items() if _is_gone(one.summary, now - one.at)]:
                 del self._heard[name]
-            heard = sorted(self._heard.items())
-        return [Process(summary, rates, now - at) for _, (summary, rates, at) in heard]
+            heard = [one for _, one in sorted(self._heard.items())]
+        return [Process(one.summary, one.rates, now - one.at) for one in heard]
 
     def as_json(self) -> dict[str, Any]:
         """All that is known, as plain values: `processes`, each with its `rates`, and when this was, `at`."""
@@ -101,7 +104,7 @@ class Overview:
 
     def _hear(self) -> None:
         cursor = self._cursor
-        if cursor is None:
+        if is_first := cursor is None:
             cursor = cursors_of(self._log, [SUMMARIES], self._start)[SUMMARIES]
         more = True
         while more:
@@ -110,6 +113,14 @@ class Overview:
                 self._take(frame)
             more, cursor = page.more or page.gap, page.cursor
             self._cursor = cursor
+        if is_first:
+            self._age()
+
+    def _age(self) -> None:
+        """What was told before anybody listened is as old as it is beside the newest of it."""
+        newest = max((one.summary.at for one in self._heard.values()), default=0.0)
+        for name, one in self._heard.items():
+            self._heard[name] = one._replace(at=one.at - (newest - one.summary.at))
 
     def _take(self, frame: Frame) -> None:
         summary = None if frame.gap is not None else read_summary(frame.entry.event.data)
@@ -121,8 +132,24 @@ class Overview:
         before = self._heard.get(summary.process)
         if before is None and len(self._heard) >= _MOST:
             return
-        rates = Rates() if before is None else _rates(before[0], summary)
-        self._heard[summary.process] = (summary, rates, self._clock())
+        self._heard[summary.process] = _after(before, summary, self._clock())
+
+
+class _Heard(NamedTuple):
+    """A process's newest summary, when it came, and the one that its rates are reckoned from."""
+
+    summary: Summary
+    at: float
+    base: Summary
+    rates: Rates
+
+
+def _after(before: _Heard | None, summary: Summary, now: float) -> _Heard:
+    if before is None:
+        return _Heard(summary, now, summary, Rates())
+    if 0 <= summary.at - before.base.at < _SHORT:
+        return before._replace(summary=summary, at=now)
+    return _Heard(summary, now, summary, _rates(before.base, summary))
 
 
 def _rates(before: Summary, now: Summary) -> Rates:

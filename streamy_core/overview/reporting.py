@@ -9,12 +9,15 @@ from ..engine.engine import Engine
 from ..health import Checkup
 from .busiest import Busiest
 from .kept import Kept
+from .overview import Overview
 from .summarizing import Summarizer
 from .telling import Teller
 
 
 class Reporting:
     """See the module. Nothing is told before `start`. Any thread.
+
+    Its attribute `overview` gathers what all processes have told.
 
     kept: what the manager's metrics are kept by. busiest: one of its observers.
     """
@@ -40,6 +43,12 @@ class Reporting:
             viewers=lambda: busiest.viewers,
         )
         busiest.on_viewer = self._teller.hurry
+        self.overview: Overview = Overview(engine)
+
+    @property
+    def process(self) -> str:
+        """The name by which this process tells of itself."""
+        return self._summarizer.process
 
     @property
     def serving(self) -> bool:
@@ -51,7 +60,8 @@ class Reporting:
         self._serving_in = os.getpid()
         self._summarizer.server = server
         self._canary.start()
-        self._teller.start()
+        if not self._teller.start():  # it waits, in case this is a script
+            self._teller.hurry()
 
     def publishes(self) -> None:
         """This process publishes: see that it tells, if it is there for longer than scripts are."""

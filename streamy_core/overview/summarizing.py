@@ -20,9 +20,8 @@ from ..engine.engine import Engine
 from ..health import Checkup
 from ..observers.metrics import Metric
 from ..observers.metrics import catalogue as of
-from ..observers.metrics.readings import Values
 from .busiest import Busiest
-from .kept import Kept
+from .kept import Kept, Values
 from .summary import GroupSummary, Summary, Wrong
 
 _STATM: Final = Path("/proc/self/statm")
@@ -56,6 +55,12 @@ class Summarizer:
         self._manager = manager
         self.server: str = "unknown"
         self._guard = ForkGuard(self._start)
+
+    @property
+    def process(self) -> str:
+        """What tells this process from all others."""
+        self._guard.check()
+        return self._me
 
     def now(self, every: float) -> Summary:
         """How the process is doing. every: seconds until the next summary."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from ..events import MAX_STREAM_ID, read_json
 
 MOST_GROUPS: Final = 50
-MOST_STREAMS: Final = 30
+MOST_STREAMS: Final = 40
 
 _MOST: Final = 50
 _MOST_FIELDS: Final = 200
@@ -135,19 +135,39 @@ class Summary:
     """What one manager in one process tells. Totals are since it began; times are seconds since 1970.
 
     process:  tells it from all others: its host, its pid, and something random.
-    at:       when this was so, by its clock. since: when it began. every: seconds until the next, at most.
-    versions: of `streamy` and `python`; `server` and `backend` by their names.
+    at:       when this was so, by its clock.
+    since:    when it began.
+    every:    seconds until the next, at most.
     bye:      it stops, and tells no more.
-    clients:  by delivery. viewers: how many of them are live pages.
-    waiting:  what waits here: `outbox` events, `replays` of the log that are read for clients or wait.
-    published, delivered: events; delivered ones once for each client, as are `bytes`.
-    closed, gaps, turned_away, dropped: how often, by reason or cause.
+    versions: of `streamy` and `python`; `server` and `backend` by their names.
+    clients:  connected ones, by delivery.
+    viewers:  how many of them are live pages.
+    groups:   by their names.
+    streams:  those with most clients here, and those to which most is published here.
+    watched:  how many streams have clients here.
+    waiting:  `outbox`: events of `send_soon`; `replays`: reads of the log for clients that lag.
+    published: events.
+    delivered: events, once for each client.
+    bytes:    that were sent to clients.
+    opened:   connections.
+    closed:   connections, by `DisconnectReason`.
+    gaps:     that readers were told of, by `GapCause`.
+    turned_away: clients that were never connected: `busy`, or by `TurnAwayCause`.
+    dropped:  events of `send_soon` that are lost, by `DropReason`.
+    slow:     decisions of the slow-client policy against a client.
     retries:  attempts to publish that failed, and were followed by another.
-    failures: times that the log could not be read, or its bells not be heard. last_failure: the newest.
-    bell_seconds: how long the canary's newest entry took through the broker and back.
-    loop_lag, publish_seconds: the longest since the summary before, in seconds; None: there was none.
-    cpu:      seconds of CPU time. memory: resident, in bytes; None: nobody can tell.
-    wrong:    why it isn't ready. live: whether it can mend itself, as `/live` says.
+    failures: times that the log could not be read, or its bells not be heard.
+    last_failure: the newest of these.
+    missed_bells: streams that were found grown without a bell.
+    damaged:  entries that could not be read.
+    bell_seconds: how long the canary's newest entry took through the broker and back; None: none has.
+    loop_lag: how late the event loop came, at most, since the summary before; None: it has no clients.
+    publish_seconds: how long a call that publishes took, likewise.
+    cpu:      seconds of CPU time.
+    memory:   that is resident, in bytes; None: nobody can tell.
+    threads:  of Python.
+    wrong:    why it isn't ready.
+    live:     whether it may mend itself, as `/live` says.
     """
 
     process: str = _read(_text, "")

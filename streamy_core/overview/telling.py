@@ -81,22 +81,23 @@ class Teller:
         self._closed = False
         self._guard = ForkGuard(self._begin_anew)
 
-    def start(self, *, at_once: bool = True) -> None:
-        """Begin, if that hasn't been done in this process.
+    def start(self, *, at_once: bool = True) -> bool:
+        """Begin, if that hasn't been done in this process. Returns whether it begins now.
 
         at_once: whether the first summary is told now, or only after `EVERY`.
         """
         self._guard.check()
         if self._begun or self._over:
-            return
+            return False
         with self._lock:
             begun, self._begun = self._begun, True
         if begun:
-            return
+            return False
         wait = 0.0 if at_once else EVERY
         self._thread = threading.Thread(target=self._run, args=(wait,), name="streamy-summaries", daemon=True)
         self._thread.start()
         atexit.register(self.close)
+        return True
 
     def hurry(self) -> None:
         """Tell soon: somebody begins to look here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -101,6 +102,13 @@ def test_it_tells_what_it_has_published_and_how_fast_that_grows(site: Site) -> N
     assert (rates.published, rates.cpu) == (25.0, 0.25)
 
 
+def test_two_summaries_in_a_row_make_no_peak(site: Site) -> None:
+    for at, published in ((10.0, 100), (12.0, 120), (12.1, 125), (14.0, 140)):
+        site.hear(at=at, published=published)
+        rate = next(one.rates for one in site.processes() if one.summary.process == "other:1:a").published
+        assert rate == (0.0 if at == 10.0 else 10.0)
+
+
 def test_it_says_what_it_is_and_how_soon_it_hears(site: Site) -> None:
     site.client.get("/")
     summary = site.told(lambda told: told.bell_seconds is not None)
@@ -153,6 +161,17 @@ def test_a_process_that_says_nothing_any_more_is_gone(site: Site) -> None:
     assert [one.silent_for for one in site.processes()] == [3 * EVERY]
     site.now += 2
     assert site.processes() == []
+
+
+def test_who_begins_to_look_is_not_shown_who_was_gone_before(site: Site) -> None:
+    now = time.time()
+    site.hear(process="dead:1:a", at=now - 14, every=EVERY_WHILE_SEEN)
+    site.hear(process="alive:1:a", at=now - 3)
+    site.hear(process="alive:2:a", at=now)
+    assert [(one.summary.process, round(one.silent_for)) for one in site.processes()] == [
+        ("alive:1:a", 3),
+        ("alive:2:a", 0),
+    ]
 
 
 def test_what_is_no_summary_is_passed_over(site: Site) -> None:
