@@ -19,6 +19,7 @@ from .rechecking import AppContext
 from .runs.coalescing import Coalesce
 from .runs.run import Run
 from .runs.service import Runs
+from .runs.terms import Terms
 
 
 class RunVerbs(ABC):
@@ -70,20 +71,17 @@ class RunVerbs(ABC):
         isn't iterable; RunExists; TooManyRuns; ConfigError if the broker can't be used for runs;
         PublishFailed and BrokerUnavailable.
         """
-        runs = self._runs_of(self.binding)
-        return runs.start(
-            stream_id,
-            iterable,
+        terms = Terms.of(
             event_name=event_name,
             coalesce=coalesce,
-            executor=executor,
             key=key,
             join=join,
             lease=lease,
             on_error=on_error,
             stop_when_alone=stop_when_alone,
-            within=_within(),
         )
+        runs = self._runs_of(self.binding)
+        return runs.start(stream_id, iterable, terms, executor=executor, within=_within())
 
     def run(
         self,
@@ -101,8 +99,7 @@ class RunVerbs(ABC):
         It ends with the block. Arguments, and what it raises, as for `start_run`. Of one that is never
         entered, nobody hears an end before its process stops.
         """
-        return self._runs_of(self.binding).open(
-            stream_id,
+        terms = Terms.of(
             event_name=event_name,
             coalesce=coalesce,
             key=key,
@@ -111,6 +108,7 @@ class RunVerbs(ABC):
             on_error=on_error,
             stop_when_alone=stop_when_alone,
         )
+        return self._runs_of(self.binding).open(stream_id, terms)
 
     def stop_run(self, stream_id: str) -> None:
         """Have a run stopped, in whatever process it is: its iterable is closed after the item under way.

@@ -47,7 +47,7 @@ class Keeper:
     """
 
     _me: str
-    _held: dict[str, Held]
+    _held: set[Held]
     _lock: threading.Lock
     _woken: threading.Event
     _leases: Leases
@@ -88,7 +88,7 @@ class Keeper:
         if CONTROL not in self._followers:
             self._follow(CONTROL, self._obey, "streamy-stops")
         with self._lock:
-            self._held[held.stream_id] = held
+            self._held.add(held)
         self._begin()
         try:
             alone = {} if held.alone is None else {held.stream_id: held.alone}
@@ -106,19 +106,21 @@ class Keeper:
         if self._guard.inherited:
             return
         with self._lock:
-            if self._held.get(held.stream_id) is held:
-                del self._held[held.stream_id]
+            self._held.discard(held)
 
-    def held(self, stream_id: str) -> Held | None:
-        """The run of this stream, if this process holds it."""
-        return None if self._guard.inherited else self._held.get(stream_id)
+    def stop(self, stream_id: str) -> bool:
+        """Have the run of this stream stop; whether this process holds it."""
+        found = [held for held in self.all_held() if held.stream_id == stream_id]
+        for held in found:  # of several that try to begin it, one has it
+            held.stop()
+        return bool(found)
 
     def all_held(self) -> list[Held]:
         """All that it holds."""
         if self._guard.inherited:
             return []
         with self._lock:
-            return list(self._held.values())
+            return list(self._held)
 
     def known(self) -> dict[str, Lease]:
         """The runs of others, as far as they have told."""
@@ -154,7 +156,7 @@ class Keeper:
 
     def _start(self) -> None:
         self._me = secrets.token_hex(8)
-        self._held = {}
+        self._held = set()
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._leases = Leases(self._me, self._see)
@@ -190,13 +192,13 @@ class Keeper:
 
     def _obey(self, frame: Frame, live: bool) -> None:
         # Those of before, too: a run that has just begun may have been stopped before this was heard.
-        stream_id = parse_stop(frame.entry.event)
-        if stream_id is not None and (held := self.held(stream_id)) is not None:
-            held.stop()
+        if (stream_id := parse_stop(frame.entry.event)) is not None:
+            self.stop(stream_id)
 
     def _see(self, stream_id: str, now: float) -> None:
-        if (held := self._held.get(stream_id)) is not None:
-            held.seen_at = now
+        for held in self.all_held():
+            if held.stream_id == stream_id:
+                held.seen_at = now
 
     def _run(self) -> None:
         while not self._closed:

@@ -16,6 +16,10 @@ Within = Callable[[Callable[[], None]], None]
 """Calls what it is given, within the context that a producer is to have."""
 
 
+def _as_it_is(call: Callable[[], None]) -> None:
+    call()
+
+
 class Service(Protocol):
     """What a run needs of what has started it."""
 
@@ -38,15 +42,21 @@ class Run:
     """
 
     def __init__(
-        self, service: Service, stream_id: str, held: Held | None, event_name: str | None = None
+        self,
+        service: Service,
+        stream_id: str,
+        held: Held | None,
+        event_name: str | None = None,
+        items: Any = None,
+        within: Within = _as_it_is,
     ) -> None:
         self.stream_id: Final[str] = stream_id
         self.held: Final[bool] = held is not None
         self._service = service
         self._own = held
-        self._items: Any = None
+        self._items = items
         self._name = event_name
-        self._within: Within = _as_it_is
+        self._within = within
         self._draining = threading.Lock()
 
     def send(self, data: Any, event_name: str | None = None) -> None:
@@ -146,20 +156,3 @@ class Run:
         taken = isinstance(error, RunStopped) and error.stream_id == self.stream_id
         held.finish(error, whole=not taken)
         return taken
-
-
-def prepare(run: Run, items: Any, within: Within) -> None:
-    """Say what a run's `drain` is to produce, and what calls it in its context."""
-    run._items = items
-    run._within = within
-
-
-def abandon(run: Run) -> None:
-    """End a run that was started, and that nobody will produce."""
-    if run._own is not None:
-        run._own.stop(RunOutcome.LOST)
-        run.drain()
-
-
-def _as_it_is(call: Callable[[], None]) -> None:
-    call()

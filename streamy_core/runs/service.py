@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import atexit
 import math
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, Final, Literal
 
 from ..broker import AppendsLast, ForkGuard
 from ..closeable import Closeable
-from ..commands import check_key, stop_command
+from ..commands import stop_command
 from ..config import Settings
 from ..engine.engine import Engine
 from ..engine.outcomes import RunEnd, RunOutcome, RunStart, end_of
 from ..engine.publisher import no_runs
 from ..errors import Closed, RunExists, TooManyRuns
 from ..events import CONTROL, check_stream_id
-from ..exact import exact_number
 from ..ids import sequence_of
 from ..observers import Observer
-from .coalescing import Coalesce
 from .flusher import Flusher
-from .held import Held, OnError
+from .held import Held
 from .keeper import Keeper
 from .leases import Lease
 from .producing import check_iterable
-from .run import Run, Within, abandon, prepare
+from .run import Run, Within
 from .starting import Claims
+from .terms import Terms
 from .writer import Writer
 
-_SHORTEST: Final = 1.0
-_LONGEST: Final = 3_600.0
 _FINISHING: Final = 0.5
 """Seconds that producers may take to end once it is time."""
 
@@ -66,15 +63,9 @@ class Runs(Closeable):
         self,
         stream_id: str,
         items: Any,
+        terms: Terms,
         *,
-        event_name: str | None,
-        coalesce: float | Coalesce | None,
         executor: Executor | Literal[False] | None,
-        key: str | int | None,
-        join: bool,
-        lease: float,
-        on_error: OnError | None,
-        stop_when_alone: float | None,
         within: Within,
     ) -> Run:
         """As `StreamManager.start_run`. within: calls the producer in its context."""
@@ -82,73 +73,54 @@ class Runs(Closeable):
         check_iterable(name, items)
         if executor is not None and executor is not False and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"an executor has a method submit, and {type(executor).__name__} has none")
-        own = executor is None
         self._guard.check()
-        threads = self._threads
-        if own and not threads.acquire(blocking=False):
-            raise TooManyRuns(self._settings.run_threads)
-        try:
-            run = self.open(
-                name,
-                event_name=event_name,
-                coalesce=coalesce,
-                key=key,
-                join=join,
-                lease=lease,
-                on_error=on_error,
-                stop_when_alone=stop_when_alone,
-            )
-            if run.held:
-                prepare(run, items, within)
-                if own:
-                    thread = threading.Thread(
-                        target=_drain, args=(run, threads), name="streamy-run", daemon=True
-                    )
-                    self._launch(run, thread.start)
-                    own = False  # the thread gives it back
-                elif executor:
-                    self._launch(run, lambda: executor.submit(run.drain))
-        finally:
-            if own:
-                threads.release()
+        if executor is None:
+            return self._start_thread(name, items, terms, within)
+        held = self._claim(name, terms)
+        run = Run(self, name, held, terms.name, items, within)
+        if held is not None and executor:
+            _launch(lambda: executor.submit(run.drain), run, held)
         return run
 
-    def open(
-        self,
-        stream_id: str,
-        *,
-        event_name: str | None,
-        coalesce: float | Coalesce | None,
-        key: str | int | None,
-        join: bool,
-        lease: float,
-        on_error: OnError | None,
-        stop_when_alone: float | None,
-    ) -> Run:
-        """As `StreamManager.run`. join: to follow the run that is there."""
+    def open(self, stream_id: str, terms: Terms) -> Run:
+        """As `StreamManager.run`."""
         name = check_stream_id(stream_id)
-        how = _check_coalesce(coalesce)
-        start = RunStart(
-            secrets.token_hex(8),
-            _check_seconds("lease", lease, _SHORTEST),
-            None if key is None else check_key(key),
-        )
-        alone = (
-            None if stop_when_alone is None else _check_seconds("stop_when_alone", stop_when_alone, _SHORTEST)
-        )
-        publisher = self._engine.publisher
-        publisher.event("", event_name)  # whether the name can be
-        if on_error is not None and not callable(on_error):
-            raise TypeError(f"on_error is a function of an error, not {on_error!r:.100}")
+        self._guard.check()
+        return Run(self, name, self._claim(name, terms), terms.name)
+
+    def _start_thread(self, name: str, items: Any, terms: Terms, within: Within) -> Run:
+        threads = self._threads
+        if not threads.acquire(blocking=False):
+            raise TooManyRuns(self._settings.run_threads)
+        held: Held | None = None
+        try:
+            held = self._claim(name, terms)
+            run = Run(self, name, held, terms.name, items, within)
+            if held is not None:
+                target = partial(_drain, run, threads)
+                thread = threading.Thread(target=target, name="streamy-run", daemon=True)
+                _launch(thread.start, run, held)
+        except BaseException:
+            threads.release()
+            raise
+        if held is None:
+            threads.release()  # else the thread does
+        return run
+
+    def _claim(self, name: str, terms: Terms) -> Held | None:
+        """Begin a run; None: another has begun there, and that one is to be joined."""
+        publisher, start = self._engine.publisher, terms.start
+        publisher.event("", terms.name)  # whether the name can be
         self._check_open()
         if (there := self._claims.found(name)) is not None:
-            return self._joined(name, there, start, join=join)
+            _check_join(name, there, terms)
+            return None
         held = Held(
             name,
-            Writer(name, publisher, self._flusher, how),
+            Writer(name, publisher, self._flusher, terms.coalesce),
             lease=start.lease,
-            alone=alone,
-            on_error=on_error,
+            alone=terms.alone,
+            on_error=terms.on_error,
             on_end=self._keeper.release,
             find_end=lambda stream: self._end_now(stream)[1],
             observer=self._observer,
@@ -157,22 +129,22 @@ class Runs(Closeable):
         self._keeper.hold(held)
         try:
             holder = self._claims.claim(name, start)
-            if time.monotonic() - held.began_at > start.lease / 2 and holder.token == start.token:
-                self._keeper.hold(held)  # it took so long that others may have given it up
+            if holder.token == start.token:
+                if time.monotonic() - held.began_at > start.lease / 2:
+                    self._keeper.hold(held)  # it took so long that others may have given it up
+                self._observer.run_started(name, start.key)
+                return held
         except BaseException:
             self._keeper.release(held)
             raise
-        if holder.token != start.token:
-            self._keeper.release(held)
-            return self._joined(name, holder, start, join=join)
-        self._observer.run_started(name, start.key)
-        return Run(self, name, held, event_name)
+        self._keeper.release(held)
+        _check_join(name, holder, terms)
+        return None
 
     def stop(self, stream_id: str) -> None:
         """As `StreamManager.stop_run`."""
         name = check_stream_id(stream_id)
-        if (held := self._keeper.held(name)) is not None:
-            held.stop()
+        if self._keeper.stop(name):
             return
         tail = self._engine.hub.log.tail([name])
         _, page = self._engine.hub.log.read(dict(tail), 1, 1)[name]
@@ -232,18 +204,6 @@ class Runs(Closeable):
         self._threads = threading.Semaphore(self._settings.run_threads)
         self._exiting = False
 
-    def _launch(self, run: Run, launch: Callable[[], object]) -> None:
-        try:
-            launch()
-        except BaseException:
-            abandon(run)
-            raise
-
-    def _joined(self, name: str, there: RunStart, wanted: RunStart, *, join: bool) -> Run:
-        if not join or there.key != wanted.key:
-            raise RunExists(name)
-        return Run(self, name, None, None)
-
     def _check_open(self) -> None:
         if self._closed:
             raise Closed("this StreamManager is closed: it starts no more runs")
@@ -281,17 +241,17 @@ def _drain(run: Run, threads: threading.Semaphore) -> None:
         threads.release()
 
 
-def _check_coalesce(given: float | Coalesce | None) -> Coalesce | None:
-    if given is None or isinstance(given, Coalesce):
-        return given
-    seconds = exact_number(given)
-    if seconds is None:
-        raise ValueError(f"coalesce is a number of seconds, or a Coalesce, not {given!r:.100}")
-    return Coalesce(seconds)
+def _launch(launch: Callable[[], object], run: Run, held: Held) -> None:
+    """Have a run produced; it ends where that can't be."""
+    try:
+        launch()
+    except BaseException:
+        held.stop(RunOutcome.LOST)
+        run.drain()
+        raise
 
 
-def _check_seconds(field: str, given: object, least: float) -> float:
-    seconds = exact_number(given)
-    if seconds is None or not least <= seconds <= _LONGEST:
-        raise ValueError(f"{field} is from {least:g} to {_LONGEST:g} seconds, not {given!r:.100}")
-    return seconds
+def _check_join(name: str, there: RunStart, terms: Terms) -> None:
+    """Raises RunExists, unless the run that is there may be joined."""
+    if not terms.join or there.key != terms.start.key:
+        raise RunExists(name)

@@ -209,6 +209,19 @@ def test_of_many_that_start_at_once_one_has_it(managers: Managers) -> None:
             assert data_of(several[0], f"chat:{race}") == [str(won[0])]
 
 
+def test_of_two_starters_in_one_process_the_one_that_has_it_goes_on_holding_it(
+    managers: Managers,
+) -> None:
+    sse = managers()
+    with sse.run("job:7", lease=1) as run:
+        for _ in range(3):
+            with pytest.raises(RunExists):
+                sse.run("job:7")
+        assert sse.binding.runs.held() == ["job:7"]
+        run.send("a")
+    assert sse.binding.runs.held() == []
+
+
 def test_a_block_ends_a_run_as_it_ends_itself(sse: StreamManager) -> None:
     with sse.run("done") as done:
         done.send("a", "row")
