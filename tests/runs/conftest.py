@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,8 +53,9 @@ class Reading:
     def rest(self, within: float = DEADLINE) -> list[Entry]:
         """What comes up to the end."""
         found: list[Entry] = []
+        over = time.monotonic() + within
         while self._stream_id not in self._entries.ends:
-            entry = self._entries.next(within)
+            entry = self._entries.next(max(0.0, over - time.monotonic()))
             if entry is None:
                 break
             found.append(entry)
