@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..engine.outcomes import RunEnd, RunOutcome
-from ..errors import RunStopped, StreamyError
+from ..errors import RunStopped, StreamEnded, StreamyError
 from ..observers import Observer
 from . import progress as progresses
 from .writer import Writer
@@ -88,7 +88,7 @@ class Held:
         if self._wanted is not None:
             raise RunStopped(self.stream_id, self._wanted.value)
         if (failure := self.writer.failure) is not None:
-            raise failure if not isinstance(failure, ValueError) else RunStopped(self.stream_id, "ended")
+            raise RunStopped(self.stream_id, "ended") if isinstance(failure, StreamEnded) else failure
 
     def finish(self, error: BaseException | None = None, *, whole: bool = True) -> None:
         """End it, with what was put before: by what was wished, or by the error, or as done. Once; who comes
@@ -96,27 +96,28 @@ class Held:
         with self._ending:
             if self.ended.is_set():
                 return
-            end = self._end_by(error, whole=whole)
+            ours: RunEnd | None = None
             try:
-                ours = self._write_end(end)
-                self.end = end if ours else self._find_end(self.stream_id)
+                ours = self._write_end(self._end_by(error, whole=whole))
+                self.end = ours or self._find_end(self.stream_id)
             except StreamyError as fault:
                 # Others end it as lost, once they hear of it no more.
                 logger.error("stream %r: how its run ended could not be stored: %s", self.stream_id, fault)
-                ours, self.end = False, RunEnd(RunOutcome.LOST)
-                self.writer.give_up()
+                self.end = RunEnd(RunOutcome.LOST)
             self.ended.set()
         self._on_end(self)
-        if ours:
-            self._observer.run_ended(self.stream_id, end.outcome, time.monotonic() - self.began_at)
+        if ours is not None:
+            self._observer.run_ended(self.stream_id, ours.outcome, time.monotonic() - self.began_at)
 
-    def _write_end(self, end: RunEnd) -> bool:
+    def _write_end(self, end: RunEnd) -> RunEnd | None:
+        """How it has ended; None: others were first."""
         try:
-            return self.writer.end(end.as_event)
+            return end if self.writer.end(end.as_event()) else None
         except StreamyError:
             raise
         except Exception as error:  # noqa: BLE001 - of what joins pieces
-            return self.writer.end(self._failed(error).as_event)
+            failed = self._failed(error)
+            return failed if self.writer.end(failed.as_event()) else None
 
     def _end_by(self, error: BaseException | None, *, whole: bool) -> RunEnd:
         if self._wanted is not None and not whole:
@@ -128,7 +129,7 @@ class Held:
         if isinstance(error, Exception) and not isinstance(error, RunStopped):
             return self._failed(error)
         failure = self.writer.failure
-        if failure is not None and not isinstance(failure, ValueError):
+        if failure is not None and not isinstance(failure, StreamEnded):
             return self._failed(failure)
         if error is not None and not isinstance(error, Exception):
             return RunEnd(RunOutcome.LOST)  # the process is told to end

@@ -96,7 +96,7 @@ class Writer:
         with self._changed:
             self._check()
 
-    def end(self, last: Callable[[], Event]) -> bool:
+    def end(self, last: Event) -> bool:
         """Write what waits, then the last entry, and end the stream, in one step; false: others were first,
         or have ended it. Raises PublishFailed, Closed; what joining pieces raises."""
         with self._writing:
@@ -106,7 +106,7 @@ class Writer:
                         self._buffer.take()
                     self._take_progress(self._clock())
                     events = self._buffer.take()
-                self._publisher.publish_last(self._stream_id, [*events, last()])
+                self._publisher.publish_last(self._stream_id, [*events, last])
             except StreamEnded as error:
                 self._fail(error)
                 return False
@@ -117,10 +117,6 @@ class Writer:
                     self._changed.notify_all()
         self.entries += len(events)
         return True
-
-    def give_up(self) -> None:
-        """Write nothing more: the stream has been ended by others."""
-        self._fail(StreamEnded(self._stream_id))
 
     def _put_event(self, event: Event) -> None:
         if self._how is None:
