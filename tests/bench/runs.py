@@ -28,24 +28,30 @@ def measure(server: StreamyServer, way: str, seconds: float) -> tuple[float, lis
     held."""
     count = int(RATE * seconds)
     name = f"{way}-{time.monotonic_ns()}-"
+    selector = connect(server.port, [f"/stream/{name}{number % RUNS}" for number in range(CLIENTS)])
     before = server.cpu()
     server.ask(f"/start?runs={RUNS}&count={count}&rate={RATE}&way={way}&name={name}")
-    latencies = read_all(server.port, [f"/stream/{name}{number % RUNS}" for number in range(CLIENTS)])
+    latencies = read_all(selector, CLIENTS)
     spent = server.cpu() - before
     held = float(server.ask("/held"))
     assert len(latencies) == CLIENTS * count, f"{len(latencies)} tokens have come of {CLIENTS * count}"
     return spent / (RUNS * count) * 1e6, latencies, held / (RUNS * seconds)
 
 
-def read_all(port: int, paths: list[str]) -> list[float]:
-    """Read each stream to its end. How late each token was."""
-    latencies: list[float] = []
+def connect(port: int, paths: list[str]) -> selectors.BaseSelector:
+    """Clients of these, each with what it has read of a line."""
     selector = selectors.DefaultSelector()
     for path in paths:
         client = socket.create_connection(("127.0.0.1", port))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        client.recv(1)
         selector.register(client, selectors.EVENT_READ, bytearray())
-    left = len(paths)
+    return selector
+
+
+def read_all(selector: selectors.BaseSelector, left: int) -> list[float]:
+    """Read each stream to its end. How late each token was."""
+    latencies: list[float] = []
     while left:
         for key, _ in selector.select(1):
             client, rest = key.fileobj, key.data
