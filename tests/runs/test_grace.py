@@ -116,3 +116,22 @@ def test_a_client_of_two_runs_gets_both_and_how_each_ended(start: Start, deliver
     text = "".join(message.data for message in client.messages if message.name == "message")
     assert sorted(text.split()) == ["0", "0", "1", "1", "2", "2"]
     assert not [frame for frame in client.frames if frame.name in ("streamy.run", "streamy.gap")]
+
+
+def test_clients_of_another_worker_are_told_that_a_killed_ones_run_is_lost(start: Start) -> None:
+    server = start()
+    holder = int(server.ask("/run/chat?count=10000&pause=0.05&lease=2", method="POST"))
+    with ExitStack() as to_close:
+        others: list[RawClient] = []
+        while not others:  # many at once, since the system chooses the worker
+            clients = [to_close.enter_context(RawClient(server.address, "/run/chat")) for _ in range(20)]
+            for client in clients:
+                client.read(1)
+                if client.header("X-Worker") != [str(holder)]:
+                    others.append(client)
+        os.kill(holder, signal.SIGKILL)
+        killed = time.monotonic()
+        for client in others:
+            client.read_to_end()
+            assert client.messages[-1].data == '{"stream": "chat", "outcome": "lost"}'
+        assert time.monotonic() - killed < 2 + 1
