@@ -113,10 +113,10 @@ class Metrics(Observer):
         self._tell(of.RETRIES, 1)
 
     def run_started(self, stream_id: str, key: str | None) -> None:
-        self._tell(of.RUNS_STARTED, 1, self._groups.of(stream_id))
+        self._tell(of.RUNS_STARTED, 1, self.groups.of(stream_id))
 
     def run_ended(self, stream_id: str, outcome: str, seconds: float | None) -> None:
-        self._tell(of.RUNS_ENDED, 1, self._groups.of(stream_id), str(outcome))
+        self._tell(of.RUNS_ENDED, 1, self.groups.of(stream_id), str(outcome))
         if seconds is not None:
             self._tell(of.RUN_SECONDS, seconds, str(outcome))
 

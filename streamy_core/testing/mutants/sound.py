@@ -118,16 +118,6 @@ class SoundBroker(Broker):
         self._ring(stream_id)
         return ids
 
-    def _append_to(self, log: Log, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
-        if key is not None and (known := log.keys.get(key)):
-            return Duplicate(known)
-        if log.end is not None:
-            raise StreamEnded(stream_id)
-        ids = self._store(log, stream_id, events)
-        if key is not None:
-            self._remember(log, key, ids)
-        return ids
-
     def append_to_many(
         self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
