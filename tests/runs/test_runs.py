@@ -320,7 +320,7 @@ def _starts(sse: StreamManager) -> bool:
     [
         (("chat:1", "text"), TypeError, "is no str: give it as"),
         (("chat:1", 5), TypeError, "takes an iterable or an async iterable, and not int"),
-        (("chat:1", lambda: iter(())), TypeError, "a generator function is none yet"),
+        (("chat:1", iter), TypeError, "a generator function is none yet"),
         (("chat:1", [], {"event_name": "streamy.end"}), InvalidEvent, "are reserved"),
         (("chat:1", [], {"lease": 0.5}), ValueError, "lease is from 1 to 3600 seconds"),
         (("chat:1", [], {"coalesce": -1}), ValueError, "coalesce is more than 0 seconds"),
