@@ -27,6 +27,7 @@ from streamy_core.broker import (
     new_nonce,
     sequence_of,
 )
+from streamy_core.events import CONTROL
 
 from .address import Address
 from .appends import appended_of, by_stream, in_lots, stored_of
@@ -72,6 +73,7 @@ class RedisBroker(Broker):
         self._address = address
         self._options = options
         self._keys = Keys(options.prefix)
+        self._commands = self._keys.state(CONTROL)
         self._append = Script("append")
         self._read = Script("read")
         self._end = Script("end")
@@ -331,15 +333,17 @@ class RedisBroker(Broker):
     def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str], end_nonce: str = "") -> Any:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
-        settings = f"{self._settings()} {end_nonce}"
+        settings = f"{self._settings(keys[0])} {end_nonce}"
         reply = runner.write(script.call(keys, settings, "", *args))
         if reply in NOTHING_WRITTEN:
             reply = runner.write(script.call(keys, settings, self._epoch(), *args))
         return reply
 
-    def _settings(self) -> str:
-        """What the scripts that write are told by each publisher."""
-        return f"{self._kept} {self._key_age} {self._servers.publish} {self._secret}"
+    def _settings(self, state: str = "") -> str:
+        """What the scripts that write are told by each publisher. state: the key of the stream's."""
+        # A gap among commands would have everybody disconnected.
+        kept = self._kept.for_good if state == self._commands else self._kept
+        return f"{kept} {self._key_age} {self._servers.publish} {self._secret}"
 
     def _ring(self, channel: str) -> None:
         """Ring the bell on this channel alone. Raises RedisError."""

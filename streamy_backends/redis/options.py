@@ -33,6 +33,9 @@ def _cert_reqs() -> Kind:
     return Kind(f"one of {', '.join(_CERT_REQS)}", accepts)
 
 
+_TEN_YEARS: Final = 3650 * 86_400_000
+
+
 class Kept(NamedTuple):
     """What is kept of a stream: entries, and milliseconds; 0 where nobody has said anything."""
 
@@ -42,6 +45,11 @@ class Kept(NamedTuple):
 
     def __str__(self) -> str:
         return " ".join(map(str, self))
+
+    @property
+    def for_good(self) -> Kept:
+        """These, for a stream that isn't to be forgotten for ten years."""
+        return self._replace(forget_after=_TEN_YEARS)
 
     def otherwise(self, text: str) -> Kept:
         """These, and where they say nothing those that this text has, if it is one of ours."""
