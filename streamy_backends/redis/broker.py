@@ -341,8 +341,7 @@ class RedisBroker(Broker):
 
     def _settings(self, state: str = "") -> str:
         """What the scripts that write are told by each publisher. state: the key of the stream's."""
-        # A gap among commands would have everybody disconnected.
-        kept = self._kept.for_good if state == self._commands else self._kept
+        kept = self._kept.of_commands if state == self._commands else self._kept
         return f"{kept} {self._key_age} {self._servers.publish} {self._secret}"
 
     def _ring(self, channel: str) -> None:

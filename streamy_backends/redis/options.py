@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import redis
 
@@ -47,8 +47,8 @@ class Kept(NamedTuple):
         return " ".join(map(str, self))
 
     @property
-    def for_good(self) -> Kept:
-        """These, for a stream that isn't to be forgotten for ten years."""
+    def of_commands(self) -> Kept:
+        """These, for ten years: a gap among commands would have everybody disconnected."""
         return self._replace(forget_after=_TEN_YEARS)
 
     def otherwise(self, text: str) -> Kept:
