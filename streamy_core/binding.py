@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,7 @@ from .measuring import metrics_of, numbers_of
 from .observers import Beginning, Observers, TurnAwayCause
 from .observers.logs import Logs
 from .observers.signals import Signals
+from .runs.service import Runs
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
 from .tally import LOGGED_EVERY, Tally
@@ -81,6 +83,8 @@ class Binding:
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         tell = self.engine.publisher.tell if self.broker.shared else None
         self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer, tell)
+        self.runs: Runs = Runs(self.engine, settings, observer, _grace_of(app, settings.run_grace))
+        self.delivery.accompany(self.runs.follow, self.runs.shut_down)
         self.checkup: Checkup = Checkup(self.engine, self.delivery)
         if self._metrics is not None:
             self._metrics.watch(numbers_of(self.engine, self.delivery))
@@ -237,12 +241,24 @@ class Binding:
     def closing(self) -> Callable[[], None]:
         """What closes all this, and keeps neither it nor the app alive."""
         metrics = () if self._metrics is None else (self._metrics.close,)
-        return partial(_close, self.delivery.close, self._opener.close, self.engine.close, *metrics)
+        closings = (self.delivery.close, self._opener.close, self.runs.close, self.engine.close)
+        return partial(_close, *closings, *metrics)
 
 
 def _close(*closings: Callable[[], None]) -> None:
     for close in closings:
         close()
+
+
+def _grace_of(app: Flask | None, seconds: float) -> Callable[[], float]:
+    """For how long runs may go on when the process stops: whoever develops an app doesn't wait for them."""
+    alive = None if app is None else weakref.ref(app)
+
+    def grace() -> float:
+        found = None if alive is None else alive()
+        return 0.0 if found is not None and found.debug else seconds
+
+    return grace
 
 
 def _several_workers(environ: Mapping[str, str]) -> bool:

@@ -28,13 +28,16 @@ CONTROL: Final = "\x1fstreamy.control"
 CONNECTIONS: Final = "\x1fstreamy.connections"
 """The stream by which processes tell each other how many clients they have, which is only for now."""
 
+LEASES: Final = "\x1fstreamy.leases"
+"""The stream by which processes tell each other which runs they hold, which is only for now."""
+
 CANARY: Final = "\x1fstreamy.canary."
 """What the names of those streams begin with by which processes find out whether they hear."""
 
 DOCTOR: Final = "\x1fstreamy.doctor"
 """The stream to which `streamy doctor` publishes, to see whether that can be done."""
 
-INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, DOCTOR})
+INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, LEASES, DOCTOR})
 
 OPEN: Final = "streamy.open"
 """The event that a connection begins with: its id is the reader's place before the first entry."""
@@ -44,6 +47,9 @@ GAP: Final = "streamy.gap"
 
 END: Final = "streamy.end"
 """The event that tells a reader that its stream has ended for good."""
+
+RUN: Final = "streamy.run"
+"""The name of the entry that a run begins with, which readers aren't shown."""
 
 
 def is_internal(stream_id: str) -> bool:

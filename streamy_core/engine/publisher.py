@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..broker import AppendsWithin, Broker, Duplicate, EndsWithin
+from ..broker import AppendsLast, AppendsWithin, Broker, Duplicate, EndsWithin
 from ..errors import (
     BrokerUnavailable,
     ConfigError,
@@ -197,6 +197,32 @@ class Publisher:
                 break
             self.end_after_failure(name)
 
+    def append_own(self, stream_id: str, events: Sequence[Event], key: str | None = None) -> list[str]:
+        """Append events of Streamy's own, trying again. Raises StreamEnded, PublishFailed, Closed."""
+        return self._append(stream_id, events, key)
+
+    def publish_last(self, stream_id: str, events: Sequence[Event]) -> None:
+        """Append the stream's last entries and end it, in one step, trying again.
+
+        Raises StreamEnded, if others were first; PublishFailed; Closed; ConfigError, if the broker can't.
+        """
+        broker = self._broker
+        if not isinstance(broker, AppendsLast):
+            raise no_runs(broker)
+        self.used = True
+        began = time.monotonic()
+        last = partial(broker.append_last, stream_id, events, idempotency_key=self.new_key())
+        failed = partial(self._failed, "end", stream_id)
+        outcome, error = PublishOutcome.STORED, None
+        try:
+            keep_trying(last, self._retry, wait=self._sleep, failed=failed)
+        except (StreamEnded, PublishFailed) as fault:
+            ended = isinstance(fault, StreamEnded)
+            outcome, error = PublishOutcome.ENDED if ended else PublishOutcome.FAILED, fault
+            raise
+        finally:
+            self._observer.published(stream_id, outcome, len(events), time.monotonic() - began, error)
+
     def new_key(self) -> str | None:
         """An idempotency key that nothing else has; None where the broker needs none."""
         # With it, a reply that is lost doesn't have the events stored twice.
@@ -343,6 +369,14 @@ class Publisher:
 def outcome_of(ids: list[str]) -> PublishOutcome:
     """What came of an append that returned these."""
     return PublishOutcome.DUPLICATE if isinstance(ids, Duplicate) else PublishOutcome.STORED
+
+
+def no_runs(broker: Broker) -> ConfigError:
+    """What is raised where a broker can't decide what a run's end is."""
+    return ConfigError(
+        f"{type(broker).__name__} can't be used for runs: it has no append_last, by which a log decides how "
+        "a run ends (see AppendsLast in streamy_core.broker)"
+    )
 
 
 def check_idempotency_key(key: object) -> str:

@@ -102,15 +102,28 @@ class SoundBroker(Broker):
         with self.opened(to_write=bool(events)):
             if not events:
                 return []
-            log = self._log_for_writing(stream_id)
-            if idempotency_key is not None and (known := log.keys.get(idempotency_key)):
-                return Duplicate(known)
-            if log.end is not None:
-                raise StreamEnded(stream_id)
-            ids = self._store(log, stream_id, events)
-            if idempotency_key is not None:
-                self._remember(log, idempotency_key, ids)
+            ids = self._append_to(self._log_for_writing(stream_id), stream_id, events, idempotency_key)
         self._ring(stream_id)
+        return ids
+
+    def append_last(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        with self.opened(to_write=True):
+            log = self._log_for_writing(stream_id)
+            ids = self._append_to(log, stream_id, events, idempotency_key)
+            log.end = log.end or self._id_after(log)
+        self._ring(stream_id)
+        return ids
+
+    def _append_to(self, log: Log, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
+        if key is not None and (known := log.keys.get(key)):
+            return Duplicate(known)
+        if log.end is not None:
+            raise StreamEnded(stream_id)
+        ids = self._store(log, stream_id, events)
+        if key is not None:
+            self._remember(log, key, ids)
         return ids
 
     def append_to_many(
