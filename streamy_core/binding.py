@@ -87,7 +87,7 @@ class Binding:
         self.delivery.accompany(self.runs.follow, self.runs.shut_down)
         self.checkup: Checkup = Checkup(self.engine, self.delivery)
         if self._metrics is not None:
-            self._metrics.watch(numbers_of(self.engine, self.delivery))
+            self._metrics.watch(numbers_of(self.engine, self.delivery, self.runs))
         self._opener = Opener()
         self.app: Flask | None = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once

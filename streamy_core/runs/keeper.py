@@ -137,6 +137,29 @@ class Keeper:
             self._stop_at = min(self._stop_at, when)
             self._woken.set()
 
+    def end_lost(self, names: Collection[str]) -> None:
+        """End these as lost, but for those that have ended. Raises BrokerUnavailable, PublishFailed."""
+        if not names:
+            return
+        log = self._hub.log
+        tails = dict(log.tail(names))
+        pages = {name: page for name, (_, page) in log.read(tails, 2**16, 1).items()}
+        ended = [name for name, page in pages.items() if page.ended]
+        self._leases.forget(ended)
+        for name in names:
+            if name in ended:
+                continue
+            if sequence_of(pages[name].cursor) == 0:
+                self._leases.missing(name, self._clock())
+                continue
+            try:
+                self._publisher.publish_last(name, [RunEnd(RunOutcome.LOST).as_event()])
+            except StreamEnded:
+                pass
+            else:
+                self._observer.run_ended(name, RunOutcome.LOST, None)
+            self._leases.forget([name])
+
     @property
     def stops_at(self) -> float:
         """When that is."""
@@ -300,33 +323,9 @@ class Keeper:
                 if self._is_deaf:
                     self._leases.restart(self._clock())
                     self._is_deaf = False
-                self._end(self._leases.overdue(self._clock()))
+                self.end_lost(self._leases.overdue(self._clock()))
             except (BrokerUnavailable, PublishFailed, ConfigError) as error:
                 logger.warning("runs that may be lost can't be looked at: %s", error)
                 self._is_deaf = True
                 return now + _AGAIN
         return self._leases.next_due() or math.inf
-
-    def _end(self, names: Collection[str]) -> None:
-        """End these as lost, but for those that have ended."""
-        if not names:
-            return
-        log = self._hub.log
-        tails = dict(log.tail(names))
-        pages = {name: page for name, (_, page) in log.read(tails, 2**16, 1).items()}
-        ended = [name for name, page in pages.items() if page.ended]
-        self._leases.forget(ended)
-        for name in names:
-            if name in ended:
-                continue
-            if sequence_of(pages[name].cursor) == 0:
-                self._leases.missing(name, self._clock())
-                continue
-            try:
-                self._publisher.publish_last(name, [RunEnd(RunOutcome.LOST).as_event()])
-            except StreamEnded:
-                pass
-            else:
-                logger.warning("stream %r: its run is lost: nobody holds it any more", name)
-                self._observer.run_ended(name, RunOutcome.LOST, None)
-            self._leases.forget([name])

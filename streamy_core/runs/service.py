@@ -29,8 +29,12 @@ from .leases import Lease
 from .producing import check_iterable
 from .run import Run, Within
 from .starting import Claims
+from .sweeping import Sweeper
 from .terms import Terms
 from .writer import Writer
+
+_HEARING: Final = 5.0
+"""Seconds to wait for what processes have told."""
 
 _FINISHING: Final = 0.5
 """Seconds that producers may take to end once it is time."""
@@ -170,6 +174,16 @@ class Runs(Closeable):
     def shut_down(self) -> None:
         """The process is about to stop: runs go on for as long as they may. Returns at once."""
         self._keeper.stop_at(time.monotonic() + self._grace())
+
+    def sweeper(self) -> Sweeper:
+        """What looks for runs in the whole backend. Raises ConfigError, Closed."""
+        self._check_open()
+
+        def known() -> set[str]:
+            return {*self.held(), *self.known(_HEARING)}
+
+        log = self._engine.hub.log
+        return Sweeper(self._engine.broker, log, self._claims, known, self._keeper.end_lost)
 
     def held(self) -> list[str]:
         """The streams whose runs this process holds."""

@@ -83,7 +83,7 @@ def test_of_many_who_find_it_lost_one_ends_it(managers: Managers, caplog: pytest
     fall_silent(holder)
     with caplog.at_level(logging.WARNING, "streamy.runs"):
         eventually(lambda: not any(other.binding.runs.known() for other in others), "ending it")
-    assert [record.args for record in caplog.records if "is lost" in record.message] == [("job:7",)]
+    assert [record.args for record in caplog.records if record.args[1:] == ("lost",)] == [("job:7", "lost")]
 
 
 @pytest.mark.slow

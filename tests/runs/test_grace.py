@@ -1,0 +1,100 @@
+"""A deploy doesn't cut an answer: runs go on for a while when their worker is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ..support.app_server import AppServer
+from ..support.process import wait_until_gone
+from ..support.raw_client import RawClient
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+Start = Callable[..., AppServer]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as to_stop:
+
+        def server(**settings: object) -> AppServer:
+            return to_stop.enter_context(
+                AppServer(
+                    tmp_path / "log",
+                    app="tests.runs.app:create_app()",
+                    workers=2,
+                    options=("--graceful-timeout", "10"),
+                    settings={
+                        "STREAMY_BROKER_URL": f"sqlite:///{tmp_path}/streams.db?create_tables=true",
+                        "STREAMY_RECONNECT_DELAY": 0.05,
+                        **settings,
+                    },
+                ).start()
+            )
+
+        yield server
+
+
+def read_to_the_end(server: AppServer, name: str) -> tuple[str, str]:
+    """All that a browser reads of a run, which comes back whenever it is sent away, and how it ended."""
+    text, last = "", None
+    over = time.monotonic() + 10
+    while time.monotonic() < over:
+        with RawClient(server.address, f"/run/{name}", last_event_id=last) as client:
+            client.read_to_end()
+            for message in client.messages:
+                if message.name == "streamy.end":
+                    return text, message.data
+                text += message.data
+            last = client.last_event_id or last
+    raise AssertionError(f"no end of the run, after {text!r}")
+
+
+@pytest.mark.parametrize("way", ["sigterm", "reload"])
+def test_a_run_goes_on_when_its_worker_is_told_to_stop_and_its_clients_read_on_elsewhere(
+    start: Start, way: str
+) -> None:
+    server = start()
+    holder = int(server.ask("/run/chat?count=20&pause=0.05", method="POST"))
+    with RawClient(server.address, "/run/chat") as client:
+        client.until(lambda: client.messages, "the first token")
+        if way == "reload":
+            server.signal(signal.SIGHUP)
+        else:
+            os.kill(holder, signal.SIGTERM)
+        text, end = read_to_the_end(server, "chat")
+    assert (text, end) == (
+        "".join(f"{number} " for number in range(20)),
+        '{"stream": "chat", "outcome": "done"}',
+    )
+    wait_until_gone(holder, 5)
+
+
+def test_what_is_not_done_by_then_is_lost_at_once(start: Start) -> None:
+    server = start(STREAMY_RUN_GRACE=0.3)
+    holder = int(server.ask("/run/chat?count=10000&pause=0.05", method="POST"))
+    time.sleep(0.2)
+    os.kill(holder, signal.SIGTERM)
+    began = time.monotonic()
+    _, end = read_to_the_end(server, "chat")
+    assert end == '{"stream": "chat", "outcome": "lost"}'
+    assert time.monotonic() - began < 5, "nobody waits for the lease"
+    wait_until_gone(holder, 5)
+
+
+def test_a_run_is_stopped_by_any_worker_also_while_its_own_is_about_to_stop(start: Start) -> None:
+    server = start()
+    holder = int(server.ask("/run/chat?count=10000&pause=0.05", method="POST"))
+    os.kill(holder, signal.SIGTERM)
+    time.sleep(0.3)
+    server.ask("/run/chat/stop", method="POST")
+    _, end = read_to_the_end(server, "chat")
+    assert end == '{"stream": "chat", "outcome": "stopped"}'
+    wait_until_gone(holder, 5)
