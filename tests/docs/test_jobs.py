@@ -1,4 +1,4 @@
-"""Jobs in the workers of Celery, RQ, Huey and Dramatiq, as the guide has them: real workers, one of them killed."""
+"""Jobs in workers of Celery, RQ, Huey and Dramatiq, as the guide has them: real ones, which are killed."""
 
 from __future__ import annotations
 

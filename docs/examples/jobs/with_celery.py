@@ -17,7 +17,7 @@ celery = Celery(__name__, broker=os.environ["CELERY_BROKER_URL"])
 
 @celery.task
 def work(name: str, rows: int) -> None:
-    with app.app_context(), sse.run(f"job:{name}", lease=3) as run:
+    with sse.run(f"job:{name}", lease=3) as run:
         for done in range(rows):
             run.progress(done, total=rows)  # raises RunStopped, once somebody has stopped it
             time.sleep(0.05)  # the work

@@ -18,7 +18,7 @@ dramatiq.set_broker(RedisBroker(url=os.environ["REDIS_URL"]))
 
 @dramatiq.actor(max_retries=0, throws=RunExists)
 def work(name: str, rows: int) -> None:
-    with app.app_context(), sse.run(f"job:{name}", lease=3) as run:
+    with sse.run(f"job:{name}", lease=3) as run:
         for done in range(rows):
             run.progress(done, total=rows)  # raises RunStopped, once somebody has stopped it
             time.sleep(0.05)  # the work
