@@ -179,8 +179,9 @@ class Runs(Closeable):
         """What looks for runs in the whole backend. Raises ConfigError, Closed."""
         self._check_open()
 
-        def known() -> set[str]:
-            return {*self.held(), *self.known(_HEARING)}
+        def known() -> dict[str, float]:
+            others = {name: lease.seconds for name, lease in self.known(_HEARING).items()}
+            return {**others, **{held.stream_id: held.lease for held in self._keeper.all_held()}}
 
         log = self._engine.hub.log
         return Sweeper(self._engine.broker, log, self._claims, known, self._keeper.end_lost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from ..broker import Broker, ListsStreams
@@ -30,7 +30,7 @@ class RunInfo(NamedTuple):
 class Sweeper:
     """See the module. For one thread.
 
-    known: gives the streams of the runs that processes tell of.
+    known: gives the runs that processes tell of, with their leases.
     end: ends these as lost, but for those that have ended.
     """
 
@@ -39,7 +39,7 @@ class Sweeper:
         broker: Broker,
         log: Log,
         claims: Claims,
-        known: Callable[[], Collection[str]],
+        known: Callable[[], Mapping[str, float]],
         end: Callable[[Collection[str]], object],
     ) -> None:
         self._broker = broker
@@ -55,11 +55,15 @@ class Sweeper:
         names = set(known)
         if isinstance(self._broker, ListsStreams):
             names |= {info.stream_id for info in self._broker.streams() if not info.ended}
-        going_on = sorted(name for name in self._going_on(names) if not is_internal(name))
-        starts = {name: self._start_of(name) for name in going_on}
-        return [
-            RunInfo(name, start.key, start.lease, name in known) for name, start in starts.items() if start
-        ]
+        found: list[RunInfo] = []
+        for name in sorted(self._going_on(names)):
+            if is_internal(name):
+                continue
+            if (start := self._start_of(name)) is not None:
+                found.append(RunInfo(name, start.key, start.lease, name in known))
+            elif name in known:  # its first entry is kept no more
+                found.append(RunInfo(name, None, known[name], told=True))
+        return found
 
     def sweep(self, wait: Callable[[float], object] = time.sleep) -> list[str]:
         """End those that nobody tells of within their lease; their names. Takes as long as the longest."""

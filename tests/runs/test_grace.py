@@ -98,3 +98,21 @@ def test_a_run_is_stopped_by_any_worker_also_while_its_own_is_about_to_stop(star
     _, end = read_to_the_end(server, "chat")
     assert end == '{"stream": "chat", "outcome": "stopped"}'
     wait_until_gone(holder, 5)
+
+
+@pytest.mark.parametrize("delivery", ["detached", "wsgi"])
+def test_a_client_of_two_runs_gets_both_and_how_each_ended(start: Start, delivery: str) -> None:
+    server = start(STREAMY_DELIVERY=delivery)
+    with server.connect("one", "two") as client:
+        client.read_opening()
+        for name in ("one", "two"):
+            server.ask(f"/run/{name}?count=3&coalesce=0.01", method="POST")
+        client.read_to_end()
+    told = [(message.name, message.data) for message in client.messages if message.name == "streamy.end"]
+    assert sorted(told) == [
+        ("streamy.end", '{"stream": "one", "outcome": "done"}'),
+        ("streamy.end", '{"stream": "two", "outcome": "done"}'),
+    ]
+    text = "".join(message.data for message in client.messages if message.name == "message")
+    assert sorted(text.split()) == ["0", "0", "1", "1", "2", "2"]
+    assert not [frame for frame in client.frames if frame.name in ("streamy.run", "streamy.gap")]

@@ -14,6 +14,7 @@ from streamy_core.broker import Broker
 from streamy_core.engine.outcomes import RunStart
 from streamy_core.events import LEASES
 from streamy_core.runs.leases import MISSING_FOR, Leases, message_of
+from streamy_core.testing import FaultyBroker as LosesBells
 from streamy_core.testing.reading import eventually
 
 from ..engine.doubles import FaultyBroker
@@ -159,17 +160,35 @@ def make_unsure() -> Callable[[], MemoryBroker]:
 
 
 @pytest.mark.slow
+def test_whose_bells_are_lost_looks_before_it_ends_anything() -> None:
+    with (
+        LosesBells(MemoryBroker()) as broker,
+        StreamManager(broker=broker) as holder,
+        StreamManager(broker=broker) as other,
+    ):
+        other.binding.runs.follow()
+        with holder.run("job:7", lease=LEASE) as run:
+            eventually(lambda: other.binding.runs.known(), "hearing of it")
+            broker.lose_next_bell(1_000)
+            time.sleep(2.5 * LEASE)
+            run.send("a")
+        assert run.outcome is RunOutcome.DONE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_run_is_stopped_when_nobody_reads_it_and_goes_on_while_somebody_does(
-    managers: Managers, read: Read
+    managers: Managers, read: Read, elsewhere: bool
 ) -> None:
-    holder, other = managers(), managers()
+    holder = managers()
+    other = managers() if elsewhere else holder
     other.binding.runs.follow()
     source = Endless()
     run = holder.start_run("chat:1", source, stop_when_alone=LEASE, lease=LEASE)
     reading = read(other, "chat:1")
     source.go()
     time.sleep(2.5 * LEASE)
-    assert not run.stopped, "there is a reader, in another process"
+    assert not run.stopped, "there is a reader"
     reading.close()
     eventually(lambda: run.stopped, "being alone")
     source.go()

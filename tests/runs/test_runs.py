@@ -13,6 +13,7 @@ from flask import Flask, current_app, g, has_request_context
 
 from streamy_backends.memory import MemoryBroker
 from streamy_core import (
+    OLDEST,
     ConfigError,
     Event,
     InvalidEvent,
@@ -131,7 +132,8 @@ def test_a_stop_closes_the_producer_after_its_item_and_keeps_what_was_yielded(
     sse: StreamManager, read: Read, coalesce: float | None
 ) -> None:
     source = Endless()
-    run = sse.start_run("chat:1", source, coalesce=coalesce)
+    items = iter(source)  # which is here for longer than the run
+    run = sse.start_run("chat:1", items, coalesce=coalesce)
     source.go(3)
     eventually(lambda: source.count == 3, "producing")
     sse.stop_run("chat:1")
@@ -179,9 +181,10 @@ def test_a_name_in_use_is_refused_and_nothing_is_stored(sse: StreamManager) -> N
 def test_who_joins_follows_the_run_that_is_there_if_the_key_is_the_same(managers: Managers) -> None:
     source, other = Endless(), Endless()
     run = managers().start_run("chat:1", source, key="user:1")
-    elsewhere = managers()
+    elsewhere = managers(run_threads=1)
     with pytest.raises(RunExists):
         elsewhere.start_run("chat:1", other, join=True, key="user:2")
+    elsewhere.start_run("chat:1", other, join=True, key="user:1")
     joined = elsewhere.start_run("chat:1", other, join=True, key="user:1")
     assert (run.held, joined.held, joined.outcome) == (True, False, None)
     joined.stop()
@@ -207,6 +210,8 @@ def test_of_many_that_start_at_once_one_has_it(managers: Managers) -> None:
             assert len(won) == 1, f"{won} have started it"
             eventually(lambda race=race: len(data_of(several[0], f"chat:{race}")) == 1, "producing")
             assert data_of(several[0], f"chat:{race}") == [str(won[0])]
+            stored = several[0].broker.read({f"chat:{race}": OLDEST}, 10)[f"chat:{race}"]
+            assert len(stored.entries) <= 3, "the others have left nothing"
 
 
 def test_of_two_starters_in_one_process_the_one_that_has_it_goes_on_holding_it(

@@ -58,6 +58,7 @@ def test_another_name_or_what_is_no_text_comes_after_what_waits(sse: StreamManag
         run.send("a")
         run.send("b")
         run.send("think", "thought")
+        eventually(lambda: data_of(sse, "chat:1") == ["ab", "think"], "publishing what waits before it")
         run.send("c")
         run.send({"call": 1}, "tool")
         run.send(Event("own", "named"))
