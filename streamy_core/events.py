@@ -29,7 +29,7 @@ CONNECTIONS: Final = "\x1fstreamy.connections"
 """The stream by which processes tell each other how many clients they have, which is only for now."""
 
 LEASES: Final = "\x1fstreamy.leases"
-"""The stream by which processes tell each other which runs they hold, which is only for now."""
+"""The stream by which processes tell each other which runs they hold, and which to stop: only for now."""
 
 CANARY: Final = "\x1fstreamy.canary."
 """What the names of those streams begin with by which processes find out whether they hear."""

@@ -18,7 +18,7 @@ from ..engine.hub import Hub
 from ..engine.outcomes import RunEnd, RunOutcome
 from ..engine.publisher import Publisher
 from ..errors import BrokerUnavailable, Closed, ConfigError, PublishFailed, StreamEnded
-from ..events import CONTROL, LEASES
+from ..events import LEASES
 from ..ids import sequence_of
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
@@ -52,7 +52,7 @@ class Keeper:
     _woken: threading.Event
     _leases: Leases
     _thread: threading.Thread | None
-    _followers: dict[str, Follower]
+    _follower: Follower | None
     _renew_at: float
     _has_told: bool
     _seen_at: float  # when others are told next of readers here
@@ -79,14 +79,13 @@ class Keeper:
     def follow(self) -> None:
         """Hear of the runs of others, and end those that are lost. Once it is called, it does nothing."""
         self._guard.check()
-        if LEASES not in self._followers:
-            self._follow(LEASES, self._hear, "streamy-leases")
+        with self._lock:
+            if self._follower is None and not self._closed:
+                self._follower = Follower(self._hub, LEASES, self._hear, self._retry, name="streamy-leases")
 
     def hold(self, held: Held) -> None:
         """Tell that this process holds a run, before that begins. Raises PublishFailed, Closed."""
         self.follow()
-        if CONTROL not in self._followers:
-            self._follow(CONTROL, self._obey, "streamy-stops")
         with self._lock:
             self._held.add(held)
         self._begin()
@@ -129,7 +128,7 @@ class Keeper:
 
     def wait_until_known(self, timeout: float) -> bool:
         """Wait until what was told before has been heard."""
-        return LEASES in self._followers and self._followers[LEASES].wait(timeout)
+        return self._follower is not None and self._follower.wait(timeout)
 
     def stop_at(self, when: float) -> None:
         """Have all that it holds end as lost at this time, by `time.monotonic`, unless they end before."""
@@ -171,8 +170,8 @@ class Keeper:
         if self._guard.inherited:
             return
         self._woken.set()
-        for follower in self._followers.values():
-            follower.close()
+        if self._follower is not None:
+            self._follower.close()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=1)
@@ -184,18 +183,13 @@ class Keeper:
         self._woken = threading.Event()
         self._leases = Leases(self._me, self._see)
         self._thread = None
-        self._followers = {}
+        self._follower = None
         self._renew_at = math.inf
         self._has_told = False
         self._seen_at = 0.0
         self._stop_at = math.inf
         self._is_deaf = False
         self._watches = 1
-
-    def _follow(self, stream_id: str, take: Callable[[Frame, bool], None], name: str) -> None:
-        with self._lock:
-            if stream_id not in self._followers and not self._closed:
-                self._followers[stream_id] = Follower(self._hub, stream_id, take, self._retry, name=name)
 
     def _begin(self) -> None:
         with self._lock:
@@ -208,15 +202,14 @@ class Keeper:
         if frame.gap is not None:
             self._leases.restart(self._clock())
             return
+        # Those of before, too: a run that has just begun may have been stopped before this was heard.
+        if (stream_id := parse_stop(frame.entry.event)) is not None:
+            self.stop(stream_id)
+            return
         self._leases.hear(frame.entry.event.data, self._clock())
         if len(self._leases) and not self._closed:
             self._begin()
             self._woken.set()
-
-    def _obey(self, frame: Frame, live: bool) -> None:
-        # Those of before, too: a run that has just begun may have been stopped before this was heard.
-        if (stream_id := parse_stop(frame.entry.event)) is not None:
-            self.stop(stream_id)
 
     def _see(self, stream_id: str, now: float) -> None:
         for held in self.all_held():
@@ -306,8 +299,8 @@ class Keeper:
 
     def _look_for_commands(self) -> None:
         try:
-            if self._held and (follower := self._followers.get(CONTROL)) is not None:
-                follower.refresh()
+            if self._held and self._follower is not None:
+                self._follower.refresh()
         except BrokerUnavailable as error:
             logger.warning("whether runs are to be stopped can't be read: %s", error)
 
@@ -316,10 +309,10 @@ class Keeper:
 
         Where this process could not hear for a while, its holder may not have been able to tell, either.
         """
-        if self._is_deaf or self._leases.overdue(now):
+        if self._follower is not None and (self._is_deaf or self._leases.overdue(now)):
             try:
                 # What has come meanwhile: a bell may be late, or this process may have stood still.
-                self._followers[LEASES].refresh()
+                self._follower.refresh()
                 if self._is_deaf:
                     self._leases.restart(self._clock())
                     self._is_deaf = False

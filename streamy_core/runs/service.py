@@ -19,7 +19,7 @@ from ..engine.engine import Engine
 from ..engine.outcomes import RunEnd, RunOutcome, RunStart, end_of
 from ..engine.publisher import no_runs
 from ..errors import Closed, RunExists, TooManyRuns
-from ..events import CONTROL, check_stream_id
+from ..events import LEASES, check_stream_id
 from ..ids import sequence_of
 from ..observers import Observer
 from .flusher import Flusher
@@ -154,7 +154,7 @@ class Runs(Closeable):
         _, page = self._engine.hub.log.read(dict(tail), 1, 1)[name]
         if page.ended or sequence_of(page.cursor) == 0:
             return
-        self._engine.publisher.publish(CONTROL, [stop_command(name)])
+        self._engine.publisher.publish(LEASES, [stop_command(name)])
 
     def wait_for_end(self, stream_id: str, timeout: float | None) -> tuple[bool, RunEnd | None]:
         """Wait until the stream has ended; whether it has, and how. Raises BrokerUnavailable, Closed."""

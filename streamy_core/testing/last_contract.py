@@ -14,8 +14,8 @@ from .processes import Process
 from .reading import data_of, events, read, read_all, rest, tail, wait_for_bell
 from .sharing_contract import ElsewhereFixture
 
-_RACES = 30
-_AT_ONCE = 4
+_RACES = 10
+_AT_ONCE = 3
 
 
 def _last(broker: Broker) -> AppendsLast:
@@ -27,7 +27,7 @@ def _last(broker: Broker) -> AppendsLast:
 class LastContract(ElsewhereFixture):
     """What `AppendsLast` promises."""
 
-    @pytest.mark.parametrize("before", [0, 1, 3])
+    @pytest.mark.parametrize("before", [0, 3])
     def test_the_last_entries_are_there_with_the_end(self, broker: Broker, before: int) -> None:
         last = _last(broker)
         for n in range(before):
@@ -68,7 +68,7 @@ class LastContract(ElsewhereFixture):
             broker.append("job", events("late"))
         broker.end("job")
         page = read(broker, "job")
-        assert (data_of(page.entries), page.ended) == (["done"], True)
+        assert (data_of(page.entries), page.ended) == (["done"], True), "what comes late is stored"
 
     def test_repeating_a_key_of_the_last_entries_gives_their_ids(self, broker: Broker) -> None:
         last = _last(broker)
@@ -76,7 +76,7 @@ class LastContract(ElsewhereFixture):
         page = read(broker, "job")
         again = last.append_last("job", events("done"), idempotency_key="k")
         assert again == ids, "a key that is repeated gives the ids of its first time, also after the end"
-        assert isinstance(again, Duplicate)
+        assert isinstance(again, Duplicate), "it doesn't say that it has stored nothing"
         assert read(broker, "job") == page, "a key that is repeated stores nothing more"
 
     def test_of_many_who_append_last_at_once_one_is_the_first(self, broker: Broker) -> None:
@@ -94,7 +94,7 @@ class LastContract(ElsewhereFixture):
                 name = f"job {race}"
                 won = list(pool.map(try_it, [name] * _AT_ONCE, range(_AT_ONCE)))
                 assert won.count(True) == 1, f"{won.count(True)} of {_AT_ONCE} have appended last"
-                assert data_of(read_all(broker, name)) == [str(won.index(True))]
+                assert data_of(read_all(broker, name)) == [str(won.index(True))], "another's entry is stored"
 
     def test_nothing_comes_between_the_last_entries_and_the_end(self, broker: Broker, other: Process) -> None:
         last = _last(broker)
@@ -118,7 +118,7 @@ class LastContract(ElsewhereFixture):
             last.append_last("job", events("done"))
             wait_for_bell(watch, "job", within=broker.rings_within)
             page = read(broker, "job")
-            assert (data_of(page.entries), page.ended) == (["1", "done"], True)
+            assert (data_of(page.entries), page.ended) == (["1", "done"], True), "the bell came too early"
 
     def test_the_last_entries_are_heard_of_in_other_processes(self, broker: Broker, other: Process) -> None:
         last = _last(broker)

@@ -41,7 +41,7 @@ def produce_at_once(here: Here, names: list[str], count: int) -> list[tuple[str 
         yielded: list[str] = []
 
         def counted(yielded: list[str] = yielded) -> Iterator[str]:
-            for token in tokens(count, 0.0):
+            for token in tokens(count, random.random() * 0.004):
                 yielded.append(token)
                 yield token
 

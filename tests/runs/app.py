@@ -28,7 +28,8 @@ def create_app(**settings: Any) -> Flask:
     @app.post("/run/<name>")
     def start(name: str) -> str:
         items = numbers(request.args.get("count", 10, int), request.args.get("pause", 0.0, float))
-        sse.start_run(name, items, coalesce=request.args.get("coalesce", type=float))
+        coalesce, lease = request.args.get("coalesce", type=float), request.args.get("lease", 10.0, float)
+        sse.start_run(name, items, coalesce=coalesce, lease=lease)
         return str(os.getpid())
 
     @app.get("/run/<name>")

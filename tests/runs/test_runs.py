@@ -23,6 +23,7 @@ from streamy_core import (
     StreamManager,
     TooManyRuns,
 )
+from streamy_core.events import LEASES
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..engine.doubles import FaultyBroker
@@ -161,10 +162,13 @@ def test_stopping_what_has_ended_or_is_not_there_stores_nothing(sse: StreamManag
     sse.start_run("over", ["a"]).wait(DEADLINE)
     sse.send_event("plain", "a")
     sse.end_stream("plain")
-    before = sse.broker.tail(["\x1fstreamy.control", "over", "plain", "nobody's"])
-    for name in ("over", "plain", "nobody's"):
+    names = ("over", "plain", "nobody's")
+    before = sse.broker.tail(names)
+    for name in names:
         sse.stop_run(name)
-    assert sse.broker.tail(["\x1fstreamy.control", "over", "plain", "nobody's"]) == before
+    assert sse.broker.tail(names) == before
+    told = sse.broker.read({LEASES: OLDEST}, 100)[LEASES].entries
+    assert "stop" not in [entry.event.name for entry in told]
     assert not sse.exists("nobody's")
 
 
