@@ -17,7 +17,7 @@ sse = StreamManager(app)
 app.register_blueprint(sse.blueprint)  # serves streamy.js
 
 FOLDER = Path(tempfile.mkdtemp())  # yours is one that all workers share
-ROWS = 100
+ROWS = 150
 
 
 def rows() -> Iterator[tuple[int, str]]:

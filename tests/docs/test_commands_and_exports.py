@@ -95,6 +95,6 @@ def test_an_export_is_cancelled_begun_again_and_downloaded(
     browser_page.wait_for_selector("#cancel")
     browser_page.wait_for_selector("#link")
     browser_page.wait_for_selector("#begin:text-is('Export')")
-    assert browser_page.locator("#bar").get_attribute("value") == "100"
+    assert browser_page.locator("#bar").get_attribute("value") == "150"
     with urlopen(browser_page.evaluate("document.getElementById('link').href")) as answer:
-        assert answer.read().splitlines()[-1] == b"99,order 99"
+        assert answer.read().splitlines()[-1] == b"149,order 149"

@@ -58,10 +58,14 @@ def ui_message_end(end: RunEnd | None) -> Iterator[Part]:
         yield {"type": "error", "errorText": end.error or f"The answer is {end.outcome}."}
 
 
+def run_started(thread: str, run: str) -> Part:
+    return {"type": "RUN_STARTED", "threadId": thread, "runId": run, "protocolVersion": "1.0"}
+
+
 def ag_ui_events(texts: Texts, thread: str, run: str) -> Iterator[Part]:
-    """A run of AG-UI with one message."""
+    """A run of AG-UI 1.0 with one message."""
     with closing(texts):
-        yield {"type": "RUN_STARTED", "threadId": thread, "runId": run}
+        yield run_started(thread, run)
         yield {"type": "TEXT_MESSAGE_START", "messageId": run, "role": "assistant"}
         for text in texts:
             if text:
@@ -76,7 +80,7 @@ def ag_ui_end(end: RunEnd | None, seen: Iterable[str], thread: str, run: str) ->
         return
     if end.outcome is RunOutcome.STOPPED:
         if "RUN_STARTED" not in seen:
-            yield {"type": "RUN_STARTED", "threadId": thread, "runId": run}
+            yield run_started(thread, run)
         if "TEXT_MESSAGE_START" in seen and "TEXT_MESSAGE_END" not in seen:
             yield {"type": "TEXT_MESSAGE_END", "messageId": run}
         yield {"type": "RUN_FINISHED", "threadId": thread, "runId": run, "outcome": {"type": "cancelled"}}

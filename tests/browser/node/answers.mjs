@@ -41,7 +41,7 @@ async function chatBy(make) {
   };
 
   const first = new Chat({ id: `c${Math.random()}`, transport: make() });
-  const asked = first.sendMessage({ text: "will a reload cut it off, or does it go on and on and on?" });
+  const asked = first.sendMessage({ text: "does it go on" + " and on".repeat(40) });
   await until(() => first.result[0]);
   const reloaded = new Chat({ id: first.id, transport: make() });
   await reloaded.resumeStream();

@@ -21,7 +21,9 @@ export class StreamyAgent extends AbstractAgent {
       const finish = ({ outcome, error }) => {
         if (outcome === "done" || seen.has("RUN_FINISHED")) return events.complete();
         if (outcome === "stopped") {
-          if (!seen.has("RUN_STARTED")) tell({ type: "RUN_STARTED", threadId, runId });
+          if (!seen.has("RUN_STARTED")) {
+            tell({ type: "RUN_STARTED", threadId, runId, protocolVersion: "1.0" });
+          }
           if (seen.has("TEXT_MESSAGE_START") && !seen.has("TEXT_MESSAGE_END")) {
             tell({ type: "TEXT_MESSAGE_END", messageId: runId });
           }
