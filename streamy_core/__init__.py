@@ -8,6 +8,7 @@ builds on in `streamy_core.broker`.
 from typing import TYPE_CHECKING, Any
 
 from .engine.health import Health
+from .engine.outcomes import RunEnd, RunOutcome
 from .engine.subscription import Subscription
 from .errors import (
     BackendConflict,
@@ -21,12 +22,17 @@ from .errors import (
     InvalidKey,
     InvalidStreamId,
     PublishFailed,
+    RunExists,
+    RunStopped,
     StreamEnded,
     StreamyError,
+    TooManyRuns,
     UnknownBackend,
 )
 from .events import END, GAP, OPEN, Entry, Event, History
 from .ids import OLDEST
+from .runs.coalescing import Coalesce
+from .runs.run import Run
 from .starts import BEGINNING, NOW, Last, Since
 
 if TYPE_CHECKING:
@@ -47,6 +53,7 @@ __all__ = [
     "BackendUnusable",
     "BrokerUnavailable",
     "Closed",
+    "Coalesce",
     "ConfigError",
     "EndlessBody",
     "Entry",
@@ -60,12 +67,18 @@ __all__ = [
     "InvalidStreamId",
     "Last",
     "PublishFailed",
+    "Run",
+    "RunEnd",
+    "RunExists",
+    "RunOutcome",
+    "RunStopped",
     "Since",
     "StreamEnded",
     "StreamHandler",
     "StreamManager",
     "StreamyError",
     "Subscription",
+    "TooManyRuns",
     "UnknownBackend",
     "__version__",
 ]

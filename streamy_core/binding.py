@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,6 +36,7 @@ from .observers.signals import Signals
 from .overview.busiest import Busiest
 from .overview.kept import Kept
 from .overview.reporting import Reporting
+from .runs.service import Runs
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
 from .tally import LOGGED_EVERY, Tally
@@ -86,9 +88,11 @@ class Binding:
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         tell = self.engine.publisher.tell if self.broker.shared else None
         self.delivery: DeliveryService = DeliveryService(self.engine.hub, settings, observer, tell)
+        self.runs: Runs = Runs(self.engine, settings, observer, _grace_of(app, settings.run_grace))
+        self.delivery.accompany(self.runs.follow, self.runs.shut_down)
         self.checkup: Checkup = Checkup(self.engine, self.delivery)
         if self._metrics is not None:
-            self._metrics.watch(numbers_of(self.engine, self.delivery))
+            self._metrics.watch(numbers_of(self.engine, self.delivery, self.runs))
         self.reporting: Reporting | None = None
         if kept is not None and busiest is not None:
             self.reporting = Reporting(
@@ -248,14 +252,24 @@ class Binding:
         """What closes all this, and keeps neither it nor the app alive."""
         reporting = () if self.reporting is None else (self.reporting.close,)
         metrics = () if self._metrics is None else (self._metrics.close,)
-        return partial(
-            _close, *reporting, self.delivery.close, self._opener.close, self.engine.close, *metrics
-        )
+        closings = (self.delivery.close, self._opener.close, self.runs.close, self.engine.close)
+        return partial(_close, *reporting, *closings, *metrics)
 
 
 def _close(*closings: Callable[[], None]) -> None:
     for close in closings:
         close()
+
+
+def _grace_of(app: Flask | None, seconds: float) -> Callable[[], float]:
+    """For how long runs may go on when the process stops: whoever develops an app doesn't wait for them."""
+    alive = None if app is None else weakref.ref(app)
+
+    def grace() -> float:
+        found = None if alive is None else alive()
+        return 0.0 if found is not None and found.debug else seconds
+
+    return grace
 
 
 def _several_workers(environ: Mapping[str, str]) -> bool:

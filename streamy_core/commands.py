@@ -13,6 +13,8 @@ from .exact import behind_proxy, exact_text, exact_whole
 
 _DISCONNECT = "disconnect"
 _CONNECTIONS: Final = "connections"
+_STOP: Final = "stop"
+_LEASES: Final = "leases"
 _HUGE: Final = 10**100
 
 
@@ -77,3 +79,23 @@ def parse_command(event: Event) -> DisconnectCommand | None:
         return DisconnectCommand(given["stream_id"], given["key"], given.get("at"))
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def stop_command(stream_id: str) -> Event:
+    """The event that has a stream's run stopped, wherever that is."""
+    return Event(json.dumps({"stream_id": stream_id, "at": time.time()}), _STOP)
+
+
+def parse_stop(event: Event) -> str | None:
+    """The stream whose run is to be stopped; None for another command."""
+    if event.name != _STOP:
+        return None
+    try:
+        return exact_text(json.loads(event.data)["stream_id"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def leases_event(message: str) -> Event:
+    """The event by which a process tells the others which runs it holds."""
+    return Event(message, _LEASES)

@@ -233,6 +233,15 @@ class Settings:
         seconds(most=kinds.MAX_SECONDS),
         doc="Seconds that `close`, and the interpreter's exit, wait until what waits is published.",
     )
+    run_threads: int = option(
+        200, whole(1), doc="How many runs of `start_run` may have threads of one process's own at once."
+    )
+    run_grace: float = option(
+        25.0,
+        seconds(0, most=kinds.MAX_SECONDS),
+        doc="Seconds that runs may go on when their process is told to stop; then they end as lost. In debug "
+        "mode 0. Less than the server's own patience: gunicorn's `graceful_timeout` and `timeout` are 30.",
+    )
     clock: Clock = option(
         SystemClock,
         instance(Clock, "a Clock"),

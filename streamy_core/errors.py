@@ -66,6 +66,49 @@ class StreamEnded(StreamyError, ValueError):
         return f"stream {self.stream_id!r} has ended and takes no more events"
 
 
+class RunExists(StreamyError, ValueError):
+    """The stream's name is in use: a run has begun there, or something was published. Nothing is stored."""
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__(stream_id)
+        self.stream_id = stream_id
+
+    def __str__(self) -> str:
+        return (
+            f"stream {self.stream_id!r} is in use: give each run a name of its own, as by uuid4(), or say "
+            "join=True to follow the run that is there"
+        )
+
+
+class RunStopped(StreamyError):
+    """The run is to be stopped, or has ended already: produce no more. `with sse.run(…)` takes it.
+
+    reason: why, in a word or two.
+    """
+
+    def __init__(self, stream_id: str, reason: str) -> None:
+        super().__init__(stream_id, reason)
+        self.stream_id = stream_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the run of stream {self.stream_id!r} was {self.reason}: it takes nothing more"
+
+
+class TooManyRuns(StreamyError):
+    """As many runs as may have threads of this process's: `STREAMY_RUN_THREADS`. Nothing is stored."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
+
+    def __str__(self) -> str:
+        return (
+            f"{self.most:,} runs have threads in this process, as many as STREAMY_RUN_THREADS allows: raise "
+            "it, give start_run an executor=, or have the client come back by try_later"
+        )
+
+
 class BrokerUnavailable(StreamyError):
     """The backend could not be reached or did not answer; trying again later may succeed.
 

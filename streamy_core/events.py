@@ -33,6 +33,9 @@ CONTROL: Final = "\x1fstreamy.control"
 CONNECTIONS: Final = "\x1fstreamy.connections"
 """The stream by which processes tell each other how many clients they have, which is only for now."""
 
+LEASES: Final = "\x1fstreamy.leases"
+"""The stream by which processes tell each other which runs they hold, and which to stop: only for now."""
+
 CANARY: Final = "\x1fstreamy.canary."
 """What the names of those streams begin with by which processes find out whether they hear."""
 
@@ -45,7 +48,7 @@ SUMMARIES: Final = "\x1fstreamy.summaries"
 LOOKS: Final = "\x1fstreamy.looks"
 """The stream on which is told that somebody looks at those: each entry says that once."""
 
-INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, DOCTOR, SUMMARIES, LOOKS})
+INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, LEASES, DOCTOR, SUMMARIES, LOOKS})
 
 OPEN: Final = "streamy.open"
 """The event that a connection begins with: its id is the reader's place before the first entry."""
@@ -55,6 +58,9 @@ GAP: Final = "streamy.gap"
 
 END: Final = "streamy.end"
 """The event that tells a reader that its stream has ended for good."""
+
+RUN: Final = "streamy.run"
+"""The name of the entry that a run begins with, which readers aren't shown."""
 
 
 def is_internal(stream_id: str) -> bool:

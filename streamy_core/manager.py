@@ -37,6 +37,7 @@ from .opening import Opening, check_until, come_back, open_stream, respond
 from .origins import check_origins
 from .rechecking import recheck_for
 from .response import EventStreamResponse, note_end, note_start
+from .running import RunVerbs
 from .starts import Floor, Start, check_floor, check_start
 from .strategies.keepalive import FixedInterval, KeepAliveScheduler, Never
 from .strategies.retry import RetryPolicy
@@ -52,7 +53,7 @@ class _Default(int):
 _DEFAULT_INTERVAL: Final = _Default(30)
 
 
-class StreamManager(PublishingVerbs, GrantVerbs, Closeable):
+class StreamManager(PublishingVerbs, GrantVerbs, RunVerbs, Closeable):
     """Publishes events to named streams and serves them to browsers. Any thread may use it.
 
     A context manager that closes itself in the end, for scripts.

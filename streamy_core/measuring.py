@@ -9,7 +9,8 @@ from .delivery.service import DeliveryService
 from .engine.engine import Engine
 from .observers.metrics import Instruments, Metric, Metrics
 from .observers.metrics.both import Both
-from .observers.metrics.catalogue import FAILING, LOOKUPS, OUTBOX, REPLAYS, WATCHED
+from .observers.metrics.catalogue import FAILING, LOOKUPS, OUTBOX, REPLAYS, RUNS, WATCHED
+from .runs.service import Runs
 
 Numbers = Collection[tuple[Metric, tuple[str, ...], float]]
 
@@ -25,8 +26,8 @@ def metrics_of(settings: Settings, manager: str, further: Instruments | None = N
     return None if kept is None else Metrics(kept, manager, settings.stream_group)
 
 
-def numbers_of(engine: Engine, delivery: DeliveryService) -> Callable[[], Numbers]:
-    """What gives the numbers of both. Any thread."""
+def numbers_of(engine: Engine, delivery: DeliveryService, runs: Runs) -> Callable[[], Numbers]:
+    """What gives the numbers of all of them. Any thread."""
 
     def numbers() -> Numbers:
         health, lookups, replays = engine.hub.health, engine.hub.lookups, delivery.replays
@@ -38,6 +39,7 @@ def numbers_of(engine: Engine, delivery: DeliveryService) -> Callable[[], Number
             (REPLAYS, ("waiting",), replays.waiting),
             (LOOKUPS, ("hit",), lookups.hits),
             (LOOKUPS, ("miss",), lookups.misses),
+            (RUNS, (), len(runs.held())),
         )
 
     return numbers

@@ -62,7 +62,8 @@ def seconds(least: float = 0.001, most: float = MAX_SECONDS) -> Kind:
             raise ValueError
         return float(number)
 
-    return Kind(f"a number of seconds above 0, and at most {most:,.0f}", accepts)
+    lowest = "above 0" if least > 0 else "from 0 on"
+    return Kind(f"a number of seconds {lowest}, and at most {most:,.0f}", accepts)
 
 
 def flag() -> Kind:

@@ -66,11 +66,25 @@ class MemoryBroker(Broker):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
+        return self._append_to_one(stream_id, events, idempotency_key, last=False)
+
+    def append_last(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        """See AppendsLast."""
+        return self._append_to_one(stream_id, events, idempotency_key, last=True)
+
+    def _append_to_one(
+        self, stream_id: str, events: Sequence[Event], key: str | None, *, last: bool
+    ) -> list[str]:
         with self._lock():
             if not events:
                 return []
             now, size = self._clock(), size_of(events)
-            ids = self._append(stream_id, events, size, idempotency_key, now)
+            ids = self._append(stream_id, events, size, key, now)
+            if last and ids is not None and not isinstance(ids, Duplicate):
+                log = self._logs[stream_id]
+                log.end = self._id_after(log)
             self._tidy(now)
             watches = self._watches
         if ids is None:

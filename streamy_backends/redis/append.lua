@@ -1,8 +1,8 @@
 -- Appends the same events to streams, to each all or none, and rings their bells.
 -- KEYS  state, log, idempotency key of each stream
 -- ARGV  settings ("history history_age forget_after key_age PUBLISH secret", times in ms, 0 for what the publisher
---       doesn't say, the secret that of a new stream); the epoch of a new stream, or ''; then meta and data of each
---       event
+--       doesn't say, the secret that of a new stream), and, for what is to be a stream's last, the nonce of its end; the
+--       epoch of a new stream, or ''; then meta and data of each event
 -- Gives "stored epoch sequence nonce count history": the sequence before the first, how many, and what others have
 -- said is kept; or "known" and all but the last of the first time, for a key that was used before. Or "ended";
 -- "unknown" if there is no stream and no epoch was given; "mute" if the bell can't be rung. Only "stored" has stored
@@ -12,7 +12,9 @@
 -- the bells are signed with, and what is kept. A state that is none of ours counts as none.
 -- An entry's id is its sequence and its time; its meta is "nonce\nretry\nname", and then, if the event
 -- has a meta of its own, "\n" and that.
-local said, key_age, publish, new_secret = string.match(ARGV[1], '(%d+ %d+ %d+) (%d+) (%u+) (%w+)')
+local said, key_age, publish, new_secret, end_nonce =
+  string.match(ARGV[1], '(%d+ %d+ %d+) (%d+) (%u+) (%w+) ?([%w_-]*)')
+local is_last = end_nonce ~= ''
 local count, nonce, texts = (#ARGV - 2) / 2, nonce_of(ARGV[#ARGV - 1]), table.concat(ARGV, '\0', 3)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -157,11 +159,11 @@ local function append(state, log, key, found, first_time, has_listeners)
   end
 
   local stored = string.format('%s %d %s %d', epoch, sequence, nonce, count)
-  redis.call('SET', state, string.format('%s %d %s %d %s %d - %s %s',
-    epoch, head, nonce, before, before_nonce, oldest, secret, kept), 'PX', state_expires)
+  redis.call('SET', state, string.format('%s %d %s %d %s %d %s %s %s',
+    epoch, head, nonce, before, before_nonce, oldest, is_last and end_nonce or '-', secret, kept), 'PX', state_expires)
   redis.call('SET', key, stored, 'PX', key_age)
   if has_listeners then
-    redis.call(publish, bell, message_of(state, secret, epoch, sequence, head_nonce))
+    redis.call(publish, bell, is_last and '' or message_of(state, secret, epoch, sequence, head_nonce))
   end
   return 'stored ' .. stored .. ' ' .. others
 end

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from streamy_core.broker import BrokerUnavailable, Duplicate, make_id
+from streamy_core.broker import BrokerUnavailable, Duplicate, PartlyUnavailable, make_id
 
 from .entries import text_of
 from .scripts import FAILED, unavailable
@@ -62,3 +62,27 @@ def by_stream(lots: Sequence[Sequence[str]], replies: Sequence[Any]) -> dict[str
         else:
             found.update(zip(lot, reply, strict=True))
     return found
+
+
+def stored_of(
+    replies: Mapping[str, Any], ids_of: Callable[[str, Any], list[str] | None]
+) -> dict[str, list[str]]:
+    """What was stored in each stream, but for those that have ended.
+
+    ids_of: gives the ids that an answer for a stream means; None if that has ended.
+
+    Raises PartlyUnavailable; BrokerUnavailable where nothing was stored.
+    """
+    stored: dict[str, list[str]] = {}
+    fault: BrokerUnavailable | None = None
+    for name, reply in replies.items():
+        try:
+            ids = ids_of(name, reply)
+        except BrokerUnavailable as error:
+            fault = error
+        else:
+            if ids is not None:
+                stored[name] = ids
+    if fault is not None:
+        raise PartlyUnavailable(stored, fault) if stored else fault
+    return stored

@@ -20,7 +20,6 @@ from streamy_core.broker import (
     Event,
     ForkGuard,
     Page,
-    PartlyUnavailable,
     StreamEnded,
     StreamInfo,
     Watch,
@@ -28,9 +27,10 @@ from streamy_core.broker import (
     new_nonce,
     sequence_of,
 )
+from streamy_core.events import CONTROL
 
 from .address import Address
-from .appends import appended_of, by_stream, in_lots
+from .appends import appended_of, by_stream, in_lots, stored_of
 from .checks import fault_of, other_language, refusal
 from .entries import encode, epoch_of, text_of, text_or_none
 from .faults import faults
@@ -73,6 +73,7 @@ class RedisBroker(Broker):
         self._address = address
         self._options = options
         self._keys = Keys(options.prefix)
+        self._commands = self._keys.state(CONTROL)
         self._append = Script("append")
         self._read = Script("read")
         self._end = Script("end")
@@ -106,12 +107,22 @@ class RedisBroker(Broker):
     def append(
         self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> list[str]:
+        return self._append_to_one(stream_id, events, idempotency_key)
+
+    def append_last(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        """See AppendsLast."""
+        return self._append_to_one(stream_id, events, idempotency_key, new_nonce())
+
+    def _append_to_one(
+        self, stream_id: str, events: Sequence[Event], key: str | None, end_nonce: str = ""
+    ) -> list[str]:
         if not events:
             return []
         # Without a key, one of ours: somebody else's client may try again by itself.
-        key = secrets.token_hex(8) if idempotency_key is None else idempotency_key
-        reply = self._write(self._append, self._keys.for_append(stream_id, key), encode(events, new_nonce()))
-        ids = self._ids(stream_id, reply)
+        keys = self._keys.for_append(stream_id, secrets.token_hex(8) if key is None else key)
+        ids = self._ids(stream_id, self._write(self._append, keys, encode(events, new_nonce()), end_nonce))
         if ids is None:
             raise StreamEnded(stream_id)
         return ids
@@ -127,19 +138,7 @@ class RedisBroker(Broker):
         found = self._append_to_many(stream_ids, key, "", texts)
         if unknown := [name for name, reply in found.items() if reply in NOTHING_WRITTEN]:
             found.update(self._append_to_many(unknown, key, self._epoch(), texts))
-        stored: dict[str, list[str]] = {}
-        fault: BrokerUnavailable | None = None
-        for name, reply in found.items():
-            try:
-                ids = self._ids(name, reply)
-            except BrokerUnavailable as error:
-                fault = error
-            else:
-                if ids is not None:
-                    stored[name] = ids
-        if fault is not None:
-            raise PartlyUnavailable(stored, fault) if stored else fault
-        return stored
+        return stored_of(found, self._ids)
 
     def _append_to_many(
         self, stream_ids: Collection[str], key: str, epoch: str, texts: Sequence[str]
@@ -331,18 +330,19 @@ class RedisBroker(Broker):
                 others,
             )
 
-    def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str]) -> Any:
+    def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str], end_nonce: str = "") -> Any:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
-        settings = self._settings()
+        settings = f"{self._settings(keys[0])} {end_nonce}"
         reply = runner.write(script.call(keys, settings, "", *args))
         if reply in NOTHING_WRITTEN:
             reply = runner.write(script.call(keys, settings, self._epoch(), *args))
         return reply
 
-    def _settings(self) -> str:
-        """What the scripts that write are told by each publisher."""
-        return f"{self._kept} {self._key_age} {self._servers.publish} {self._secret}"
+    def _settings(self, state: str = "") -> str:
+        """What the scripts that write are told by each publisher. state: the key of the stream's."""
+        kept = self._kept.of_commands if state == self._commands else self._kept
+        return f"{kept} {self._key_age} {self._servers.publish} {self._secret}"
 
     def _ring(self, channel: str) -> None:
         """Ring the bell on this channel alone. Raises RedisError."""

@@ -115,12 +115,25 @@ class SqlBroker(Broker):
             return []
         return append_once_more(partial(self._append, stream_id, events, idempotency_key), idempotency_key)
 
-    def _append(self, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
+    def append_last(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        """See AppendsLast. One transaction."""
+        self._ready()
+        append = partial(self._append, stream_id, events, idempotency_key, last=True)
+        return append_once_more(append, idempotency_key)
+
+    def _append(
+        self, stream_id: str, events: Sequence[Event], key: str | None, *, last: bool = False
+    ) -> list[str]:
         batch = self._batch(stream_id, events, key)
         refusal: Exception = StreamEnded(stream_id)
+        dialect = self._database.dialect
         try:
-            with self._database.transaction("append", self._database.dialect.begin) as db:
-                stored = self._database.dialect.append(db, batch, alone=True)
+            with self._database.transaction("append", dialect.begin_several if last else dialect.begin) as db:
+                stored = dialect.append(db, batch, alone=not last)
+                if last and stored is not None:
+                    self._logs.end(db, stream_id, batch.epoch, new_nonce())
         except MissingTable as error:
             raise self._readiness.without_tables(error) from error
         except Conflict as error:

@@ -84,6 +84,9 @@ class Dialect(ABC):
     greatest: ClassVar[str] = "GREATEST"
     """The function that gives the greater of two numbers."""
 
+    begin_several: ClassVar[str] = "START TRANSACTION"
+    """What begins a transaction that writes by several statements."""
+
     begin_many: ClassVar[str | None] = "START TRANSACTION"
     """What begins a transaction that appends to many streams; None as for `begin`."""
 

@@ -45,6 +45,7 @@ class Sqlite(Dialect):
     rules: ClassVar[Sequence[Rule]] = SQLITE
     # A transaction that reads first fails at once, whatever the timeout, if another has written by then.
     begin: ClassVar[str | None] = "BEGIN IMMEDIATE"
+    begin_several: ClassVar[str] = "BEGIN IMMEDIATE"
     begin_many: ClassVar[str | None] = begin
     begin_reading: ClassVar[str | None] = "BEGIN"
     lone_writer = True

@@ -24,6 +24,7 @@ from ..hookspecs import BrokerFactory, hookimpl
 from ..ids import OLDEST, UNPLACEABLE, make_id, new_epoch, new_nonce, sequence_of
 from ..urls import options_of, redact, scheme_of
 from .capabilities import (
+    AppendsLast,
     AppendsToMany,
     AppendsWithin,
     BringsEntries,
@@ -47,6 +48,7 @@ __all__ = [
     "OLDEST",
     "UNPLACEABLE",
     "AdaptivePolling",
+    "AppendsLast",
     "AppendsToMany",
     "AppendsWithin",
     "BackendConflict",

@@ -59,6 +59,25 @@ class AppendsToMany(Protocol):
 
 
 @runtime_checkable
+class AppendsLast(Protocol):
+    """A capability of a broker: it can append a stream's last entries and end it, in one step."""
+
+    def append_last(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        """As `Broker.append` of these events, of which there is at least one, and `Broker.end`, in one step.
+
+        Nobody sees the one without the other, and nothing comes in between: of several who do this at
+        once one is the first, and the others raise StreamEnded and have stored nothing. So whoever appends
+        last has decided what the stream's end is, and is told so.
+
+        Raises StreamEnded; BrokerUnavailable, after which it may or may not have been done, which repeating
+        the call with the same key settles.
+        """
+        raise NotImplementedError
+
+
+@runtime_checkable
 class AppendsWithin(Protocol):
     """A capability of a broker: it can append within a transaction of the app's."""
 

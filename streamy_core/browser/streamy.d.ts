@@ -49,6 +49,10 @@ export interface Gap {
 /** A stream that has ended for good. */
 export interface End {
   stream: string;
+  /** What came of a run. Missing if it was none. */
+  outcome?: "done" | "stopped" | "failed" | "lost";
+  /** Why it failed, if the server tells. */
+  error?: string;
 }
 
 export interface Options {

@@ -46,6 +46,10 @@ _CLOCKS_DIFFER: Final = 2.0
 Tell = Callable[[str, Event], object]
 
 
+def _nothing() -> None:
+    """Where nobody else is to be told."""
+
+
 class DeliveryService:
     """See the module. Any thread; a forked process begins anew, without clients.
 
@@ -73,7 +77,18 @@ class DeliveryService:
         self._tell = tell
         self._settings = settings
         self._observer = observer
+        self._began: Callable[[], object] = _nothing
+        self._stops: Callable[[], object] = _nothing
         self._guard = ForkGuard(self._start)
+
+    def accompany(self, began: Callable[[], object], stops: Callable[[], object]) -> None:
+        """Have these called once there is a client here, and when the process is about to stop. They mustn't
+        block."""
+        self._began, self._stops = began, stops
+
+    def begin(self, server: Server) -> None:
+        """See that this process hears of commands, and of its server's stop."""
+        self._begin(server)
 
     def detach(self, session: Session, reader: ByteReader, exchange: Exchange) -> Iterable[bytes] | None:
         """The body for the server of a client that is served apart from it; None if it has to deliver."""
@@ -122,6 +137,7 @@ class DeliveryService:
 
     def shutdown(self) -> None:
         """Disconnect all clients, at once. Nobody is served any more."""
+        self._stops()
         if self._leveller is not None:
             self._leveller.close()
         self._hub.stop()
@@ -217,6 +233,7 @@ class DeliveryService:
             if self._settings.level_workers:
                 self._level(server)
             self._begun = True
+        self._began()
 
     def _level(self, server: Server) -> None:
         """See that this process has no more than its share of the clients, where its server's can be told."""

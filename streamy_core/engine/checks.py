@@ -13,7 +13,8 @@ from ..events import RESERVED_PREFIX, DamagedEvent, Entry, Event, Page
 from ..ids import ID, OLDEST, UNPLACEABLE
 from ..observers import GapCause
 from .expiry import as_published
-from .frames import Frame, cause_of, end_frame, frame_of, gap_frame
+from .frames import Frame, cause_of, end_frame, frame_of, gap_frame, hidden_frame
+from .outcomes import end_of, is_of_a_run
 
 _SHOWN: Final = 200
 
@@ -36,7 +37,10 @@ def check_page(stream_id: str, cursor: str, page: Any, report: Report) -> tuple[
         report(None, _cut(f"the broker gave no page: {type(error).__name__}: {error}"), None)
         return [], Page((), usable_cursor(cursor) or UNPLACEABLE)
     if page.ended and page.cursor != (frames[-1].entry.id if frames else cursor):
-        frames.append(end_frame(stream_id, page.cursor))
+        end = end_of(frames[-1].entry.event) if frames else None
+        if end is not None:
+            frames.pop()  # of what a run's last entry says, the end tells
+        frames.append(end_frame(stream_id, page.cursor, None if end is None else end.told()))
     return frames, page
 
 
@@ -90,6 +94,8 @@ def _look_at(stream_id: str, entry: Entry) -> Frame | str:
             return _cut(event.reason) if isinstance(event, DamagedEvent) else "its event is none"
         if event.name is None or not event.name.startswith(RESERVED_PREFIX):
             return frame_of(entry)
+        if is_of_a_run(event):
+            return hidden_frame(entry)
         published, until = as_published(event)
         if until is None:
             return f"its name is one of Streamy's own, {_cut(event.name)!r}, and somebody else has written it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Self
 
 from ..events import END, GAP, Entry, Event
@@ -125,6 +125,11 @@ def frame_of(entry: Entry, until: float | None = None) -> Frame:
     return Frame(entry, encode_body(entry.event), None, until)
 
 
+def hidden_frame(entry: Entry) -> Frame:
+    """The frame of an entry that nobody is shown."""
+    return Frame(entry, _NOTHING, hidden=True)
+
+
 def shown(frames: list[Frame], came: Moment) -> list[Frame]:
     """These as who came at this moment is shown them: what was over by then is hidden."""
     if not any(frame.was_over(came) for frame in frames):
@@ -140,9 +145,9 @@ def read_live(frames: list[Frame]) -> list[Frame]:
     return [frame if frame.until is None else frame._replace(read_at=now) for frame in frames]
 
 
-def end_frame(stream_id: str, cursor: str) -> Frame:
-    """The frame that says that the stream has ended for good. cursor: the end's own id."""
-    return frame_of(Entry(cursor, stream_id, Event(json.dumps({"stream": stream_id}), END)))
+def end_frame(stream_id: str, cursor: str, told: Mapping[str, str] | None = None) -> Frame:
+    """The frame that says that the stream has ended for good. cursor: the end's own id. told: what else."""
+    return frame_of(Entry(cursor, stream_id, Event(json.dumps({"stream": stream_id, **(told or {})}), END)))
 
 
 def gap_frame(stream_id: str, cursor: str, goes_on: str, cause: GapCause, *, placed: bool = True) -> Frame:

@@ -3,9 +3,9 @@
 A single thread owns the watch. Whenever a bell rings it reads the streams named, from the head of
 their windows, and wakes their readers. Readers that a window can't serve read the log themselves.
 
-Nothing starts before the first reader attaches, and everything starts anew in a forked process,
-where the parent's thread doesn't exist. Threads, locks and conditions are looked up in `threading`
-when they are made, so that they are gevent's in a process that gevent has patched by then.
+Nothing starts before the first reader attaches, and all starts anew in a forked process, where the parent's
+thread doesn't exist. Threads, locks and conditions are looked up in `threading` when they are made, so that
+they are gevent's in a process that gevent has patched by then.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ class Hub:
     Its attribute `watches` is how many watches it has made: with each, all streams are read without a bell.
 
     log:      the door to the broker.
-    retry:    how long to wait after a failed read or watch; when the policy gives up, the hub
-              begins the series again, since a hub that stops is deaf.
-    watchdog: every so many seconds all watched streams are read without a bell.
+    retry:    how long to wait after a failure; when it gives up, the series begins again: who stops is deaf.
+    watchdog: every so many seconds all streams are read without a bell.
     observer: told when reading goes on after a failure, and of bells that were missed.
     """
 
@@ -109,14 +108,12 @@ class Hub:
             if self._closed:
                 raise Closed("this manager has been closed")
             for name, start in starts.items():
-                feed = self._feeds.get(name)
-                if feed is None:
+                if (feed := self._feeds.get(name)) is None:
                     feed = self._feeds[name] = self._open(name, start)
                 feed.add(wakes[name])
             changed = bool(self._changed)
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="streamy-hub", daemon=True)
-                thread.start()
+                (thread := threading.Thread(target=self._run, name="streamy-hub", daemon=True)).start()
                 self._thread = thread
             watch = self._watch
         if changed and watch is not None:
@@ -158,14 +155,17 @@ class Hub:
     def distance(self, stream_id: str, cursor: str) -> int | None:
         """How many frames lie after `cursor`; None if the window doesn't hold it."""
         with self._lock:
-            feed = self._feeds.get(stream_id)
-            return feed.window.distance(cursor) if feed else None
+            return feed.window.distance(cursor) if (feed := self._feeds.get(stream_id)) else None
 
     def is_at_the_end(self, stream_id: str, cursor: str) -> bool:
         """Whether the window says that the stream has ended, and that `cursor` is its end's id."""
         with self._lock:
             feed = self._feeds.get(stream_id)
             return feed is not None and feed.window.head == cursor and feed.window.ended
+
+    def has_readers(self, stream_id: str) -> bool:
+        """Whether anybody here reads the stream as it comes."""
+        return stream_id in self._feeds
 
     def refresh(self, stream_ids: Collection[str]) -> None:
         """Have windows hold what the log has now, rung for or not. Raises BrokerUnavailable."""

@@ -12,10 +12,11 @@ from typing import Final
 
 from ..broker import Broker, ConfigError, ForkGuard, ReadsBack, Watch
 from ..events import Page
-from ..ids import UNPLACEABLE
+from ..ids import OLDEST, UNPLACEABLE
 from ..observers import GapCause, Observer
 from .checks import check_page, usable_cursor
 from .frames import Frame
+from .outcomes import end_of
 from .traces import Traces
 
 PAGE: Final = 100
@@ -46,6 +47,7 @@ class Log:
         self._ends: deque[tuple[str, str]] = deque(maxlen=_ENDS)  # the newest that were told
         self._damages: deque[tuple[str, str | None, str]] = deque(maxlen=_DAMAGES)  # likewise
         self._damaged = 0
+        self._told: dict[str, Frame] = {}  # ends that were read after the last entry, by id
         self._lock = threading.Lock()
 
     @property
@@ -62,7 +64,30 @@ class Log:
         if not cursors:
             return {}
         pages = self._broker.read(cursors, min(limit, PAGE), max_bytes)
-        return {name: self.check(name, cursor, pages.get(name)) for name, cursor in cursors.items()}
+        parts = {name: self.check(name, cursor, pages.get(name)) for name, cursor in cursors.items()}
+        for name, (frames, page) in parts.items():
+            if page.ended and len(frames) == 1 and frames[0].ends:
+                parts[name] = [self._with_outcome(frames[0], cursors[name])], page
+        return parts
+
+    def _with_outcome(self, end: Frame, cursor: str) -> Frame:
+        """The end that was read right after `cursor`, which may lie after a run's last entry: it tells what
+        that says. Raises BrokerUnavailable."""
+        name = end.entry.stream_id
+        if end_of(end.entry.event) or not isinstance(self._broker, ReadsBack) or cursor == OLDEST:
+            return end
+        self._guard.check()
+        if (known := self._told.get(end.entry.id)) is not None:
+            return known
+        before = self._broker.back({name: cursor}, 1)
+        pages = self._broker.read(before, 1, 1)
+        frames, page = self.check(name, before[name], pages.get(name))
+        found = frames[0] if page.ended and len(frames) == 1 and frames[0].ends else end
+        with self._lock:
+            if len(self._told) >= _ENDS:
+                self._told.clear()
+            self._told[end.entry.id] = found
+        return found
 
     def check(self, stream_id: str, cursor: str, page: Page | None) -> Part:
         """What is sound of a page that was read after `cursor`; what is damaged is told of."""

@@ -1,4 +1,4 @@
-"""Turns what a user sends into events, and appends them, trying again as the retry policy says."""
+"""Appends events, trying again as the retry policy says."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..broker import AppendsWithin, Broker, Duplicate, EndsWithin, KeepsMeta
+from ..broker import AppendsLast, AppendsWithin, Broker, Duplicate, EndsWithin, KeepsMeta
 from ..errors import (
     BrokerUnavailable,
     ConfigError,
@@ -21,21 +20,17 @@ from ..errors import (
     StreamEnded,
     StreamyError,
 )
-from ..events import CONTROL, RESERVED_PREFIX, Event, read_json
-from ..exact import behind_proxy, exact_text
+from ..events import CONTROL, Event
+from ..exact import exact_text
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
-from ..wire import data_size
 from .broadcast import Progress, append_to_many, append_within
-from .expiry import as_stored
+from .making import EventMaker
 from .traces import Traces
 
 MAX_KEY: Final = 255
 """Characters of an idempotency key, which each backend keeps for a while."""
-
-_MOST_PER_CHARACTER: Final = 7
-"""Bytes that a character may be when it is sent: so many for a line break, four for others."""
 
 _ENDING_TAKES: Final = 10.0
 """Seconds for ending streams to which a broadcast has failed, where that is set."""
@@ -48,8 +43,7 @@ T = TypeVar("T")
 class Publisher:
     """Publishes to one broker. Any thread.
 
-    dumps:     makes JSON text of what isn't text.
-    max_bytes: the most data in one event.
+    dumps, max_bytes: as for an EventMaker, whose methods `event` and `check` are.
     end_on_failure: whether to end a stream to which publishing has failed for good.
     observer:  told what comes of each call.
     sleep:     waits between attempts; injected by tests. None: time.sleep.
@@ -71,10 +65,10 @@ class Publisher:
         traces: Traces | None = None,
     ) -> None:
         self._broker = broker
-        self._keeps_meta = isinstance(broker, KeepsMeta)
         self._retry = retry
-        self._dumps = dumps
-        self._max_bytes = max_bytes
+        maker = EventMaker(dumps, max_bytes, keeps_meta=isinstance(broker, KeepsMeta))
+        self.event: Final = maker.event
+        self.check: Final = maker.check
         self._end_on_failure = end_on_failure
         self._observer = observer or Observer()
         self._traces = traces
@@ -83,55 +77,6 @@ class Publisher:
         self.used: bool = False
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
-
-    def event(
-        self,
-        data: Any,
-        name: str | None = None,
-        retry: int | None = None,
-        expires: float | None = None,
-        meta: Mapping[str, str] | None = None,
-    ) -> Event:
-        """The event for this data, as the log keeps it, or InvalidEvent. Nothing is stored."""
-        if type(data) is str:
-            return self.check(Event(data, name, retry, expires, meta))
-        data = behind_proxy(data)
-        if isinstance(data, str):
-            text = data
-        elif hasattr(data, "__html__"):  # such as a text that is translated only now
-            text = data.__html__()
-        elif isinstance(data, bytes | bytearray | memoryview):
-            kind = type(data).__name__  # pyright: ignore[reportUnknownArgumentType] - memoryview of what?
-            problem = f"an event's data is text or JSON, not {kind}: decode it first, or send base64"
-            raise InvalidEvent(problem)
-        else:
-            try:
-                text = self._dumps(data)
-                if "NaN" in text or "Infinity" in text:
-                    read_json(text)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
-        return self.check(Event(text, name, retry, expires, meta))
-
-    def check(self, event: Event) -> Event:
-        """The event as the log keeps it, if it may be published. Raises InvalidEvent."""
-        if event.name is not None and event.name.startswith(RESERVED_PREFIX):
-            raise InvalidEvent(
-                f"event names that start with {RESERVED_PREFIX!r} are reserved: {event.name!r}"
-            )
-        if len(event.data) * _MOST_PER_CHARACTER > self._max_bytes:
-            self._check_size(event)
-        if event.meta is not None and not self._keeps_meta:
-            event = replace(event, meta=None)
-        return event if event.expires is None else as_stored(event, time.time())
-
-    def _check_size(self, event: Event) -> None:
-        if (size := data_size(event)) > self._max_bytes:
-            breaks = "" if size == event.size else ", with seven for each line break"
-            raise InvalidEvent(
-                f"the event has {size:,} bytes of data{breaks}, more than the {self._max_bytes:,} that "
-                "STREAMY_MAX_EVENT_BYTES allows: send a link to it, or raise the limit"
-            )
 
     def tell(self, stream_id: str, event: Event) -> None:
         """Append an event of Streamy's own, by one attempt of which nobody is told.
@@ -228,6 +173,32 @@ class Publisher:
                 logger.error("streams that there was no time to end, of a broadcast: %d", len(names) - done)
                 break
             self.end_after_failure(name)
+
+    def append_own(self, stream_id: str, events: Sequence[Event], key: str | None = None) -> list[str]:
+        """Append events of Streamy's own, trying again. Raises StreamEnded, PublishFailed, Closed."""
+        return self._append(stream_id, events, key)
+
+    def publish_last(self, stream_id: str, events: Sequence[Event]) -> None:
+        """Append the stream's last entries and end it, in one step, trying again.
+
+        Raises StreamEnded, if others were first; PublishFailed; Closed; ConfigError, if the broker can't.
+        """
+        broker = self._broker
+        if not isinstance(broker, AppendsLast):
+            raise no_runs(broker)
+        self.used = True
+        began = time.monotonic()
+        last = partial(broker.append_last, stream_id, events, idempotency_key=self.new_key())
+        failed = partial(self._failed, "end", stream_id)
+        outcome, error = PublishOutcome.STORED, None
+        try:
+            keep_trying(last, self._retry, wait=self._sleep, failed=failed)
+        except (StreamEnded, PublishFailed) as fault:
+            ended = isinstance(fault, StreamEnded)
+            outcome, error = PublishOutcome.ENDED if ended else PublishOutcome.FAILED, fault
+            raise
+        finally:
+            self._observer.published(stream_id, outcome, len(events), time.monotonic() - began, error)
 
     def new_key(self) -> str | None:
         """An idempotency key that nothing else has; None where the broker needs none."""
@@ -375,6 +346,14 @@ class Publisher:
 def outcome_of(ids: list[str]) -> PublishOutcome:
     """What came of an append that returned these."""
     return PublishOutcome.DUPLICATE if isinstance(ids, Duplicate) else PublishOutcome.STORED
+
+
+def no_runs(broker: Broker) -> ConfigError:
+    """What is raised where a broker can't decide what a run's end is."""
+    return ConfigError(
+        f"{type(broker).__name__} can't be used for runs: it has no append_last, by which a log decides how "
+        "a run ends (see AppendsLast in streamy_core.broker)"
+    )
 
 
 def check_idempotency_key(key: object) -> str:

@@ -13,6 +13,7 @@ from ..events import Entry
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
 from .frames import Frame
+from .outcomes import RunEnd, end_of
 from .reader import Reader
 
 
@@ -22,6 +23,7 @@ class Subscription(Closeable, Iterator[Entry]):
     A gap appears as an entry named `streamy.gap`, as it does to a browser. One thread iterates;
     `close`, from any thread, ends the iteration. Also a context manager that closes.
 
+    ends:   the streams whose ends it has met, each with how its run ended; None if it was none of a run.
     owner:  what has to live as long as the subscription; it is kept for nothing else.
     reader: has just been opened.
     retry:  how to go on when the log can't be read; when the policy gives up, iterating raises
@@ -30,6 +32,7 @@ class Subscription(Closeable, Iterator[Entry]):
 
     def __init__(self, reader: Reader, *, retry: RetryPolicy) -> None:
         self.owner: object = None
+        self.ends: dict[str, RunEnd | None] = {}
         self._retry = retry
         self._reader = reader
         self._due = reader.backlog[::-1]
@@ -52,6 +55,8 @@ class Subscription(Closeable, Iterator[Entry]):
             while self._due:
                 frame = self._due.pop()
                 self._reader.passed(frame)
+                if frame.ends:
+                    self.ends[frame.entry.stream_id] = end_of(frame.entry.event)
                 if not (frame.ends or frame.hidden):
                     return frame.entry
             if self._closed.is_set() or self._reader.hub.closed or not self._reader.reading:
@@ -65,6 +70,11 @@ class Subscription(Closeable, Iterator[Entry]):
             if frames := self._look():
                 self._wake.set()
                 self._due = frames[::-1]
+
+    @property
+    def closed(self) -> bool:
+        """Whether it reads no more."""
+        return self._closed.is_set()
 
     def close(self) -> None:
         """Stop reading. Closing twice does nothing."""

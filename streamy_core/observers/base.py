@@ -177,6 +177,15 @@ class Observer:
     def stream_ended(self, stream_id: str) -> None:
         """A reader of this process was told of a stream's end. Once for each stream and process."""
 
+    def run_started(self, stream_id: str, key: str | None) -> None:
+        """A run has begun, which this process holds. key: whom it belongs to."""
+
+    def run_ended(self, stream_id: str, outcome: str, seconds: float | None) -> None:
+        """This process has ended a run, as a `RunOutcome` says.
+
+        seconds: how long it took; None: it was another's, which was lost.
+        """
+
     def connected(self, client: ClientInfo, delivery: str) -> None:
         """A client is connected. delivery: "wsgi" or "detached"."""
 

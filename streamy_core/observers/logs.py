@@ -19,6 +19,7 @@ from .base import ClientInfo, DisconnectReason, GapCause, Observer, PublishOutco
 _publisher: Final = logging.getLogger("streamy.publisher")
 _hub: Final = logging.getLogger("streamy.hub")
 _delivery: Final = logging.getLogger("streamy.delivery")
+_runs: Final = logging.getLogger("streamy.runs")
 
 _A_MINUTE: Final = 60.0
 
@@ -27,7 +28,7 @@ _RETRIES_A_SECOND: Final = 10
 
 
 class Logs(Observer):
-    """Logs to `streamy.publisher`, `streamy.hub` and `streamy.delivery`. Any thread."""
+    """Logs to `streamy.publisher`, `streamy.hub`, `streamy.delivery` and `streamy.runs`. Any thread."""
 
     def __init__(self) -> None:
         self._set_up_wrong_until = 0.0
@@ -73,6 +74,15 @@ class Logs(Observer):
             error,
             extra=_fields("publish_retried", stream=stream_id, attempt=attempt, delay=delay),
         )
+
+    def run_started(self, stream_id: str, key: str | None) -> None:
+        told = _fields("run_started", stream=stream_id, key=key)
+        _runs.info("stream %r: a run has begun", stream_id, extra=told)
+
+    def run_ended(self, stream_id: str, outcome: str, seconds: float | None) -> None:
+        told = _fields("run_ended", stream=stream_id, outcome=str(outcome), seconds=seconds)
+        level = logging.WARNING if outcome == "lost" else logging.INFO
+        _runs.log(level, "stream %r: its run has ended: %s", stream_id, outcome, extra=told)
 
     def connected(self, client: ClientInfo, delivery: str) -> None:
         if _delivery.isEnabledFor(logging.DEBUG):

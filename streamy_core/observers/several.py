@@ -59,6 +59,12 @@ class Observers(Observer):
     def stream_ended(self, stream_id: str) -> None:
         self._tell("stream_ended", stream_id)
 
+    def run_started(self, stream_id: str, key: str | None) -> None:
+        self._tell("run_started", stream_id, key)
+
+    def run_ended(self, stream_id: str, outcome: str, seconds: float | None) -> None:
+        self._tell("run_ended", stream_id, outcome, seconds)
+
     def connected(self, client: ClientInfo, delivery: str) -> None:
         self._tell("connected", client, delivery)
 

@@ -23,6 +23,7 @@ pytest.register_assert_rewrite(
             "fault_contract",
             "history_contract",
             "key_contract",
+            "last_contract",
             "life_contract",
             "many_contract",
             "oracle",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from ..broker import (
+    AppendsLast,
     AppendsToMany,
     AppendsWithin,
     Broker,
@@ -59,6 +60,9 @@ class Wrapper(Broker):
     def on_appended(self, stream_id: str, events: Sequence[Event], ids: Sequence[str]) -> None:
         """Called with what has been appended to a stream, but for what is part of a transaction."""
 
+    def on_ended(self, stream_id: str) -> None:
+        """Called when a stream has been ended, but for what is part of a transaction."""
+
 
 class _AppendsToMany(Wrapper):
     def append_to_many(
@@ -81,6 +85,22 @@ class _AppendsToMany(Wrapper):
     @staticmethod
     def _called(stored: Mapping[str, list[str]], names: Mapping[str, str]) -> dict[str, list[str]]:
         return {names[name]: ids for name, ids in stored.items()}
+
+
+class _AppendsLast(Wrapper):
+    def append_last(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        def append() -> list[str]:
+            ids: list[str] = self.inner().append_last(
+                self.inner_name(stream_id), events, idempotency_key=idempotency_key
+            )
+            return ids
+
+        ids = self.appending([stream_id], append)
+        self.on_appended(stream_id, events, ids)
+        self.on_ended(stream_id)
+        return ids
 
 
 class _AppendsWithin(Wrapper):
@@ -142,6 +162,7 @@ class _ListsStreams(Wrapper):
 
 
 _MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
+    (AppendsLast, _AppendsLast),
     (AppendsToMany, _AppendsToMany),
     (AppendsWithin, _AppendsWithin),
     (EndsWithin, _EndsWithin),

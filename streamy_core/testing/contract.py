@@ -19,6 +19,7 @@ from .basis import AWKWARD_NAMES, STRANGE_CURSORS, Contract, MakeBroker
 from .capability_contract import CapabilityContract
 from .history_contract import HistoryContract
 from .key_contract import KeyContract
+from .last_contract import LastContract
 from .life_contract import LifeContract
 from .many_contract import ManyContract
 from .page_contract import PageContract
@@ -326,6 +327,7 @@ class BrokerContract(
     SurvivingContract,
     SharingContract,
     WithinContract,
+    LastContract,
     ManyContract,
     CapabilityContract,
     WatchContract,

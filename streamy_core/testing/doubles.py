@@ -60,6 +60,9 @@ class RecordingBroker(Wrapper):
 
     def end(self, stream_id: str) -> None:
         self.inner().end(stream_id)
+        self.on_ended(stream_id)
+
+    def on_ended(self, stream_id: str) -> None:
         if stream_id not in self._ended:
             self._ended.append(stream_id)
 

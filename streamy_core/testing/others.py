@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
-from ..broker import Broker, Watch
+from ..broker import AppendsLast, Broker, Watch
 from ..errors import StreamEnded
 from ..events import Entry, Page
 from ..ids import OLDEST
@@ -16,6 +17,24 @@ from .reading import data_of, events, named_by, read, read_all, rest, tail, wait
 
 def append(here: Here, stream_id: str, *data: str) -> list[str]:
     return here.broker.append(stream_id, events(*data))
+
+
+def append_last(here: Here, stream_id: str, *data: str) -> list[str] | None:
+    """Append the last entries; None if others have."""
+    assert isinstance(here.broker, AppendsLast)
+    try:
+        return here.broker.append_last(stream_id, events(*data))
+    except StreamEnded:
+        return None
+
+
+def append_until_the_end(here: Here, names: list[str]) -> None:
+    """Append to each stream in turn, as fast as possible, until it has ended."""
+    here.wait()
+    for name in names:
+        with suppress(StreamEnded):
+            while True:
+                here.broker.append(name, events("a"))
 
 
 def append_under_keys(here: Here, stream_id: str, keys: list[str], at_once: bool = False) -> list[str]:

@@ -74,6 +74,8 @@ DEFAULTS = {
     "outbox_bytes": 2**24,
     "outbox_retry_policy": None,
     "outbox_flush_timeout": 5.0,
+    "run_threads": 200,
+    "run_grace": 25.0,
     "clock": SystemClock(),
 }
 
@@ -168,6 +170,8 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("outbox_retry_policy", NoRetry(), NoRetry()),
     ("outbox_retry_policy", None, None),
     ("outbox_flush_timeout", 0.5, 0.5),
+    ("run_threads", 1, 1),
+    ("run_grace", 0, 0.0),
     ("clock", SystemClock(), SystemClock()),
 ]
 
@@ -213,6 +217,8 @@ REFUSED: list[tuple[str, Any]] = [
     *[("outbox_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("outbox_retry_policy", value) for value in [3, "backoff", object, ExponentialBackoff]],
     *[("outbox_flush_timeout", value) for value in [None, *NO_SECONDS]],
+    *[("run_threads", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
+    *[("run_grace", value) for value in [None, *NO_SECONDS[1:]]],
     *[("clock", value) for value in [None, "time.monotonic", time.monotonic, SystemClock]],
     *[("metrics", value) for value in ["", "statsd", 5, True, PrometheusInstruments]],
     *[("metrics_allow", value) for value in ["", "builtins:nothing", 5, True, bool]],

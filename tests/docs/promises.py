@@ -20,6 +20,7 @@ from streamy_core.testing.capability_contract import CapabilityContract
 from streamy_core.testing.contract import LogContract
 from streamy_core.testing.history_contract import HistoryContract
 from streamy_core.testing.key_contract import KeyContract
+from streamy_core.testing.last_contract import LastContract
 from streamy_core.testing.life_contract import LifeContract
 from streamy_core.testing.many_contract import ManyContract
 from streamy_core.testing.page_contract import PageContract
@@ -40,6 +41,7 @@ PARTS: Final[Mapping[type, str]] = {
     KeyContract: "Idempotency keys",
     WatchContract: "Bells",
     WithinContract: "Within transactions of the app's, if it can",
+    LastContract: "Appending the last entries, if it can",
     ManyContract: "Appending to many streams at once, if it can",
     CapabilityContract: "Listing, forgetting, making tables, keeping meta, telling the time",
     SharingContract: "Between processes",

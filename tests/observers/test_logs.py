@@ -158,6 +158,8 @@ TOLD: dict[str, tuple[Any, ...]] = {
     "read_failed": (ValueError("away"), 1.0),
     "read_recovered": (),
     "bells_missed": (3,),
+    "run_started": ("chat:1", "user:1"),
+    "run_ended": ("chat:1", "done", 1.5),
 }
 
 

@@ -163,6 +163,22 @@ LOOP_LAG: Final = Metric(
     buckets=_LATE,
 )
 
+RUNS: Final = Metric("streamy_runs", _G, "Runs that are held, whether they have a thread or not.", read=True)
+RUNS_STARTED: Final = Metric("streamy_runs_started_total", _C, "Runs that have begun.", ("group",))
+RUNS_ENDED: Final = Metric(
+    "streamy_runs_ended_total",
+    _C,
+    "Runs that were ended, by `RunOutcome`; `lost`, too, by whoever found them so.",
+    ("group", "outcome"),
+)
+RUN_SECONDS: Final = Metric(
+    "streamy_run_duration_seconds",
+    _H,
+    "How long the runs took that their own processes have ended.",
+    ("outcome",),
+    buckets=_LIVES,
+)
+
 METRICS: Final[tuple[Metric, ...]] = (
     CLIENTS,
     OPENED,
@@ -188,5 +204,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     REPLAYS,
     LOOKUPS,
     LOOP_LAG,
+    RUNS,
+    RUNS_STARTED,
+    RUNS_ENDED,
+    RUN_SECONDS,
 )
 """In the order of the reference."""

@@ -112,6 +112,14 @@ class Metrics(Observer):
     def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
         self._tell(of.RETRIES, 1)
 
+    def run_started(self, stream_id: str, key: str | None) -> None:
+        self._tell(of.RUNS_STARTED, 1, self.groups.of(stream_id))
+
+    def run_ended(self, stream_id: str, outcome: str, seconds: float | None) -> None:
+        self._tell(of.RUNS_ENDED, 1, self.groups.of(stream_id), str(outcome))
+        if seconds is not None:
+            self._tell(of.RUN_SECONDS, seconds, str(outcome))
+
     def connected(self, client: ClientInfo, delivery: str) -> None:
         self._tell(of.OPENED, 1, delivery, client.began.value)
         self._tell(of.CLIENTS, 1, delivery)

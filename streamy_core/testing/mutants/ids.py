@@ -26,6 +26,10 @@ class MakesIdsByChance(SoundBroker):
     def append(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
         return [self._token(entry_id) for entry_id in super().append(stream_id, events, **key)]
 
+    def append_last(self, stream_id: str, events: Sequence[Event], **key: Any) -> Ids:
+        ids = super().append_last(stream_id, events, **key)
+        return type(ids)(map(self._token, ids))
+
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         return {name: self._token(tail) for name, tail in super().tail(stream_ids).items()}
 

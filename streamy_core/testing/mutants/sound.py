@@ -108,6 +108,16 @@ class SoundBroker(Broker):
             self._ring(stream_id)
         return ids
 
+    def append_last(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        with self.opened(to_write=True):
+            log = self._log_for_writing(stream_id)
+            ids = self._append_to(log, stream_id, events, idempotency_key)
+            log.end = log.end or self._id_after(log)
+        self._ring(stream_id)
+        return ids
+
     def append_to_many(
         self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:

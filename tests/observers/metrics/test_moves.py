@@ -38,6 +38,20 @@ class Large(FaultyBroker):
         super().__init__(Limits(history=1_000, history_bytes=2**28, total_bytes=2**28))
 
 
+# -- runs
+
+
+def test_runs_are_counted_while_they_are_held_and_by_their_outcome(stage: Stage) -> None:
+    with (
+        stage.moves("streamy_runs_started_total", group="job"),
+        stage.moves("streamy_runs_ended_total", group="job", outcome="done"),
+        stage.moves("streamy_run_duration_seconds_count", outcome="done"),
+        stage.sse.run("job:7"),
+    ):
+        assert stage.value("streamy_runs") == 1
+    assert stage.value("streamy_runs") == 0
+
+
 # -- clients
 
 

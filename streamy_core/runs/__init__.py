@@ -1,0 +1,1 @@
+"""Runs: whatever yields, as a stream that outlives the request that has started it."""

@@ -1,0 +1,197 @@
+"""Writes what one run yields to its log, in order, and ends it once."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..engine.publisher import Publisher
+from ..errors import RunStopped, StreamEnded
+from ..events import Event
+from ..exact import exact_text
+from .coalescing import Buffer, Coalesce
+from .flusher import Flusher
+from .progress import EVERY, NAME, Progress
+
+_BOUND: Final = 256 * 2**10
+"""Characters that may wait in a run: then whoever yields more waits, too."""
+
+
+class Writer:
+    """See the module. Any thread; what one thread puts is in order.
+
+    how: how pieces are put together; None: each is written by the thread that puts it.
+
+    Once the stream has ended, or writing has failed for good, whatever is put raises.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        publisher: Publisher,
+        flusher: Flusher,
+        how: Coalesce | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream_id = stream_id
+        self._publisher = publisher
+        self._flusher = flusher
+        self._how = how
+        self._clock = clock
+        self._buffer = Buffer(how or Coalesce(1.0), publisher.event)
+        self._changed = threading.Condition(threading.Lock())  # of what waits
+        self._writing = threading.Lock()  # held by whoever writes: one at a time, in order
+        self._due = math.inf  # when the flusher comes
+        self._failure: Exception | None = None
+        self._over = False
+        self._progress: Progress | None = None
+        self._progress_at = -math.inf
+        self._safe_name: object = _NOTHING
+        self.entries: int = 0
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why nothing can be written any more; None: it can."""
+        return self._failure
+
+    def put(self, data: Any, name: str | None) -> None:
+        """Write a piece, or have it written soon. `data` may be an `Event`, which is an entry by itself.
+
+        Raises InvalidEvent, and then nothing of it is written; RunStopped once the stream has ended;
+        PublishFailed.
+        """
+        publisher = self._publisher
+        if isinstance(data, Event):
+            self._put_event(publisher.check(data))
+            return
+        text = data if type(data) is str else exact_text(data)
+        if self._how is None or (text is None and self._how.join is None):
+            self._put_event(publisher.event(data, name))
+            return
+        if text is None or name is not self._safe_name or "\0" in text or not text.isascii():
+            size = len(publisher.event(data, name).data)  # whether it can be carried
+            self._safe_name = name
+        elif (size := len(text)) > self._how.size:
+            publisher.event(text, name)
+        self._put_piece(data if text is None else text, name, size)
+
+    def put_progress(self, progress: Progress) -> None:
+        """Write how far it is, at most every `EVERY` seconds: the newest, and the last always. Raises as
+        `put`."""
+        now = self._clock()
+        with self._changed:
+            self._check()
+            self._progress = progress
+            if (due := self._progress_at + EVERY) > now:
+                self._ask(due)
+                return
+            self._take_progress(now)
+            if self._how is not None:
+                self._ask(now)
+                return
+        self._write()
+        with self._changed:
+            self._check()
+
+    def end(self, last: Event) -> bool:
+        """Write what waits, then the last entry, and end the stream, in one step; false: others were first,
+        or have ended it. Raises PublishFailed, Closed; what joining pieces raises."""
+        with self._writing:
+            try:
+                with self._changed:
+                    if self._failure is not None and not isinstance(self._failure, StreamEnded):
+                        self._buffer.take()
+                    self._take_progress(self._clock())
+                    events = self._buffer.take()
+                self._publisher.publish_last(self._stream_id, [*events, last])
+            except StreamEnded as error:
+                self._fail(error)
+                return False
+            finally:
+                with self._changed:
+                    self._over = True
+                    self._failure = self._failure or StreamEnded(self._stream_id)
+                    self._changed.notify_all()
+        self.entries += len(events)
+        return True
+
+    def _put_event(self, event: Event) -> None:
+        if self._how is None:
+            with self._writing:
+                self._check()
+                try:
+                    self._publisher.publish(self._stream_id, [event])
+                except Exception as error:  # noqa: BLE001 - it is raised, as it is at the next item
+                    self._fail(error)
+                    self._check()
+                self.entries += 1
+            return
+        with self._changed:
+            self._wait_for_room()
+            self._buffer.add_event(event, self._clock())
+            self._ask(self._buffer.due)
+
+    def _put_piece(self, data: Any, name: str | None, size: int) -> None:
+        with self._changed:
+            if self._failure is not None or self._buffer.size >= _BOUND:
+                self._wait_for_room()
+            self._buffer.add(data, name, size, self._clock())
+            if self._buffer.due < self._due:
+                self._ask(self._buffer.due)
+
+    def _wait_for_room(self) -> None:
+        while self._failure is None and self._buffer.size >= _BOUND:
+            self._changed.wait()
+        self._check()
+
+    def _ask(self, due: float) -> None:
+        """Have the flusher come by then."""
+        if due < self._due:
+            self._due = due
+            self._flusher.call_at(due, self._write)
+
+    def _take_progress(self, now: float) -> None:
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            self._progress_at = now
+            self._buffer.add_event(self._publisher.event(progress.told(), NAME), now)
+
+    def _write(self) -> None:
+        with self._writing:
+            with self._changed:
+                if self._over or self._failure is not None:
+                    return
+                self._due = math.inf
+                now = self._clock()
+                if self._progress is not None and self._progress_at + EVERY <= now + _EARLY:
+                    self._take_progress(now)
+            try:
+                with self._changed:
+                    events = self._buffer.take()
+                    self._changed.notify_all()
+                    if self._progress is not None:
+                        self._ask(self._progress_at + EVERY)
+                if events:
+                    self._publisher.publish(self._stream_id, events)
+                    self.entries += len(events)
+            except Exception as error:  # noqa: BLE001 - whoever yields is told
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        with self._changed:
+            self._failure = self._failure or error
+            self._changed.notify_all()
+
+    def _check(self) -> None:
+        if self._failure is None:
+            return
+        if isinstance(self._failure, StreamEnded):
+            raise RunStopped(self._stream_id, "ended")
+        raise self._failure
+
+
+_EARLY: Final = 0.01
+_NOTHING: Final = object()
