@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
@@ -107,16 +107,18 @@ class Overview:
     def _hear(self) -> None:
         late = self._clock() - self._heard_at > EVERY
         cursor = self._place() if late or self._cursor is None else self._cursor
-        told: set[str] = set()
+        told: dict[str, float] = {}
+        time_of_log = _TimeOfLog()
         more = True
         while more:
             frames, page = self._log.read({SUMMARIES: cursor}, _BYTES)[SUMMARIES]
-            told.update(map(self._take, frames))
+            for summary in filter(None, map(self._take, frames)):
+                told[summary.process] = time_of_log.of(summary)
             more, cursor = page.more or page.gap, page.cursor
             self._cursor = cursor
         self._heard_at = self._clock()
         if late:
-            self._age(self._heard.keys() & told)
+            self._age({name: time_of_log.now - at for name, at in told.items()})
 
     def _place(self) -> str:
         """Where to read on after a while: what was told before doesn't say who is there now."""
@@ -127,31 +129,40 @@ class Overview:
         shares = epoch_of(known) == epoch_of(start)
         return known if shares and (sequence_of(known) or 0) > (sequence_of(start) or 0) else start
 
-    def _age(self, processes: Collection[str]) -> None:
-        """What these told before anybody listened is as old as it is beside the newest of it.
+    def _age(self, ages: Mapping[str, float]) -> None:
+        """What these told before anybody listened is so many seconds old."""
+        for name in self._heard.keys() & ages:
+            self._heard[name] = self._heard[name]._replace(at=self._clock() - ages[name])
 
-        That of the same host: the clocks of others may be apart.
-        """
-        newest: dict[str, float] = {}
-        for one in map(self._heard.__getitem__, processes):
-            host = one.summary.host
-            newest[host] = max(newest.get(host, one.summary.at), one.summary.at)
-        for name in processes:
-            one = self._heard[name]
-            self._heard[name] = one._replace(at=one.at - (newest[one.summary.host] - one.summary.at))
-
-    def _take(self, frame: Frame) -> str:
-        """Returns the name of the process that has told this; empty: none has."""
+    def _take(self, frame: Frame) -> Summary | None:
+        """Returns the summary, if it is one."""
         summary = None if frame.gap is not None else read_summary(frame.entry.event.data)
         if summary is None:
-            return ""
+            return None
         name = summary.process
         before = self._heard.get(name)
         if summary.bye:
             self._heard.pop(name, None)
         elif before is not None or len(self._heard) < _MOST:
             self._heard[name] = _after(before, summary, self._clock())
-        return name
+        return summary
+
+
+class _TimeOfLog:
+    """Tells when summaries were told, as they come one after another, though clocks of hosts are apart.
+
+    now: when the newest was. It begins at 0.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._ahead: dict[str, float] = {}
+
+    def of(self, summary: Summary) -> float:
+        """When this one was: the first of a host comes with what came just before."""
+        at = summary.at - self._ahead.setdefault(summary.host, summary.at - self.now)
+        self.now = max(self.now, at)
+        return at
 
 
 class _Heard(NamedTuple):

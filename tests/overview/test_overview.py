@@ -198,6 +198,14 @@ def test_of_a_host_that_was_gone_long_before_nothing_is_shown() -> None:
         site.sse.close()
 
 
+def test_a_host_after_whose_last_word_others_have_told_for_long_is_gone(site: Site) -> None:
+    now = time.time()
+    site.hear(process="other:1:a", host="other", at=now - 30)
+    site.hear(process="dead:1:a", host="dead", at=now + 1_000)
+    site.hear(process="other:1:a", host="other", at=now)
+    assert [one.summary.host for one in site.processes()] == ["other"]
+
+
 @pytest.mark.parametrize("ahead", [60, -60, 2**52])
 def test_hosts_whose_clocks_are_apart_are_all_shown_at_the_first_look(site: Site, ahead: float) -> None:
     now = time.time()

@@ -57,7 +57,7 @@ export function ago(seconds) {
 class Process {
   constructor(id, clock) {
     this.id = id;
-    this.clock = clock; // its host's: the newest time that it told, and when that was heard
+    this.clock = clock; // its host's
     this.past = []; // [at, clients, published, delivered, bytes, cpu]
     this.counts = []; // [at, of each of FAULTS]
     this.rates = { published: 0, delivered: 0, bytes: 0, opened: 0, cpu: 0 };
@@ -120,7 +120,9 @@ export class Processes {
     this.happened = happened;
     this.all = new Map();
     this.gone = new Map();
-    this.clocks = new Map(); // of hosts, which may be apart
+    this.newest = 0; // when the newest was told: it begins at 0
+    this.newestHeard = 0;
+    this.clocks = new Map(); // of hosts: how far they are ahead of that
     this.levels = new Map();
   }
 
@@ -129,8 +131,8 @@ export class Processes {
     const id = text(object(given).process);
     if (!id) return;
     const told = tidy(given);
-    const clock = this.clockOf(text(told.host), now);
-    if (told.at > clock.newest) [clock.newest, clock.heard] = [told.at, now];
+    const clock = this.clockOf(text(told.host), told.at);
+    if (told.at - clock.ahead >= this.newest) [this.newest, this.newestHeard] = [told.at - clock.ahead, now];
     if (told.bye === true) {
       const stopped = this.all.get(id);
       if (this.all.delete(id)) this.leave(stopped, now, "has stopped", "good", early);
@@ -143,13 +145,14 @@ export class Processes {
       const back = this.gone.delete(id);
       if (!early) this.happened("good", `${name(told)} ${back ? "is back" : "has come"}`);
     }
-    process.take(told, early ? now - (clock.newest - told.at) : now);
+    process.take(told, early ? now - (this.newest - told.at + clock.ahead) : now);
     process.early = early;
   }
 
-  clockOf(host, now) {
+  /** The first that a host tells was told with what came just before. */
+  clockOf(host, at) {
     let clock = this.clocks.get(host);
-    if (!clock) this.clocks.set(host, (clock = { newest: 0, heard: now }));
+    if (!clock) this.clocks.set(host, (clock = { ahead: at - this.newest }));
     if (this.clocks.size > MOST) this.clocks.delete(this.clocks.keys().next().value);
     return clock;
   }
@@ -161,16 +164,16 @@ export class Processes {
 
   /** Nobody could be heard for so many seconds: nobody was silent then. */
   forgive(seconds) {
-    for (const clock of this.clocks.values()) clock.heard += seconds;
+    this.newestHeard += seconds;
     for (const process of this.all.values()) process.heard += seconds;
   }
 
   /** Leave out who has told nothing for too long, and say what has changed. early: as for `take`. */
   look(now, early = false) {
     for (const [id, process] of this.all) {
-      // What was told before the page came is as old as it is beside the newest that its host told.
+      // What was told before the page came is as old as it is beside the newest that was told.
       process.early &&= early;
-      if (process.early) process.heard = Math.min(process.heard, process.clock.heard - (process.clock.newest - process.told.at));
+      if (process.early) process.heard = Math.min(process.heard, this.newestHeard - (this.newest - process.told.at + process.clock.ahead));
       if (now - process.heard > MISSED * process.every + GRACE) {
         this.all.delete(id);
         this.leave(process, now, "is gone, without a word", "wrong", process.early);
@@ -217,7 +220,7 @@ export class Processes {
   curve(place, now, join = sum) {
     const points = [];
     const all = [...this.list, ...this.gone.values()].map(({ past, how, clock }) => {
-      return { past, at: 0, end: clock.newest + (now - clock.heard), until: how ? past.at(-1)[0] + 2 * STEP : Infinity };
+      return { past, at: 0, end: this.newest + (now - this.newestHeard) + clock.ahead, until: how ? past.at(-1)[0] + 2 * STEP : Infinity };
     });
     for (let age = SPAN; age >= 0; age -= STEP) {
       const values = [];

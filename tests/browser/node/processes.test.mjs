@@ -114,14 +114,21 @@ test("streams and groups are those of all processes", () => {
 });
 
 test("hosts whose clocks are apart are all shown, from the first look on", () => {
-  for (const [host, ahead] of [["a", 0], ["b", 60], ["c", -60], ["d", 2 ** 52]]) {
-    processes.take(summary({ process: `${host}:1:x`, host, at: 1000 + ahead }), 0, true);
-    processes.take(summary({ process: `${host}:1:x`, host, at: 1005 + ahead }), 0, true);
-  }
+  for (const at of [1000, 1005])
+    for (const [host, ahead] of [["a", 0], ["b", 60], ["c", -60], ["d", 2 ** 52]])
+      processes.take(summary({ process: `${host}:1:x`, host, at: at + ahead }), 0, true);
   processes.look(1, true);
   assert.deepEqual(processes.list.map(({ id }) => id[0]), ["a", "b", "c", "d"]);
   assert.deepEqual(processes.curve(1, 1).slice(-3), [20, 20, 20]);
   assert.deepEqual(processes.curve(1, 1).slice(0, -5).filter((point) => point !== null), []);
+});
+
+test("a host after whose last word others have told for long was gone before the page came", () => {
+  processes.take(summary({ process: "other:1:x", host: "other", at: 1000 }), 0, true);
+  processes.take(summary({ process: "dead:1:x", host: "dead", at: 5000 }), 0, true);
+  processes.take(summary({ process: "other:1:x", host: "other", at: 1030 }), 0, true);
+  processes.look(1, true);
+  assert.deepEqual([processes.list.map(({ id }) => id), happened], [["other:1:x"], []]);
 });
 
 test("a time that nobody lives to see stops nothing", () => {
