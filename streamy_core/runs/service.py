@@ -190,6 +190,13 @@ class Runs(Closeable):
         """The streams whose runs this process holds."""
         return [held.stream_id for held in self._keeper.all_held()]
 
+    def going(self) -> list[Held]:
+        """The runs that this process holds, the oldest first, to be looked at: one of each stream."""
+        found: dict[str, Held] = {}
+        for held in sorted(self._keeper.all_held(), key=lambda held: held.began_at):
+            found.setdefault(held.stream_id, held)  # of several that try to begin it, one has it
+        return list(found.values())
+
     def known(self, timeout: float = 0.0) -> dict[str, Lease]:
         """The runs of other processes, as they have told. timeout: seconds to wait for what lies back."""
         self.follow()

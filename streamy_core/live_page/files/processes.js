@@ -212,6 +212,20 @@ export class Processes {
     return this.addUp(({ groups }) => groups);
   }
 
+  /** The runs that processes tell of, of each at most 40, and how many there are: { runs, running }. */
+  runs(now) {
+    const runs = new Map();
+    for (const { id, told, heard } of this.list)
+      for (const one of list(told.runs).slice(0, 40)) {
+        const stream = text(one?.stream);
+        const seconds = number(one?.seconds) + Math.max(0, now - heard);
+        const entries = number(one?.entries);
+        if (stream) runs.set(JSON.stringify([id, stream]), { stream, process: name(told), seconds, entries, stopping: one.stopping === true });
+      }
+    const running = sum(this.list.map(({ told }) => told.running));
+    return { runs: [...runs].map(([id, run]) => ({ id, ...run })), running: Math.max(running, runs.size) };
+  }
+
   addUp(lines) {
     const found = new Map();
     for (const process of this.list)
