@@ -358,8 +358,8 @@ def test_a_run_is_listed_while_it_goes_on_and_stopped_by_who_asks(
 
 
 def test_a_process_that_does_nothing_but_hold_a_run_tells_of_it() -> None:
-    broker = MemoryBroker()
-    with StreamManager(Flask(__name__), broker=broker, overview="loopback") as sse, sse.run("job:1"):
+    app, broker = Flask(__name__), MemoryBroker()  # what an app has is closed once nobody holds it
+    with StreamManager(app, broker=broker, overview="loopback") as sse, sse.run("job:1"):
         reporting = sse.binding.reporting
         assert reporting is not None
         reporting.hurry()
