@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +357,40 @@ def test_a_run_is_listed_while_it_goes_on_and_stopped_by_who_asks(
     assert run.wait(DEADLINE) is RunOutcome.STOPPED
     eventually(lambda: told()[0] == ([], 0), "it is told no more")
     assert "the run of the stream 'chat:1' is told to stop, for 127.0.0.1" in caplog.text
+
+
+def test_a_run_that_another_holds_is_stopped_too(site: Site) -> None:
+    may_go = threading.Event()
+
+    def numbers() -> Iterator[str]:
+        yield "1"
+        may_go.wait(DEADLINE)
+        while True:
+            yield "2"
+            time.sleep(0.01)
+
+    app = Flask(__name__)
+    with StreamManager(app, broker=site.broker) as other:
+        run = other.start_run("chat:1", numbers())
+        assert site.ask("/streamy/overview/stop", json={"id": "chat:1"}).status_code == 200
+        may_go.set()
+        assert run.wait(DEADLINE) is RunOutcome.STOPPED
+
+
+def test_of_many_runs_the_longest_are_told_and_how_many_there_are(site: Site) -> None:
+    def told() -> tuple[list[str], int]:
+        site.tell_soon()
+        processes = site.client.get("/streamy/overview.json").get_json()["processes"]
+        return (
+            ([run["stream"] for run in processes[0]["runs"]], processes[0]["running"])
+            if processes
+            else ([], 0)
+        )
+
+    with ExitStack() as stack:
+        for number in range(42):
+            stack.enter_context(site.sse.run(f"job:{number:02}"))
+        eventually(lambda: told() == ([f"job:{number:02}" for number in range(40)], 42), "they are told")
 
 
 def test_a_process_that_does_nothing_but_hold_a_run_tells_of_it() -> None:
