@@ -181,12 +181,12 @@ class Settings:
     )
     metrics_allow: Callable[..., Any] | None = option(
         None,
-        optional(kinds.function_named("a function of a request, or the name of one")),
+        optional(kinds.function_named("a function of a request, not async, or the name of one")),
         doc="Whether a request may read `/streamy/metrics`; None: one from this very machine, by no proxy.",
     )
     stream_group: Callable[[str], str] | None = option(
         None,
-        optional(kinds.function_named("a function of a stream's name, or the name of one")),
+        optional(kinds.function_named("a function of a stream's name, not async, or the name of one")),
         doc="Gives the group of a stream, a label of metrics; None: what stands before the first `:`.",
     )
     traces: Tracer | None = option(

@@ -175,7 +175,7 @@ class Event:
             object.__setattr__(self, "retry", check_retry(self.retry))
         if self.expires is not None:
             object.__setattr__(self, "expires", check_expires(self.expires))
-        if self.meta is not None and type(self.meta) is not Meta:
+        if self.meta is not None and (type(self.meta) is not Meta or not self.meta):
             object.__setattr__(self, "meta", Meta(self.meta) or None)
 
     @property

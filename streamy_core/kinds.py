@@ -141,9 +141,7 @@ def function_named(expected: str) -> Kind:
     def accepts(value: Any) -> Callable[..., Any]:
         name = exact_text(value)
         found = value if name is None else load_named(name, "streamy.functions")
-        if isinstance(found, type) or not callable(found):
-            raise TypeError
-        return cast(Callable[..., Any], found)
+        return cast(Callable[..., Any], function(expected).accepts(found))
 
     return Kind(expected, accepts)
 
@@ -155,12 +153,9 @@ def allow(group: str) -> Kind:
         name = exact_text(value)
         if name == LOOPBACK:
             return LOOPBACK
-        found = value if name is None else load_named(name, group)
-        if isinstance(found, type) or not callable(found):
-            raise TypeError
-        return found
+        return function("the request").accepts(value if name is None else load_named(name, group))
 
-    return Kind(f"{LOOPBACK!r}, or a function of the request, or the name of one", accepts)
+    return Kind(f"{LOOPBACK!r}, or a function of the request, not async, or the name of one", accepts)
 
 
 def origins() -> Kind:

@@ -89,7 +89,10 @@ def _other_name(asked: Request) -> str | None:
     The name of any site may point to this machine, with a page of that site (DNS rebinding). And nginx, as it
     comes, passes requests on by HTTP/1.0 and under the name of where it passes them.
     """
-    host = urlsplit(f"//{asked.host}").hostname or ""
+    try:
+        host = urlsplit(f"//{asked.host}").hostname or ""
+    except ValueError:
+        host = ""
     if host != "localhost" and not is_loopback(host):
         return f"it was asked for at {asked.host!r:.100}, which isn't localhost"
     if asked.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":

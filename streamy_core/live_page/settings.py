@@ -37,5 +37,6 @@ def _shown(value: object) -> str:
         return repr(value)
     kind: Any = type(value)
     named = given if hasattr(given, "__qualname__") else kind
-    ours = named.__module__.startswith(_OF_OURS)
-    return repr(value) if ours and named is not given else f"{named.__module__}:{named.__qualname__}"
+    module = named.__module__ or "builtins"  # methods of dicts and the like have none
+    ours = module.startswith(_OF_OURS)
+    return repr(value) if ours and named is not given else f"{module}:{named.__qualname__}"

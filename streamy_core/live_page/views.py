@@ -198,7 +198,10 @@ def _refusal(status: int, error: Exception | str) -> Response:
 
 def _given() -> dict[str, Any]:
     """What the page has sent; nothing, where that is no object."""
-    given: Any = request.get_json(silent=True)
+    try:
+        given: Any = request.get_json(silent=True)
+    except RecursionError:
+        return {}
     return cast("dict[str, Any]", given) if isinstance(given, dict) else {}
 
 

@@ -117,10 +117,16 @@ class Overview:
             self._age()
 
     def _age(self) -> None:
-        """What was told before anybody listened is as old as it is beside the newest of it."""
-        newest = max((one.summary.at for one in self._heard.values()), default=0.0)
+        """What was told before anybody listened is as old as it is beside the newest of it.
+
+        That of the same host: the clocks of others may be apart.
+        """
+        newest: dict[str, float] = {}
+        for one in self._heard.values():
+            host = one.summary.host
+            newest[host] = max(newest.get(host, one.summary.at), one.summary.at)
         for name, one in self._heard.items():
-            self._heard[name] = one._replace(at=one.at - (newest - one.summary.at))
+            self._heard[name] = one._replace(at=one.at - (newest[one.summary.host] - one.summary.at))
 
     def _take(self, frame: Frame) -> None:
         summary = None if frame.gap is not None else read_summary(frame.entry.event.data)

@@ -47,7 +47,7 @@ class Held:
         self.lease = lease
         self.alone = alone
         self.end: RunEnd | None = None
-        self.ended = threading.Event()
+        self.ended: threading.Event = threading.Event()
         self.seen_at: float = time.monotonic()
         self.began_at: float = time.monotonic()
         self.writer = writer

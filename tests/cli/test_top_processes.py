@@ -178,6 +178,15 @@ def test_what_is_wrong_is_red_where_colours_are_wanted_and_sigterm_leaves_the_te
     assert screen.written.rindex(OTHER_SCREEN[1]) > screen.written.rindex(OTHER_SCREEN[0])
 
 
+def test_a_terminal_whose_screen_can_not_be_drawn_anew_is_given_one_picture(
+    terminal: Callable[..., Terminal], tell: Callable[..., object]
+) -> None:
+    tell(7, clients={"detached": 11})
+    screen = terminal(TERM="dumb")
+    assert screen.wait() == 0
+    assert "1 process, 11 clients" in screen.written
+
+
 def test_both_workers_of_a_server_are_there_and_one_that_is_killed_goes(
     tmp_path: Path, variables: dict[str, str]
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_meta_is_frozen_and_nobodys_elses() -> None:
 def test_no_meta_has_one_spelling() -> None:
     assert Event("a", meta={}) == Event("a")
     assert Event("a", meta={}).meta is None
+    assert Event("a", meta=Meta({})).meta is None
 
 
 class Text(str):

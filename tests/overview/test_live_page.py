@@ -323,6 +323,26 @@ def test_a_test_event_is_sent_to_a_stream_that_is_there(site: Site) -> None:
     assert look(site, "nwes")["exists"] is False
 
 
+def test_settings_are_shown_whatever_they_are(make_site: Callable[..., Site]) -> None:
+    site = make_site(stream_group={}.get)
+    answer = site.ask("/streamy/overview/about")
+    assert answer.status_code == 200
+    shown = {one["key"]: one["value"] for one in answer.get_json()["settings"]}
+    assert shown["STREAMY_STREAM_GROUP"] == "builtins:dict.get"
+
+
+def test_a_host_that_is_none_is_another(site: Site) -> None:
+    for name in ("[::1", "[v1.x]", "localhost@evil.example", ""):
+        assert open_ways(site, headers={"Host": name}) == []
+
+
+def test_what_is_nested_too_deep_names_no_key(site: Site) -> None:
+    answer = site.ask(
+        "/streamy/overview/disconnect", json=None, data="[" * 100_000, content_type="application/json"
+    )
+    assert answer.status_code == 400
+
+
 def test_a_key_is_disconnected_wherever_its_clients_are(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     site.ask("/streamy/overview/disconnect")
     (command,) = site.acted()

@@ -174,6 +174,14 @@ def test_who_begins_to_look_is_not_shown_who_was_gone_before(site: Site) -> None
     ]
 
 
+@pytest.mark.parametrize("ahead", [60, -60, 2**52])
+def test_hosts_whose_clocks_are_apart_are_all_shown_at_the_first_look(site: Site, ahead: float) -> None:
+    now = time.time()
+    site.hear(process="one:1:a", host="one", at=now)
+    site.hear(process="two:1:a", host="two", at=now + ahead)
+    assert [one.summary.host for one in site.processes()] == ["one", "two"]
+
+
 def test_what_is_no_summary_is_passed_over(site: Site) -> None:
     site.broker.append(SUMMARIES, [Event("{"), Event("[]", "x"), Event('{"process": "p", "clients": 7}')])
     assert [one.summary.process for one in site.processes()] == ["p"]

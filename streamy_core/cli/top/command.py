@@ -49,19 +49,28 @@ def top(once: bool, as_json: bool, within: float) -> None:
     """Show what all processes of this app do.
 
     They tell it by the broker, with STREAMY_OVERVIEW: clients, rates, lag, what is wrong. The picture is
-    drawn anew every second until Ctrl-C; where it goes to no terminal, it is printed once.
+    drawn anew every second until Ctrl-C; where it goes to no terminal, or to a dumb one, it is printed once.
 
     With --once or --json it ends with 1 if a process isn't ready, and with 2 if none is heard of.
     """
     top = Top(binding_of(chosen_manager()), current_app.name)
     if not as_json:
         _need_rich()
-    if once or as_json or not sys.stdout.isatty():
+    if once or as_json or not _can_draw():
         click.get_current_context().exit(_print_once(top, as_json, within))
     from .screen import draw, open_console
 
     top.look()  # an error of the first look is told as such, and not on a screen that goes at once
     draw(open_console(), top.picture, top.wait)
+
+
+def _can_draw() -> bool:
+    """Whether standard output is a terminal, and one whose screen can be drawn anew."""
+    if not sys.stdout.isatty():
+        return False
+    from .screen import open_console
+
+    return not open_console().is_dumb_terminal
 
 
 class Top:

@@ -9,11 +9,28 @@ const RECENT = 60; // seconds for which what has grown is told
 const GONE_FOR = 600; // seconds for which a process is shown that is gone
 const MOST = 1000; // processes
 
-const number = (value) => (Number.isFinite(value) ? value : 0);
+const HUGE = 2 ** 53; // beyond it, a second more is the same number
+
+const number = (value) => (Number.isFinite(value) && Math.abs(value) <= HUGE ? value : 0);
 const text = (value) => (typeof value === "string" ? value : "");
 const object = (value) => (value && typeof value === "object" && !Array.isArray(value) ? value : {});
 const list = (value) => (Array.isArray(value) ? value : []);
 export const sum = (values) => values.reduce((all, value) => all + number(value), 0);
+
+const each = (value, of) => Object.fromEntries(Object.entries(object(value)).map(([key, one]) => [key, of(one)]));
+
+const NUMBERS = ["since", "every", "viewers", "running", "watched", "published", "delivered", "bytes", "opened", "cpu", "slow", "retries", "failures", "missed_bells", "damaged"];
+const MAYBE = ["bell_seconds", "loop_lag", "memory"]; // null, where nobody can tell
+const COUNTS = ["clients", "waiting", "gaps", "turned_away", "dropped"];
+
+/** A summary whose fields are what they should be, whoever has written it. */
+function tidy(told) {
+  const tidied = { ...told, at: number(told.at), versions: each(told.versions, text) };
+  for (const field of NUMBERS) if (field in told) tidied[field] = number(told[field]);
+  for (const field of MAYBE) tidied[field] = Number.isFinite(told[field]) ? number(told[field]) : null;
+  for (const field of COUNTS) tidied[field] = each(told[field], number);
+  return tidied;
+}
 
 /** What is counted of what went wrong: its title, and how often it was, by cause, in a summary. */
 export const FAULTS = [
@@ -38,8 +55,9 @@ export function ago(seconds) {
 
 /** A process: its newest summary, `rates` by the second, when it was `heard`, and what it told before. */
 class Process {
-  constructor(id) {
+  constructor(id, clock) {
     this.id = id;
+    this.clock = clock; // its host's: the newest time that it told, and when that was heard
     this.past = []; // [at, clients, published, delivered, bytes, cpu]
     this.counts = []; // [at, of each of FAULTS]
     this.rates = { published: 0, delivered: 0, bytes: 0, opened: 0, cpu: 0 };
@@ -102,16 +120,17 @@ export class Processes {
     this.happened = happened;
     this.all = new Map();
     this.gone = new Map();
-    this.newest = 0; // by the clocks of processes
-    this.newestHeard = 0;
+    this.clocks = new Map(); // of hosts, which may be apart
     this.levels = new Map();
   }
 
   /** Take what a process has told. early: it may have told this a while ago. */
-  take(told, now, early) {
-    const id = text(object(told).process);
+  take(given, now, early) {
+    const id = text(object(given).process);
     if (!id) return;
-    if (number(told.at) > this.newest) [this.newest, this.newestHeard] = [number(told.at), now];
+    const told = tidy(given);
+    const clock = this.clockOf(text(told.host), now);
+    if (told.at > clock.newest) [clock.newest, clock.heard] = [told.at, now];
     if (told.bye === true) {
       const stopped = this.all.get(id);
       if (this.all.delete(id)) this.leave(stopped, now, "has stopped", "good", early);
@@ -120,12 +139,19 @@ export class Processes {
     let process = this.all.get(id);
     if (!process) {
       if (this.all.size >= MOST) return;
-      this.all.set(id, (process = new Process(id)));
+      this.all.set(id, (process = new Process(id, clock)));
       const back = this.gone.delete(id);
       if (!early) this.happened("good", `${name(told)} ${back ? "is back" : "has come"}`);
     }
-    process.take(told, early ? now - (this.newest - number(told.at)) : now);
+    process.take(told, early ? now - (clock.newest - told.at) : now);
     process.early = early;
+  }
+
+  clockOf(host, now) {
+    let clock = this.clocks.get(host);
+    if (!clock) this.clocks.set(host, (clock = { newest: 0, heard: now }));
+    if (this.clocks.size > MOST) this.clocks.delete(this.clocks.keys().next().value);
+    return clock;
   }
 
   /** Whether there are processes, and none of them has told anything when it should have. */
@@ -135,16 +161,16 @@ export class Processes {
 
   /** Nobody could be heard for so many seconds: nobody was silent then. */
   forgive(seconds) {
-    this.newestHeard += seconds;
+    for (const clock of this.clocks.values()) clock.heard += seconds;
     for (const process of this.all.values()) process.heard += seconds;
   }
 
   /** Leave out who has told nothing for too long, and say what has changed. early: as for `take`. */
   look(now, early = false) {
     for (const [id, process] of this.all) {
-      // What was told before the page came is as old as it is beside the newest that was told.
+      // What was told before the page came is as old as it is beside the newest that its host told.
       process.early &&= early;
-      if (process.early) process.heard = Math.min(process.heard, this.newestHeard - (this.newest - number(process.told.at)));
+      if (process.early) process.heard = Math.min(process.heard, process.clock.heard - (process.clock.newest - process.told.at));
       if (now - process.heard > MISSED * process.every + GRACE) {
         this.all.delete(id);
         this.leave(process, now, "is gone, without a word", "wrong", process.early);
@@ -158,7 +184,7 @@ export class Processes {
   leave(process, now, how, level, early) {
     const known = name(process.told);
     this.levels.delete(process.id);
-    this.gone.set(process.id, { at: now, name: known, how, past: process.past, early });
+    this.gone.set(process.id, { at: now, name: known, how, past: process.past, clock: process.clock, early });
     if (this.gone.size > MOST) this.gone.delete(this.gone.keys().next().value);
     if (!early) this.happened(level, `${known} ${how}`);
   }
@@ -189,12 +215,14 @@ export class Processes {
 
   /** The points of a curve, one for each step of the last SPAN seconds: null where nobody had told anything. */
   curve(place, now, join = sum) {
-    const end = this.newest + (now - this.newestHeard);
     const points = [];
-    const all = [...this.list, ...this.gone.values()].map(({ past, how }) => ({ past, at: 0, until: how ? past.at(-1)[0] + 2 * STEP : Infinity }));
-    for (let time = end - SPAN; time <= end; time += STEP) {
+    const all = [...this.list, ...this.gone.values()].map(({ past, how, clock }) => {
+      return { past, at: 0, end: clock.newest + (now - clock.heard), until: how ? past.at(-1)[0] + 2 * STEP : Infinity };
+    });
+    for (let age = SPAN; age >= 0; age -= STEP) {
       const values = [];
       for (const one of all) {
+        const time = one.end - age;
         while (one.at + 1 < one.past.length && one.past[one.at + 1][0] <= time) one.at += 1;
         if (one.past[one.at]?.[0] <= time && time <= one.until) values.push(one.past[one.at][place]);
       }

@@ -128,6 +128,32 @@ test("runs are those of all processes, as long as they go on", () => {
   assert.equal(processes.runs(3).running, 1);
 });
 
+test("hosts whose clocks are apart are all shown, from the first look on", () => {
+  for (const [host, ahead] of [["a", 0], ["b", 60], ["c", -60], ["d", 2 ** 52]]) {
+    processes.take(summary({ process: `${host}:1:x`, host, at: 1000 + ahead }), 0, true);
+    processes.take(summary({ process: `${host}:1:x`, host, at: 1005 + ahead }), 0, true);
+  }
+  processes.look(1, true);
+  assert.deepEqual(processes.list.map(({ id }) => id[0]), ["a", "b", "c", "d"]);
+  assert.deepEqual(processes.curve(1, 1).slice(-3), [20, 20, 20]);
+  assert.deepEqual(processes.curve(1, 1).slice(0, -5).filter((point) => point !== null), []);
+});
+
+test("a time that nobody lives to see stops nothing", () => {
+  processes.take(summary({ at: 1e300 }), 0);
+  assert.ok(processes.curve(1, 1).length < 100);
+});
+
+test("what is told is what it should be", () => {
+  const object = { toString: 1, valueOf: 1 };
+  const fields = ["at", "since", "memory", "bell_seconds", "loop_lag", "watched", "published", "viewers", "cpu"];
+  const told = Object.fromEntries(fields.map((field) => [field, object]));
+  processes.take(summary({ ...told, versions: { server: object }, clients: { wsgi: object }, waiting: "text" }), 0);
+  const [process] = processes.list;
+  for (const field of fields) assert.ok(process.told[field] === null || process.told[field] === 0, field);
+  assert.deepEqual([process.told.versions, process.told.clients, process.told.waiting], [{ server: "" }, { wsgi: 0 }, {}]);
+});
+
 test("whatever is told, nothing breaks", () => {
   const hostile = [null, 7, "x", [], {}, NaN, 1e400, true, { length: 1e9 }];
   for (const told of [...hostile, "x"]) processes.take(told, 0);
