@@ -21,7 +21,7 @@ _OF_PROXIES: Final = re.compile(
 )
 """What a proxy may add to requests: those come from its address, and from anybody."""
 
-_NO_ANSWERS: Final = (Response, tuple, Awaitable, Iterator)
+_NO_ANSWERS: Final[tuple[type, ...]] = (Response, tuple, Awaitable, Iterator)
 
 logger: Final = logging.getLogger("streamy.manager")
 
@@ -45,10 +45,11 @@ def may_be_told(allow: Allow, request: Request, setting: str) -> bool:
         return False
 
 
-def _said(answer: object) -> object:
+def _said(given: object) -> object:
     """The answer, if it can be one to the question whether. Raises TypeError."""
+    answer: Any = given
     if answer is NotImplemented or isinstance(answer, _NO_ANSWERS):
-        raise TypeError(f"it has to return True or False, not {type(answer).__name__}")
+        raise TypeError(f"it has to return True or False, not {type(given).__name__}")
     return answer
 
 

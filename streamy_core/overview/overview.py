@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +13,7 @@ from ..engine.earlier import cursors_of
 from ..engine.engine import Engine
 from ..engine.frames import Frame
 from ..events import SUMMARIES
+from ..ids import OLDEST, epoch_of, sequence_of
 from ..starts import Last, Since, Start
 from .summary import Summary, read_summary
 from .telling import EVERY, EVERY_WHILE_SEEN, tell_look
@@ -76,6 +77,7 @@ class Overview:
         self._cursor: str | None = None
         self._heard: dict[str, _Heard] = {}
         self._looked_at = float("-inf")
+        self._heard_at = float("-inf")
 
     def refresh(self) -> None:
         """Take what has been told since, and have processes tell more often while this is called.
@@ -103,42 +105,53 @@ class Overview:
         return {"at": time.time(), "processes": [process.as_json() for process in self.processes()]}
 
     def _hear(self) -> None:
-        cursor = self._cursor
-        if is_first := cursor is None:
-            cursor = cursors_of(self._log, [SUMMARIES], self._start)[SUMMARIES]
+        late = self._clock() - self._heard_at > EVERY
+        cursor = self._place() if late or self._cursor is None else self._cursor
+        told: set[str] = set()
         more = True
         while more:
             frames, page = self._log.read({SUMMARIES: cursor}, _BYTES)[SUMMARIES]
-            for frame in frames:
-                self._take(frame)
+            told.update(map(self._take, frames))
             more, cursor = page.more or page.gap, page.cursor
             self._cursor = cursor
-        if is_first:
-            self._age()
+        self._heard_at = self._clock()
+        if late:
+            self._age(self._heard.keys() & told)
 
-    def _age(self) -> None:
-        """What was told before anybody listened is as old as it is beside the newest of it.
+    def _place(self) -> str:
+        """Where to read on after a while: what was told before doesn't say who is there now."""
+        start = cursors_of(self._log, [SUMMARIES], self._start)[SUMMARIES]
+        known = self._cursor
+        if known is None or start == OLDEST:  # nothing that was told is older than it may be
+            return start if known is None else known
+        shares = epoch_of(known) == epoch_of(start)
+        return known if shares and (sequence_of(known) or 0) > (sequence_of(start) or 0) else start
+
+    def _age(self, processes: Collection[str]) -> None:
+        """What these told before anybody listened is as old as it is beside the newest of it.
 
         That of the same host: the clocks of others may be apart.
         """
         newest: dict[str, float] = {}
-        for one in self._heard.values():
+        for one in map(self._heard.__getitem__, processes):
             host = one.summary.host
             newest[host] = max(newest.get(host, one.summary.at), one.summary.at)
-        for name, one in self._heard.items():
+        for name in processes:
+            one = self._heard[name]
             self._heard[name] = one._replace(at=one.at - (newest[one.summary.host] - one.summary.at))
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: Frame) -> str:
+        """Returns the name of the process that has told this; empty: none has."""
         summary = None if frame.gap is not None else read_summary(frame.entry.event.data)
         if summary is None:
-            return
+            return ""
+        name = summary.process
+        before = self._heard.get(name)
         if summary.bye:
-            self._heard.pop(summary.process, None)
-            return
-        before = self._heard.get(summary.process)
-        if before is None and len(self._heard) >= _MOST:
-            return
-        self._heard[summary.process] = _after(before, summary, self._clock())
+            self._heard.pop(name, None)
+        elif before is not None or len(self._heard) < _MOST:
+            self._heard[name] = _after(before, summary, self._clock())
+        return name
 
 
 class _Heard(NamedTuple):

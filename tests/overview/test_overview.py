@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -172,6 +173,29 @@ def test_who_begins_to_look_is_not_shown_who_was_gone_before(site: Site) -> None
         ("alive:1:a", 3),
         ("alive:2:a", 0),
     ]
+
+
+def test_who_looks_again_after_a_while_is_not_shown_who_has_gone_meanwhile(site: Site) -> None:
+    now = time.time()
+    site.hear(process="dead:1:a", at=now - 100)
+    assert len(site.processes()) == 1
+    site.now += 100
+    site.hear(process="dead:1:a", at=now - 60)
+    site.hear(process="alive:1:a", at=now)
+    assert [(one.summary.process, one.silent_for) for one in site.processes()] == [("alive:1:a", 0.0)]
+    site.now += 6
+    assert [round(one.silent_for) for one in site.processes()] == [6], "nothing is heard twice"
+
+
+def test_of_a_host_that_was_gone_long_before_nothing_is_shown() -> None:
+    now = 100.0
+    with closing(MemoryBroker(clock=lambda: now)) as broker:
+        site = Site(broker)
+        assert site.processes() == []
+        site.hear(process="dead:1:a", host="dead", at=time.time())
+        site.now = now = now + 60
+        assert site.processes() == []
+        site.sse.close()
 
 
 @pytest.mark.parametrize("ahead", [60, -60, 2**52])
