@@ -78,6 +78,11 @@ class Publisher:
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
 
+    @property
+    def most_text(self) -> int:
+        """Characters that any text may have in one event, whatever they are."""
+        return self._max_bytes // _MOST_PER_CHARACTER
+
     def event(
         self, data: Any, name: str | None = None, retry: int | None = None, expires: float | None = None
     ) -> Event:

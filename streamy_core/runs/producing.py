@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from ..errors import InvalidEvent
@@ -50,7 +51,8 @@ def produce(items: Any, put: Put, stopping: Stopping) -> bool:
 def close(items: Any) -> None:
     """Close what was never begun. What that raises is for nobody."""
     if not _is_async(items):
-        getattr(items, "close", _nothing)()
+        with suppress(Exception):
+            getattr(items, "close", _nothing)()
 
 
 def _produce(items: Iterable[Any], put: Put, stopping: Stopping) -> bool:
