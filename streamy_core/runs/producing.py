@@ -44,7 +44,10 @@ def produce(items: Any, put: Put, stopping: Stopping) -> bool:
     An async iterable has an event loop of its own, on the calling thread.
     """
     if _is_async(items):
-        return asyncio.run(_produce_async(items, put, stopping))
+        try:
+            return asyncio.run(_produce_async(items, put, stopping))
+        except asyncio.CancelledError as error:  # nobody else knows of the task
+            raise RuntimeError("what the run's async iterable waited for was cancelled") from error
     return _produce(items, put, stopping)
 
 

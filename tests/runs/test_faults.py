@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -230,3 +232,23 @@ def test_what_is_due_does_not_wait_for_what_is_slow() -> None:
     finally:
         slow.set()
         flusher.close()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_child_that_is_forked_within_the_block_does_not_end_the_run(sse: StreamManager) -> None:
+    with sse.run("job:7") as run:
+        if (child := os.fork()) == 0:
+            with suppress(BaseException):
+                run.__exit__(None, None, None)
+            os._exit(0)
+        os.waitpid(child, 0)
+        run.send("a")
+    assert (data_of(sse, "job:7"), run.outcome) == (["a"], RunOutcome.DONE)
+
+
+def test_an_async_iterable_that_is_cancelled_by_itself_has_failed(sse: StreamManager) -> None:
+    async def cancelled() -> AsyncIterator[str]:
+        yield "a"
+        raise asyncio.CancelledError
+
+    assert sse.start_run("job:7", cancelled()).wait(DEADLINE) is RunOutcome.FAILED
