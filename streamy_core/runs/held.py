@@ -29,6 +29,7 @@ class Held:
 
     ended: is set then, and `end` says how: None if somebody has ended the stream as any other. `seen_at` is
     when a reader was last known of. `unsettled`: whether its log may say that it goes on, though it is over.
+    `told_at`: the id in the stream of leases by which others were first told of it, if any.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Held:
         self.end: RunEnd | None = None
         self.ended = threading.Event()
         self.unsettled: bool = False
+        self.told_at: str | None = None
         self.seen_at: float = time.monotonic()
         self.began_at: float = time.monotonic()
         self.writer = writer

@@ -19,7 +19,7 @@ from ..engine.outcomes import RunEnd, RunOutcome
 from ..engine.publisher import Publisher
 from ..errors import BrokerUnavailable, Closed, ConfigError, PublishFailed, StreamEnded
 from ..events import LEASES
-from ..ids import sequence_of
+from ..ids import epoch_of, sequence_of
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from .held import Held
@@ -97,7 +97,9 @@ class Keeper:
             told = message_of(
                 self._me, {held.stream_id: held.lease}, everything=False, number=number, alone=alone
             )
-            self._publisher.append_own(LEASES, [leases_event(told)])
+            ids = self._publisher.append_own(LEASES, [leases_event(told)])
+            if held.told_at is None:
+                held.told_at = ids[0]
         except BaseException:
             self.release(held)
             raise
@@ -218,12 +220,20 @@ class Keeper:
             return
         # Those of before, too: a run that has just begun may have been stopped before this was heard.
         if (stream_id := parse_stop(frame.entry.event)) is not None:
-            self.stop(stream_id)
+            self._stop_by(stream_id, frame.entry.id)
             return
         self._leases.hear(frame.entry.event.data, self._clock())
         if len(self._leases) and not self._closed:
             self._begin()
             self._woken.set()
+
+    def _stop_by(self, stream_id: str, entry_id: str) -> None:
+        """Have it stop by what others have told, unless that was of another run, before this one's name was
+        free again."""
+        for held in self.all_held():
+            told_at = held.told_at
+            if held.stream_id == stream_id and told_at is not None and not _is_before(entry_id, told_at):
+                held.stop()
 
     def _see(self, stream_id: str, now: float) -> None:
         for held in self.all_held():
@@ -343,3 +353,9 @@ class Keeper:
                 self._is_deaf = True
                 return now + _AGAIN
         return self._leases.next_due() or math.inf
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Whether this id is before the other one for sure: that of a log that began anew isn't."""
+    first, second = sequence_of(one), sequence_of(other)
+    return first is not None and second is not None and first < second and epoch_of(one) == epoch_of(other)

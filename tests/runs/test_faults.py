@@ -13,7 +13,9 @@ import pytest
 
 from streamy_backends.memory import MemoryBroker
 from streamy_core import BrokerUnavailable, Coalesce, Event, PublishFailed, Run, RunOutcome, StreamManager
-from streamy_core.events import LEASES
+from streamy_core.commands import stop_command
+from streamy_core.engine.outcomes import start_of
+from streamy_core.events import LEASES, RUN
 from streamy_core.runs.coalescing import Buffer
 from streamy_core.runs.flusher import Flusher
 from streamy_core.runs.leases import Leases, message_of
@@ -21,7 +23,7 @@ from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..engine.doubles import FaultyBroker
-from .conftest import Read
+from .conftest import Managers, Read
 from .test_keeping import LEASE, fall_silent
 from .test_runs import data_of
 
@@ -252,3 +254,21 @@ def test_an_async_iterable_that_is_cancelled_by_itself_has_failed(sse: StreamMan
         raise asyncio.CancelledError
 
     assert sse.start_run("job:7", cancelled()).wait(DEADLINE) is RunOutcome.FAILED
+
+
+def test_a_stop_of_a_run_whose_name_is_free_again_stops_no_other(managers: Managers) -> None:
+    first, other, later = managers(), managers(), managers()
+    with first.run("job:7") as run:
+        other.stop_run("job:7")
+        eventually(lambda: run.stopped, "hearing of it")
+        other.broker.append(LEASES, [stop_command("job:8")])
+    with later.run("job:8") as run:
+        assert later.binding.runs._keeper.wait_until_known(DEADLINE)
+        assert not run.stopped
+        other.stop_run("job:8")
+        eventually(lambda: run.stopped, "hearing of it")
+
+
+@pytest.mark.parametrize("lease", ["NaN", "Infinity", "-1", "0"])
+def test_a_beginning_with_a_lease_that_cannot_be_is_none(lease: str) -> None:
+    assert start_of(Event(f'{{"token": "x", "lease": {lease}, "key": null}}', RUN)) is None
