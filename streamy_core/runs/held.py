@@ -29,7 +29,8 @@ class Held:
 
     ended: is set then, and `end` says how: None if somebody has ended the stream as any other. `seen_at` is
     when a reader was last known of. `unsettled`: whether its log may say that it goes on, though it is over.
-    `told_at`: the id in the stream of leases by which others were first told of it, if any.
+    `told_at`: the id in the stream of leases by which others were first told of it, if any. `begun`: whether
+    its first entry is there, and no other starter's.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Held:
         self.end: RunEnd | None = None
         self.ended = threading.Event()
         self.unsettled: bool = False
+        self.begun: bool = False
         self.told_at: str | None = None
         self.seen_at: float = time.monotonic()
         self.began_at: float = time.monotonic()

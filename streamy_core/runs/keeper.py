@@ -120,14 +120,15 @@ class Keeper:
 
     def begun(self, held: Held) -> None:
         """It is this process's, also if it had given up one of this name before."""
+        held.begun = True
         self._leases.forget([held.stream_id])
 
     def stop(self, stream_id: str) -> bool:
-        """Have the run of this stream stop; whether this process holds it."""
+        """Have the run of this stream stop; whether it is this process that holds it, for sure."""
         found = [held for held in self.all_held() if held.stream_id == stream_id]
         for held in found:  # of several that try to begin it, one has it
             held.stop()
-        return bool(found)
+        return any(held.begun for held in found)
 
     def all_held(self) -> list[Held]:
         """All that it holds."""

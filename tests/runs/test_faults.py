@@ -12,9 +12,18 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from streamy_backends.memory import MemoryBroker
-from streamy_core import BrokerUnavailable, Coalesce, Event, PublishFailed, Run, RunOutcome, StreamManager
+from streamy_core import (
+    BrokerUnavailable,
+    Coalesce,
+    Event,
+    PublishFailed,
+    Run,
+    RunExists,
+    RunOutcome,
+    StreamManager,
+)
 from streamy_core.commands import stop_command
-from streamy_core.engine.outcomes import start_of
+from streamy_core.engine.outcomes import RunStart, start_of
 from streamy_core.events import LEASES, RUN
 from streamy_core.runs.coalescing import Buffer
 from streamy_core.runs.flusher import Flusher
@@ -272,3 +281,23 @@ def test_a_stop_of_a_run_whose_name_is_free_again_stops_no_other(managers: Manag
 @pytest.mark.parametrize("lease", ["NaN", "Infinity", "-1", "0"])
 def test_a_beginning_with_a_lease_that_cannot_be_is_none(lease: str) -> None:
     assert start_of(Event(f'{{"token": "x", "lease": {lease}, "key": null}}', RUN)) is None
+
+
+def test_a_stop_by_who_tries_in_vain_to_begin_a_run_reaches_the_one_that_has_it(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder, late = managers(), managers()
+    claims = late.binding.runs._claims
+    claim = claims.claim
+
+    def stop_amid(stream_id: str, start: RunStart) -> RunStart:
+        monkeypatch.undo()
+        late.stop_run(stream_id)
+        return claim(stream_id, start)
+
+    with holder.run("job:7") as run:
+        monkeypatch.setattr(claims, "found", lambda _: None)
+        monkeypatch.setattr(claims, "claim", stop_amid)
+        with pytest.raises(RunExists):
+            late.run("job:7")
+        eventually(lambda: run.stopped, "hearing of it")
