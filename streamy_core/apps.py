@@ -18,6 +18,7 @@ from .broker import Broker
 from .closeable import close_soon
 from .config import PREFIX, Settings, known_keys, load_settings
 from .errors import ConfigError
+from .overview.reporting import Reporting
 
 _ENVIRONMENT: Final = "FLASK_"
 """What Flask's own prefix is, for what `app.config.from_prefixed_env` reads."""
@@ -127,6 +128,11 @@ class Apps:
                 "this StreamManager serves several apps: use it within `with app.app_context():`"
             )
         return self._settled(apps[0], self._bound_to(apps[0])) if apps else self._without_app()
+
+    def reporting(self) -> Reporting | None:
+        """What tells how this process is doing, for the current app; None: nothing does."""
+        bound: Bound | None = current_app.extensions.get(_BOUND, {}).get(self._name)
+        return None if bound is None or bound.apps is not self else bound.binding.reporting
 
     def close(self) -> None:
         """Close all. Closing twice does nothing."""

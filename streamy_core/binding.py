@@ -33,6 +33,9 @@ from .measuring import metrics_of, numbers_of
 from .observers import Beginning, Observers, TurnAwayCause
 from .observers.logs import Logs
 from .observers.signals import Signals
+from .overview.busiest import Busiest
+from .overview.kept import Kept
+from .overview.reporting import Reporting
 from .runs.service import Runs
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
@@ -77,8 +80,10 @@ class Binding:
     ) -> None:
         self.sender = sender
         self.settings = settings
-        self._metrics = metrics_of(settings, name)
-        own = () if self._metrics is None else (self._metrics,)
+        kept = None if settings.overview is None else Kept()
+        self._metrics = metrics_of(settings, name, kept)
+        busiest = None if kept is None or self._metrics is None else Busiest(self._metrics.groups.of)
+        own = tuple(one for one in (self._metrics, busiest) if one is not None)
         self._observer = observer = Observers((Logs(), Signals(sender), *own, *settings.observers))
         self.engine: Engine = Engine(settings, broker=broker, observer=observer, dumps=dumps)
         tell = self.engine.publisher.tell if self.broker.shared else None
@@ -88,6 +93,11 @@ class Binding:
         self.checkup: Checkup = Checkup(self.engine, self.delivery)
         if self._metrics is not None:
             self._metrics.watch(numbers_of(self.engine, self.delivery, self.runs))
+        self.reporting: Reporting | None = None
+        if kept is not None and busiest is not None:
+            self.reporting = Reporting(
+                self.engine, self.delivery, self.checkup, kept=kept, busiest=busiest, manager=name
+            )
         self._opener = Opener()
         self.app: Flask | None = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once
@@ -240,9 +250,10 @@ class Binding:
 
     def closing(self) -> Callable[[], None]:
         """What closes all this, and keeps neither it nor the app alive."""
+        reporting = () if self.reporting is None else (self.reporting.close,)
         metrics = () if self._metrics is None else (self._metrics.close,)
         closings = (self.delivery.close, self._opener.close, self.runs.close, self.engine.close)
-        return partial(_close, *closings, *metrics)
+        return partial(_close, *reporting, *closings, *metrics)
 
 
 def _close(*closings: Callable[[], None]) -> None:

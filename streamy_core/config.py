@@ -12,6 +12,7 @@ from .errors import ConfigError
 from .events import MAX_STREAMS
 from .observers import Observer
 from .observers.metrics import Instruments
+from .observers.traces import Tracer
 from .options import (
     check_option,
     flag,
@@ -180,13 +181,19 @@ class Settings:
     )
     metrics_allow: Callable[..., Any] | None = option(
         None,
-        optional(kinds.function_named("a function of a request, or the name of one")),
+        optional(kinds.function_named("a function of a request, not async, or the name of one")),
         doc="Whether a request may read `/streamy/metrics`; None: one from this very machine, by no proxy.",
     )
     stream_group: Callable[[str], str] | None = option(
         None,
-        optional(kinds.function_named("a function of a stream's name, or the name of one")),
+        optional(kinds.function_named("a function of a stream's name, not async, or the name of one")),
         doc="Gives the group of a stream, a label of metrics; None: what stands before the first `:`.",
+    )
+    traces: Tracer | None = option(
+        None,
+        optional(kinds.traces()),
+        doc='Who makes spans of what is published and delivered: "opentelemetry", or a TracerProvider; '
+        "None: nobody.",
     )
 
     canary_interval: float = option(
@@ -196,9 +203,18 @@ class Settings:
     )
     health_allow: str | Callable[[Any], object] | None = option(
         None,
-        optional(kinds.health_allow()),
+        optional(kinds.allow("streamy.health_allow")),
         doc="Who is told by `/ready` and `/live` what failed, with names and hosts: `'loopback'`, or a "
         "function that is given the request; None: nobody.",
+    )
+    overview: str | Callable[[Any], object] | None = option(
+        None,
+        optional(kinds.allow("streamy.overview")),
+        doc="Who is shown the live page, at `/streamy/`: `'loopback'`, or a function that is given the "
+        "request; None: nobody, and processes tell nothing of themselves.",
+    )
+    overview_data: bool = option(
+        False, flag(), doc="Whether the live page shows the data of events, and not only how long it is."
     )
     outbox_events: int = option(
         10_000,
@@ -249,11 +265,14 @@ class Settings:
         return ExponentialBackoff(retries=_OUTBOX_RETRIES)
 
     def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.redacted().items())})"
+
+    def redacted(self) -> dict[str, Any]:
+        """All of them by their names, without secrets."""
         shown = {item.name: getattr(self, item.name) for item in fields(self)}
         if isinstance(self.broker_url, str):
             shown["broker_url"] = redact(self.broker_url)
-        shown["broker_options"] = redact_options(self.broker_options)
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        return {**shown, "broker_options": redact_options(self.broker_options)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 from unicodedata import category
@@ -18,6 +18,11 @@ MAX_STREAMS: Final = 100
 
 MAX_EVENT_NAME: Final = 255
 MAX_RETRY_MS: Final = 2**31 - 1
+MAX_META: Final = 1_024
+"""The most bytes of an event's meta: its keys and values in UTF-8, all together."""
+
+_SHOWN: Final = 50
+"""Characters of a key that an error shows."""
 
 RESERVED_PREFIX: Final = "streamy."
 """Event names that start so are Streamy's own and can't be published."""
@@ -37,7 +42,13 @@ CANARY: Final = "\x1fstreamy.canary."
 DOCTOR: Final = "\x1fstreamy.doctor"
 """The stream to which `streamy doctor` publishes, to see whether that can be done."""
 
-INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, LEASES, DOCTOR})
+SUMMARIES: Final = "\x1fstreamy.summaries"
+"""The stream on which processes tell their operator how they are doing: see `overview`."""
+
+LOOKS: Final = "\x1fstreamy.looks"
+"""The stream on which is told that somebody looks at those: each entry says that once."""
+
+INTERNAL: Final = frozenset({CONTROL, CONNECTIONS, LEASES, DOCTOR, SUMMARIES, LOOKS})
 
 OPEN: Final = "streamy.open"
 """The event that a connection begins with: its id is the reader's place before the first entry."""
@@ -88,6 +99,44 @@ def are_plain(stream_ids: Sequence[object]) -> TypeGuard[Sequence[str]]:
     return text.isascii() and text.isprintable() and all(names) and max(map(len, names)) <= MAX_STREAM_ID
 
 
+class Meta(Mapping[str, str]):
+    """An event's meta, checked. Frozen, and equal to every mapping of the same texts.
+
+    Raises InvalidEvent for what is no text, or holds NUL or a lone surrogate, for a key that is empty, and
+    for more than 1,024 bytes.
+    """
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts: dict[str, str] = dict(_checked_meta(texts))
+        if (size := meta_size(self._texts)) > MAX_META:
+            raise InvalidEvent(
+                f"an event's meta has at most {MAX_META:,} bytes of keys and values, not {size:,}: "
+                "keep ids in it, and send the rest as data"
+            )
+
+    def __getitem__(self, key: str) -> str:
+        return self._texts[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._texts.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._texts)
+
+
+def meta_size(meta: Mapping[str, str]) -> int:
+    """How many bytes of `MAX_META` these texts take."""
+    return sum([len(key.encode()) + len(value.encode()) for key, value in meta.items()])
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """What a user publishes.
@@ -98,16 +147,20 @@ class Event:
     retry: how long a browser waits before it reconnects, in milliseconds.
     expires: for how many seconds it is of use; who comes later isn't shown it, and 0 is for those who are
            there. None: for as long as it is kept. What is read back doesn't say.
+    meta:  texts by their names that go along with it, such as the `traceparent` of a trace. They are kept
+           with the entry, where the broker can (`KeepsMeta`), and read back; no client is ever sent them.
+           None if there are none.
 
     Raises InvalidEvent for what can't be carried: NUL or a lone surrogate anywhere, a line break
     in the name, a name that is empty or over 255 characters, a retry that is no whole number from
-    0 to 2**31 - 1, an `expires` that is no number of 0 or more.
+    0 to 2**31 - 1, an `expires` that is no number of 0 or more, a meta that `Meta` doesn't take.
     """
 
     data: str
     name: str | None = None
     retry: int | None = None
     expires: float | None = None
+    meta: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         # What is only like a str may say of itself what it likes: from here on it is one.
@@ -122,6 +175,8 @@ class Event:
             object.__setattr__(self, "retry", check_retry(self.retry))
         if self.expires is not None:
             object.__setattr__(self, "expires", check_expires(self.expires))
+        if self.meta is not None and (type(self.meta) is not Meta or not self.meta):
+            object.__setattr__(self, "meta", Meta(self.meta) or None)
 
     @property
     def size(self) -> int:
@@ -253,6 +308,33 @@ def check_expires(expires: object) -> float:
     if seconds is None or not 0 <= seconds < math.inf:
         raise InvalidEvent(f"expires is a number of seconds of 0 or more, not {_shown(expires)}")
     return seconds
+
+
+def encode_meta(meta: Mapping[str, str]) -> str:
+    """An event's meta as one line of text, for a backend to keep: JSON."""
+    return json.dumps(dict(meta), ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_meta(text: str) -> Meta | None:
+    """What `encode_meta` has made a line of. Raises ValueError for anything else."""
+    try:
+        return Meta(read_json(text)) or None
+    except RecursionError:
+        raise ValueError("its meta is too deep") from None
+
+
+def _checked_meta(texts: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(texts, Mapping):
+        raise InvalidEvent(f"an event's meta is a mapping of text to text, not {type(texts).__name__}")
+    for given_key, given in cast("Mapping[object, object]", texts).items():
+        key = _exact("meta key", given_key)
+        if not key:
+            raise InvalidEvent("an event's meta has no key that is empty")
+        _check_text("meta key", key)
+        field = f"meta {key[:_SHOWN]!r}"
+        value = _exact(field, given)
+        _check_text(field, value)
+        yield key, value
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ from .broker import Broker
 from .exact import exact_text
 from .observers import Observer
 from .observers.metrics import Instruments, open_instruments
+from .observers.traces import Tracer, open_tracer
 from .options import Kind, instance, seconds
 from .origins import check_origins
 from .plugins import load_named
@@ -121,32 +122,40 @@ def metrics() -> Kind:
     return Kind(kind.expected, accepts)
 
 
+def traces() -> Kind:
+    """What makes spans, or its name."""
+    kind = instance(Tracer, '"opentelemetry", a TracerProvider, a Tracer, or the name of such')
+
+    def accepts(value: Any) -> Tracer:
+        name = exact_text(value)
+        given = value if name is None else open_tracer(name) or load_named(name, "streamy.traces")
+        found: Tracer = kind.accepts(open_tracer(given) or given)
+        return found
+
+    return Kind(kind.expected, accepts)
+
+
 def function_named(expected: str) -> Kind:
     """A function, or its name. expected: as errors say it."""
 
     def accepts(value: Any) -> Callable[..., Any]:
         name = exact_text(value)
         found = value if name is None else load_named(name, "streamy.functions")
-        if isinstance(found, type) or not callable(found):
-            raise TypeError
-        return cast(Callable[..., Any], found)
+        return cast(Callable[..., Any], function(expected).accepts(found))
 
     return Kind(expected, accepts)
 
 
-def health_allow() -> Kind:
-    """Who is told why a process isn't ready."""
+def allow(group: str) -> Kind:
+    """Who is told what isn't for everybody. group: of the entry points that a name may be of."""
 
     def accepts(value: Any) -> Any:
         name = exact_text(value)
         if name == LOOPBACK:
             return LOOPBACK
-        found = value if name is None else load_named(name, "streamy.health_allow")
-        if isinstance(found, type) or not callable(found):
-            raise TypeError
-        return found
+        return function("the request").accepts(value if name is None else load_named(name, group))
 
-    return Kind(f"{LOOPBACK!r}, or a function of the request, or the name of one", accepts)
+    return Kind(f"{LOOPBACK!r}, or a function of the request, not async, or the name of one", accepts)
 
 
 def origins() -> Kind:

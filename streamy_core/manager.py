@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from flask import Blueprint, Flask, current_app, request_finished, request_started
+from flask import Blueprint, Flask, current_app, request, request_finished, request_started
 
 from .apps import Apps
 from .binding import Binding
@@ -19,6 +19,7 @@ from .commands import check_key
 from .cross_origin import is_preflight, may_be_answered, share
 from .delivery.delivery import retry_ms
 from .delivery.questions import MayRead, MayReadMany
+from .delivery.servers import server_of
 from .engine.health import Health
 from .engine.outbox import Outbox
 from .engine.publisher import Publisher
@@ -31,6 +32,7 @@ from .exact import exact_text
 from .granting import GrantVerbs, grant_of_request
 from .grants import Grant
 from .health_pages import add_health
+from .live_page import add_live_page
 from .opening import Opening, check_until, come_back, open_stream, respond
 from .origins import check_origins
 from .rechecking import recheck_for
@@ -115,6 +117,7 @@ class StreamManager(PublishingVerbs, GrantVerbs, RunVerbs, Closeable):
             app.jinja_env.globals.setdefault(name, value)
         # By the structure, since a manager may be used first, and bound, within a request.
         app.before_request_funcs.setdefault(None, []).append(self._answer_preflight)
+        app.before_request_funcs[None].append(self._note_request)
         request_started.connect(note_start, app)
         request_finished.connect(note_end, app)
 
@@ -258,10 +261,11 @@ class StreamManager(PublishingVerbs, GrantVerbs, RunVerbs, Closeable):
 
     @cached_property
     def blueprint(self) -> Blueprint:
-        """What serves streamy.js, `/ready`, `/live` and metrics: `app.register_blueprint(sse.blueprint)`."""
+        """Serves streamy.js, health, metrics and the live page: `app.register_blueprint(sse.blueprint)`."""
         blueprint = make_blueprint(self.name)
         add_health(blueprint, lambda: self.binding)
         serve_metrics(blueprint, lambda: self.binding.settings)
+        add_live_page(blueprint, lambda: self.binding)
         return blueprint
 
     @property
@@ -294,9 +298,17 @@ class StreamManager(PublishingVerbs, GrantVerbs, RunVerbs, Closeable):
         allowed = self.binding.settings.allow_origins
         return share(respond(self.binding, None), allowed) if may_be_answered(allowed) else None
 
+    def _note_request(self) -> None:
+        """See that a process that serves requests tells how it is doing: a hook of the app."""
+        reporting = self._apps.reporting()
+        if reporting is not None and not reporting.serving:
+            reporting.serves(server_of(request.environ).name)
+
     def _publishing(self) -> tuple[Publisher, Outbox]:
-        engine = self.binding.engine
-        return engine.publisher, engine.outbox
+        binding = self.binding
+        if binding.reporting is not None:
+            binding.reporting.publishes()
+        return binding.engine.publisher, binding.engine.outbox
 
 
 def template_cursor(stream_id: StreamIds, manager: str = "default") -> str:

@@ -7,16 +7,23 @@ from collections.abc import Callable, Collection
 from .config import Settings
 from .delivery.service import DeliveryService
 from .engine.engine import Engine
-from .observers.metrics import Metric, Metrics
+from .observers.metrics import Instruments, Metric, Metrics
+from .observers.metrics.both import Both
 from .observers.metrics.catalogue import FAILING, LOOKUPS, OUTBOX, REPLAYS, RUNS, WATCHED
 from .runs.service import Runs
 
 Numbers = Collection[tuple[Metric, tuple[str, ...], float]]
 
 
-def metrics_of(settings: Settings, manager: str) -> Metrics | None:
-    """The metrics of the manager of this name; None: nobody wants any."""
-    return None if settings.metrics is None else Metrics(settings.metrics, manager, settings.stream_group)
+def metrics_of(settings: Settings, manager: str, further: Instruments | None = None) -> Metrics | None:
+    """The metrics of the manager of this name; None: nobody wants any.
+
+    further: keeps them, too, and whether or not the settings say where they are kept.
+    """
+    kept = settings.metrics if further is None else further
+    if settings.metrics is not None and further is not None:
+        kept = Both(settings.metrics, further)
+    return None if kept is None else Metrics(kept, manager, settings.stream_group)
 
 
 def numbers_of(engine: Engine, delivery: DeliveryService, runs: Runs) -> Callable[[], Numbers]:

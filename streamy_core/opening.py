@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -34,7 +34,10 @@ OPENED: Final = "streamy.opened"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a view says of a client's stream: the arguments of `StreamManager.get_stream`, checked."""
+    """What a view says of a client's stream: the arguments of `StreamManager.get_stream`, checked.
+
+    describe: see `Framing`.
+    """
 
     streams: list[str]
     event_name: str
@@ -47,6 +50,7 @@ class Opening:
     granted_at: float | None
     origins: tuple[str, ...] | None
     recheck: Recheck | None
+    describe: Callable[[Event], Event] | None = None
 
 
 def open_stream(binding: Binding, opening: Opening) -> EventStreamResponse:
@@ -178,7 +182,8 @@ def seconds_until(until: float | datetime) -> float:
 def _framing(binding: Binding, opening: Opening) -> Framing:
     named = binding.engine.publisher.check(Event("", opening.event_name)).name or opening.event_name
     tells_streams = len(opening.streams) > 1 and _asks_for_streams()
-    return Framing.of(named, tells_streams=tells_streams, bounded=opening.floor is not None)
+    framing = Framing.of(named, tells_streams=tells_streams, bounded=opening.floor is not None)
+    return framing._replace(describe=opening.describe)
 
 
 def _asks_for_streams() -> bool:

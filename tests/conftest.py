@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 from collections.abc import Generator
 from hashlib import blake2b
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 pytest.register_assert_rewrite(f"{__package__}.support")
+
+from streamy_core.delivery.detached import slow_clients  # noqa: E402
+from streamy_core.engine import hub  # noqa: E402
 
 from .support.browser import browser  # noqa: E402
 from .support.process import ServerProcess  # noqa: E402
@@ -35,11 +41,22 @@ _WAITING = {
 """Promises that are about seconds."""
 
 
+_ALL_SLOW: Final = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
+"""In a file that says so of all its tests."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """More than there are cores: tests of servers wait for more than half of their time."""
     cores = len(os.sched_getaffinity(0))
     return cores + cores // 2
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without slow tests, files that have no others are not even imported: most tests stand in those."""
+    if config.option.markexpr != "not slow" or not collection_path.match("test_*.py"):
+        return None
+    return True if _ALL_SLOW.search(collection_path.read_text("utf-8")) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,10 +69,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection_finish() -> None:
+    """Tests that have all garbage collected needn't look through all that is collected of tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def stream(request: pytest.FixtureRequest) -> str:
     """The name of a stream that no other test uses, and that this one always uses."""
     return f"news:{blake2b(request.node.nodeid.encode(), digest_size=6).hexdigest()}"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the library gives a second, it gives less: to slow clients, and to bells on their way."""
+    monkeypatch.setattr(slow_clients, "_INTERVAL", 0.1)
+    monkeypatch.setattr(hub, "_BELL_TAKES", 0.2)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -45,6 +45,7 @@ class MemoryBroker(Broker):
 
     shared: bool = False
     loses_replies: ClassVar[bool] = False
+    keeps_meta: bool = True
 
     _epoch: str
     _watches: tuple[BaseWatch, ...]

@@ -10,7 +10,8 @@
 -- The state is "epoch head head_nonce before before_nonce oldest end secret kept": the newest sequence and its nonce,
 -- the sequence before the oldest entry left and its nonce, the time of that oldest, the end's nonce or '-', what
 -- the bells are signed with, and what is kept. A state that is none of ours counts as none.
--- An entry's id is its sequence and its time; its meta is "nonce\nretry\nname".
+-- An entry's id is its sequence and its time; its meta is "nonce\nretry\nname", and then, if the event
+-- has a meta of its own, "\n" and that.
 local said, key_age, publish, new_secret, end_nonce =
   string.match(ARGV[1], '(%d+ %d+ %d+) (%d+) (%u+) (%w+) ?([%w_-]*)')
 local is_last = end_nonce ~= ''

@@ -27,6 +27,7 @@ from streamy_core.broker import (
     new_nonce,
     sequence_of,
 )
+from streamy_core.events import CONTROL
 
 from .address import Address
 from .appends import appended_of, by_stream, in_lots, stored_of
@@ -45,7 +46,6 @@ from .watch import RedisWatch
 _NOWHERE: Final = "?"  # a cursor that can't be placed: after it nothing is read but the state
 
 _STREAMS_AT_ONCE: Final = 1_000
-
 _A_MONTH: Final = 30 * 86_400_000
 """Milliseconds for which is kept what is said, if nobody says how long streams are."""
 
@@ -61,6 +61,7 @@ class RedisBroker(Broker):
     Made by `from_url`, as a rule. Connects to nothing before it is used.
     """
 
+    keeps_meta: bool = True
     _servers: Servers
     _pool: Pool
     _runner: Runner
@@ -72,6 +73,7 @@ class RedisBroker(Broker):
         self._address = address
         self._options = options
         self._keys = Keys(options.prefix)
+        self._commands = self._keys.state(CONTROL)
         self._append = Script("append")
         self._read = Script("read")
         self._end = Script("end")
@@ -331,15 +333,16 @@ class RedisBroker(Broker):
     def _write(self, script: Script, keys: tuple[str, ...], args: Sequence[str], end_nonce: str = "") -> Any:
         """Run a script that makes the stream if there is none: then it is told the epoch, and run again."""
         runner = self._open()
-        settings = f"{self._settings()} {end_nonce}"
+        settings = f"{self._settings(keys[0])} {end_nonce}"
         reply = runner.write(script.call(keys, settings, "", *args))
         if reply in NOTHING_WRITTEN:
             reply = runner.write(script.call(keys, settings, self._epoch(), *args))
         return reply
 
-    def _settings(self) -> str:
-        """What the scripts that write are told by each publisher."""
-        return f"{self._kept} {self._key_age} {self._servers.publish} {self._secret}"
+    def _settings(self, state: str = "") -> str:
+        """What the scripts that write are told by each publisher. state: the key of the stream's."""
+        kept = self._kept.of_commands if state == self._commands else self._kept
+        return f"{kept} {self._key_age} {self._servers.publish} {self._secret}"
 
     def _ring(self, channel: str) -> None:
         """Ring the bell on this channel alone. Raises RedisError."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from streamy_core.events import DamagedEvent, Entry, Event
+from streamy_core.events import DamagedEvent, Entry, Event, decode_meta, encode_meta
 from streamy_core.ids import make_id
 
 NO_NONCE: Final = "000"
@@ -20,7 +20,8 @@ def encode(events: Sequence[Event], nonce: str) -> list[str]:
     texts: list[str] = []
     for event in events:
         retry = "" if event.retry is None else event.retry
-        texts += f"{nonce}\n{retry}\n{event.name or ''}", event.data
+        more = "" if event.meta is None else f"\n{encode_meta(event.meta)}"
+        texts += f"{nonce}\n{retry}\n{event.name or ''}{more}", event.data
     return texts
 
 
@@ -31,10 +32,15 @@ def decode(stream_id: str, epoch: str, sequence: int, texts: Sequence[str | byte
         sequence += 1
         meta = texts[index]
         try:
-            nonce, retry, name = text_of(meta).split("\n")
+            nonce, retry, name, *more = text_of(meta).split("\n", 3)
             if not _NONCE.fullmatch(nonce):
                 raise ValueError("its nonce is none")
-            event = Event(text_of(texts[index + 1]), name or None, int(retry) if retry else None)
+            event = Event(
+                text_of(texts[index + 1]),
+                name or None,
+                int(retry) if retry else None,
+                meta=decode_meta(more[0]) if more else None,
+            )
         except ValueError as error:  # somebody else has written it
             nonce, event = _nonce_of(meta), DamagedEvent(reason=f"Streamy hasn't written it: {error}")
         entries.append(Entry(make_id(epoch, sequence, nonce), stream_id, event))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import redis
 
@@ -33,6 +33,9 @@ def _cert_reqs() -> Kind:
     return Kind(f"one of {', '.join(_CERT_REQS)}", accepts)
 
 
+_TEN_YEARS: Final = 3650 * 86_400_000
+
+
 class Kept(NamedTuple):
     """What is kept of a stream: entries, and milliseconds; 0 where nobody has said anything."""
 
@@ -42,6 +45,11 @@ class Kept(NamedTuple):
 
     def __str__(self) -> str:
         return " ".join(map(str, self))
+
+    @property
+    def of_commands(self) -> Kept:
+        """These, for ten years: a gap among commands would have everybody disconnected."""
+        return self._replace(forget_after=_TEN_YEARS)
 
     def otherwise(self, text: str) -> Kept:
         """These, and where they say nothing those that this text has, if it is one of ours."""

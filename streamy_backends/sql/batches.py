@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from streamy_core.broker import Event, make_id
 
+from .meta import Packed
 from .pages import epoch_of
 
 
@@ -22,7 +23,7 @@ class Batch(NamedTuple):
     nonce: str
     stored_at: int
     key: str
-    events: Sequence[Event]
+    events: Sequence[Event | Packed]
     history: int = 0
     history_age: int = 0
 

@@ -35,6 +35,7 @@ from .earlier import EarlierCursors
 from .faults import Conflict, MissingTable, append_once_more, contradiction, once_more
 from .logs import Logs
 from .looks import Looks
+from .meta import with_meta
 from .migrations import register_with_old_alembic
 from .options import Options
 from .pages import ANY_BYTES, ANY_ENTRIES, NO_ENTRY
@@ -52,6 +53,8 @@ class SqlBroker(Broker):
 
     Made by `from_url`, as a rule. Connects to nothing before it is used.
     """
+
+    keeps_meta: bool = True
 
     _database: Database
     _logs: Logs
@@ -351,7 +354,13 @@ class SqlBroker(Broker):
     def _batch(self, stream_id: str, events: Sequence[Event], key: str | None) -> Batch:
         kept_key = "" if key is None else hashed(stream_id, key)
         return Batch(
-            stream_id, self._ready(), new_nonce(), now_ms(), kept_key, events, *self._options.declared
+            stream_id,
+            self._ready(),
+            new_nonce(),
+            now_ms(),
+            kept_key,
+            with_meta(events),
+            *self._options.declared,
         )
 
     def _remembered(

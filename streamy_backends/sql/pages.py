@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from streamy_core.broker import DamagedEvent, Entry, Event, Page, bounded, make_id, sequence_of
+from streamy_core.broker import DamagedEvent, Entry, Page, bounded, make_id, sequence_of
+
+from .meta import event_of
 
 NO_ENTRY: Final = "000"
 NOWHERE: Final = 2**62
@@ -147,7 +149,7 @@ def _entries(stream_id: str, at: CursorParts, rows: Iterable[Row]) -> Iterator[E
         try:
             if nonce != row.nonce:
                 raise ValueError("its nonce is none")
-            event = Event(row.data, row.name, row.retry)
+            event = event_of(row.data, row.name, row.retry)
         except ValueError as error:  # somebody else has written it
             event = DamagedEvent(reason=f"Streamy hasn't written it: {error}")
         yield Entry(make_id(at.epoch, row.sequence, nonce), stream_id, event)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from streamy_core.errors import StreamyError
+from streamy_core.events import CONTROL
 
 from .batches import Stored
 from .database import Database
@@ -45,7 +46,7 @@ _UNDECLARE: Final = "UPDATE {streams} SET history = 0, history_age = 0 WHERE his
 _IDLE: Final = """
     SELECT stream_id, head, changed FROM {streams}
     WHERE changed >= :after AND (changed > :after OR stream_id > :name)
-        AND changed < {now} - :idle AND (:ended = 0 OR end_nonce IS NOT NULL)
+        AND changed < {now} - :idle AND (:ended = 0 OR end_nonce IS NOT NULL) AND stream_id <> :kept
     ORDER BY changed, stream_id LIMIT :batch"""
 """Many may have changed in the same moment: by one transaction."""
 
@@ -189,9 +190,11 @@ class Retention:
         dialect, count = self._database.dialect, 0
         after: int = -1
         name: Any = dialect.stream_id("")
+        # Its readers would take the gap for commands that they have missed, and disconnect everybody.
+        kept = dialect.stream_id(CONTROL)
         while not self._stop.is_set():
             with self._database.autocommit("find old streams") as db:
-                idle = {"idle": round(idle_for * 1_000_000), "ended": int(ended)}
+                idle = {"idle": round(idle_for * 1_000_000), "ended": int(ended), "kept": kept}
                 page = {"after": after, "name": name, "batch": _STREAMS_AT_ONCE}
                 old = dialect.rows(db, self._idle, {**idle, **page})
             for name, head, after in old:

@@ -2,7 +2,8 @@
 
 streams: a row for each stream, which counts its entries, and says what is kept of them. It stays when
          they go.
-entries: the log. A stream's oldest row is served no more: it is the cursor before the oldest entry.
+entries: the log. A stream's oldest row is served no more: it is the cursor before the oldest entry. Where
+         `retry` is -1, the first line of `data` is the event's own, and its meta.
 keys:    idempotency keys of late.
 meta:    one row: the epoch of new streams, the version of these tables, when somebody last tidied up, and
          what is kept where a stream doesn't say.

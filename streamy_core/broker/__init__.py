@@ -10,7 +10,16 @@ from ..errors import (
     StreamEnded,
     UnknownBackend,
 )
-from ..events import MAX_STREAM_ID, DamagedEvent, Entry, Event, Page, bounded
+from ..events import (
+    MAX_STREAM_ID,
+    DamagedEvent,
+    Entry,
+    Event,
+    Page,
+    bounded,
+    decode_meta,
+    encode_meta,
+)
 from ..hookspecs import BrokerFactory, hookimpl
 from ..ids import OLDEST, UNPLACEABLE, make_id, new_epoch, new_nonce, sequence_of
 from ..urls import options_of, redact, scheme_of
@@ -22,6 +31,7 @@ from .capabilities import (
     EndsWithin,
     Forgets,
     HasTables,
+    KeepsMeta,
     ListsStreams,
     ReadsBack,
     StreamInfo,
@@ -59,6 +69,7 @@ __all__ = [
     "Forgets",
     "ForkGuard",
     "HasTables",
+    "KeepsMeta",
     "ListsStreams",
     "Page",
     "PartlyUnavailable",
@@ -72,6 +83,8 @@ __all__ = [
     "Waker",
     "Watch",
     "bounded",
+    "decode_meta",
+    "encode_meta",
     "hookimpl",
     "make_id",
     "new_epoch",

@@ -27,6 +27,18 @@ class BringsEntries(Protocol):
 
 
 @runtime_checkable
+class KeepsMeta(Protocol):
+    """A capability of a broker: it keeps `Event.meta` with the entry, and gives it back, to the letter.
+
+    It says so by `keeps_meta = True`. Events for any other broker lose their meta before they are appended:
+    without an error, since an event is none the worse for it. `encode_meta` and `decode_meta` make one line
+    of text of it, and read that.
+    """
+
+    keeps_meta: bool
+
+
+@runtime_checkable
 class AppendsToMany(Protocol):
     """A capability of a broker: it can append to many streams in one round trip."""
 

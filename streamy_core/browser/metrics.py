@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Final
 
-from flask import Blueprint, Request, Response, abort, request
+from flask import Blueprint, Response, abort, request
 
+from ..admission import may_be_told
 from ..config import Settings
+from ..kinds import LOOPBACK
 from ..observers.metrics import Shown
 from ..tally import Tally
 
 logger: Final = logging.getLogger("streamy.manager")
-
-_OF_PROXIES: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
-"""What a proxy may add to requests: those come from its address, and from anybody."""
 
 
 def serve_metrics(blueprint: Blueprint, settings: Callable[[], Settings]) -> None:
@@ -34,8 +32,8 @@ def serve_metrics(blueprint: Blueprint, settings: Callable[[], Settings]) -> Non
         kept = current.metrics
         if not isinstance(kept, Shown):
             abort(404)
-        allow = is_local if current.metrics_allow is None else current.metrics_allow
-        if not allow(request):
+        allow = current.metrics_allow or LOOPBACK
+        if not may_be_told(allow, request, "STREAMY_METRICS_ALLOW"):
             if count := tally.count("refused"):
                 logger.warning(
                     "requests for /streamy/metrics refused: %d since it was last said, one from %s. To allow "
@@ -46,13 +44,3 @@ def serve_metrics(blueprint: Blueprint, settings: Callable[[], Settings]) -> Non
             abort(404)
         text, content_type = kept.exposition(request.headers.get("Accept", ""))
         return Response(text, content_type=content_type, headers={"Cache-Control": "no-store"})
-
-
-def is_local(request: Request) -> bool:
-    """Whether a request comes from this very machine, and by no proxy that says so."""
-    if any(name in request.headers for name in _OF_PROXIES):
-        return False
-    try:
-        return ip_address(request.remote_addr or "").is_loopback
-    except ValueError:  # a Unix socket has no address
-        return False

@@ -15,6 +15,7 @@ from .reading import streams, tail
 from .runs import runs
 from .shell import StreamyGroup
 from .tools import backends, demo
+from .top.command import top
 
 
 @click.group("streamy", cls=StreamyGroup)
@@ -34,5 +35,5 @@ def flask_commands(manager: str) -> None:
 
 for _command in (backends, conformance, demo, doctor, new_broker):
     main.add_command(_command)
-for _command in (backends, doctor_of_app, end, forget, init_db, runs, send, streams, tail):
+for _command in (backends, doctor_of_app, end, forget, init_db, runs, send, streams, tail, top):
     flask_commands.add_command(_command)

@@ -10,6 +10,7 @@ from socket import socket
 from typing import ClassVar, Final
 
 from ..engine.byte_reader import ByteReader
+from ..engine.traces import hand_over
 from ..errors import Closed
 from ..observers import DisconnectReason
 from ..strategies.clock import Clock
@@ -291,6 +292,8 @@ class WsgiBody(Iterator[bytes]):
         self._gave_at = self._clock()
         self._keep_alive_at = None if due is None else self._gave_at + due
         self._terms.observer.delivered(self._delivery.name, self.session.streams, 1, len(data), events)
+        if events:
+            hand_over(self.reader.handovers)
         self._start_sending()
         return data
 

@@ -14,7 +14,7 @@ from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 from flask import Flask, Response, render_template, request
@@ -29,6 +29,7 @@ from .background import CHAT, FILE, LINE, SYSTEM, Background
 from .connections import Connections, hang_up
 from .follow import Tail
 from .guard import guard
+from .story import story
 from .system import Sampler
 
 EXTENSION: Final = "streamy-demo"
@@ -38,6 +39,11 @@ OUTAGE: Final = 4.0
 """For how many seconds a client that was cut off can't come back."""
 
 RECONNECT_DELAY: Final = 0.5
+MOST_RUNS: Final = 16
+
+RUNS: Final = "runs"
+"""The stream that tells every page of the newest run."""
+RUN: Final = "run"
 MOST_TEXT: Final = 500
 
 _MOST_SENT: Final = 65_536
@@ -66,7 +72,7 @@ class Demo:
         tail = Tail(follow) if follow is not None else None
         self.sse = sse
         self.follow = follow
-        self.streams: dict[str, tuple[int, str]] = {SYSTEM: (65, SYSTEM), CHAT: (50, CHAT)}
+        self.streams: dict[str, tuple[int, str]] = {SYSTEM: (65, SYSTEM), CHAT: (50, CHAT), RUNS: (1, RUN)}
         if tail is not None:
             self.streams[FILE] = (200, LINE)
         self.connections: Connections = Connections(OUTAGE)
@@ -100,6 +106,7 @@ def create_app(follow: Path | None = None, broker: str = "memory://", host: str 
     app.config["STREAMY_BROKER_URL"] = broker
     app.config["STREAMY_RECONNECT_DELAY"] = RECONNECT_DELAY
     app.config["STREAMY_DELIVERY"] = "wsgi"  # a connection is cut by the server's own socket
+    app.config["STREAMY_RUN_THREADS"] = MOST_RUNS
     app.config["MAX_CONTENT_LENGTH"] = _MOST_SENT
     guard(app, host)
     sse = StreamManager(app)
@@ -112,6 +119,7 @@ def create_app(follow: Path | None = None, broker: str = "memory://", host: str 
     _add_page(app, demo)
     _add_streams(app, demo)
     _add_actions(app, demo)
+    _add_runs(app, demo)
     app.register_error_handler(StreamyError, _refuse)
     return app
 
@@ -235,6 +243,27 @@ def _add_actions(app: Flask, demo: Demo) -> None:
         if name is None:
             return {"error": "too many countdowns are under way"}, 429
         return {"url": f"/countdown/{name}"}
+
+
+def _add_runs(app: Flask, demo: Demo) -> None:
+    @app.post("/run")
+    def start_run() -> ResponseReturnValue:
+        name = uuid4()
+        demo.sse.start_run(f"run:{name}", story(), event_name="word", coalesce=0.05)
+        url = f"/run/{name}"
+        demo.sse.send_event(RUNS, {"url": url}, RUN)
+        return {"url": url}
+
+    @app.get("/run/<uuid:name>")
+    def follow_run(name: UUID) -> ResponseReturnValue:
+        if not demo.sse.exists(f"run:{name}"):
+            return {"error": "there is no such run"}, 404
+        return demo.sse.get_stream(f"run:{name}", after=OLDEST)
+
+    @app.delete("/run/<uuid:name>")
+    def stop_run(name: UUID) -> ResponseReturnValue:
+        demo.sse.stop_run(f"run:{name}")
+        return "", 202
 
 
 def _json_object() -> dict[str, Any]:

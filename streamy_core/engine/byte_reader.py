@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from ..ids import UNPLACEABLE, JointCursor, join_cursors
@@ -12,6 +12,7 @@ from .floors import Bounds, leads_back
 from .frames import Frame, Framing, Moment, gap_frame, shown
 from .hub import Hub
 from .reader import SLICE, Reader
+from .traces import Handover
 
 
 class ByteReader(Reader):
@@ -20,13 +21,14 @@ class ByteReader(Reader):
     more:         after `take`, whether there may be more to take at once.
     framing:      how frames go out.
     took:         how many events there are in the bytes that were given last.
+    handovers:    to be called when those have been handed to a client.
     lost:         whether it has met a gap that may lead further back than its clients may read. They are
                   given nothing more, and have to come back, for how far that is in this history.
 
     Otherwise as Reader. Made by `open_for_client`.
     """
 
-    __slots__ = ("_opening", "framing", "lost", "more", "took")
+    __slots__ = ("_opening", "framing", "handovers", "lost", "more", "took")
 
     def __init__(self, hub: Hub, position: Mapping[str, str]) -> None:
         super().__init__(hub, position)
@@ -34,6 +36,7 @@ class ByteReader(Reader):
         self.more: bool = False
         self.lost: bool = False
         self.took: int = 0
+        self.handovers: Sequence[Handover] = ()
         self._opening = b""
 
     @classmethod
@@ -135,6 +138,7 @@ class ByteReader(Reader):
         """
         data = b""
         took = 0
+        handovers: list[Handover] = []
         for frames in [self._newest(name) for name in self.position if name in self.reading]:
             if len(data) >= SLICE:
                 break  # the other streams stay where they are: if they lag far, they are next
@@ -142,7 +146,8 @@ class ByteReader(Reader):
                 self.hub.log.tell(frame)
             data += self._encode(frames)
             took += self.took
-        self.took = took
+            handovers += self.handovers
+        self.took, self.handovers = took, handovers
         return data
 
     def _newest(self, name: str) -> list[Frame]:
@@ -177,6 +182,7 @@ class ByteReader(Reader):
         self.position[name] = chunk.cursor
         self.more = chunk.more
         self.took = chunk.events
+        self.handovers = chunk.handovers
         if chunk.ends:
             self.reading.discard(name)
         return chunk.data
@@ -197,6 +203,7 @@ class ByteReader(Reader):
         """The bytes of these frames, up to about `SLICE`; the others are the backlog."""
         token = JointCursor(self.position) if len(self.position) > 1 else None
         parts: list[bytes] = []
+        handovers: list[Handover] = []
         size = others = 0
         going_on = len(self.reading)
         for frame in frames:
@@ -209,6 +216,8 @@ class ByteReader(Reader):
             self.passed(frame)
             if frame.gap is not None or frame.hidden:
                 others += 1
+            elif frame.handover is not None:
+                handovers.append(frame.handover)
             cursor = frame.entry.id
             if token is not None:
                 token.move(frame.entry.stream_id, cursor)
@@ -216,4 +225,5 @@ class ByteReader(Reader):
             parts.append(frame.encode(cursor, self.framing, last=not self.reading))
             size += len(parts[-1])
         self.took = len(parts) - others - (going_on - len(self.reading))
+        self.handovers = handovers
         return b"".join(parts)

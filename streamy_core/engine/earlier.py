@@ -81,6 +81,8 @@ def _page(log: Log, stream_id: str, limit: int, before: str | None) -> History:
         frames, page = log.read({stream_id: cursor}, _BYTES, most - len(found))[stream_id]
         more = page.more or page.gap
         for frame in shown(frames, now):
+            if frame.ends and page.entries:
+                first = first or page.entries[-1].id  # a run's last entry is nothing but that end
             if frame.ends or (before is not None and not _lies_before(frame.entry.id, before)):
                 more = False
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from ..broker import Broker
+from ..broker import Broker, KeepsMeta
 from ..closeable import Closeable
 from ..config import Settings
 from ..events import History, check_stream_id
@@ -23,6 +23,7 @@ from .publisher import Publisher
 from .reader import Reader
 from .streams import StreamIds, names_of
 from .subscription import Subscription
+from .traces import Traces
 from .verbs import PublishingVerbs
 from .window import WindowLimits
 
@@ -49,8 +50,12 @@ class Engine(PublishingVerbs, Closeable):
         self._retry = settings.retry
         self.broker: Broker = open_broker(given, settings.broker_options) if isinstance(given, str) else given
         observer = observer or Observer()
+        self._traces = None
+        if settings.traces is not None:
+            kept = isinstance(self.broker, KeepsMeta)
+            self._traces = Traces(settings.traces, settings.stream_group, kept=kept)
         self.hub: Hub = Hub(
-            Log(self.broker, observer),
+            Log(self.broker, observer, self._traces),
             retry=settings.retry,
             window=WindowLimits(settings.window_entries, settings.window_bytes),
             watchdog=settings.watchdog_interval,
@@ -64,6 +69,7 @@ class Engine(PublishingVerbs, Closeable):
             end_on_failure=settings.end_stream_on_failure,
             observer=observer,
             sleep=settings.clock.sleep,
+            traces=self._traces,
         )
         self.outbox: Outbox = Outbox(
             self.publisher,
@@ -72,6 +78,7 @@ class Engine(PublishingVerbs, Closeable):
             max_bytes=settings.outbox_bytes,
             flush_timeout=settings.outbox_flush_timeout,
             observer=observer,
+            traces=self._traces,
         )
 
         self.canary: Canary = Canary(
@@ -117,5 +124,7 @@ class Engine(PublishingVerbs, Closeable):
         self.outbox.close()
         self.canary.close()
         self.hub.close()
+        if self._traces is not None:
+            self._traces.close()
         if self.owns_broker:
             self.broker.close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Self
 
 from ..events import END, GAP, Entry, Event
 from ..ids import ID, epoch_of
 from ..observers import GapCause
 from ..wire import encode_body, encode_id, encode_name, encode_retry, encode_stream
+from .traces import Handover
 
 _SHOWN: Final = 128
 _AFTER_THE_END: Final = (5_000, 60_000)
@@ -37,11 +38,13 @@ class Framing(NamedTuple):
     default_line: the `event:` line of an event that was published without a name; nothing: none.
     tells_streams: whether each frame says which stream it is of.
     bounded: whether there is a bound to how far back it may read: see `floors`.
+    describe: makes what is sent in place of each event; always the same of the same. None: it is sent itself.
     """
 
     default_line: bytes = b""
     tells_streams: bool = False
     bounded: bool = False
+    describe: Callable[[Event], Event] | None = None
 
     @classmethod
     def of(cls, default_name: str, *, tells_streams: bool = False, bounded: bool = False) -> Self:
@@ -70,6 +73,7 @@ class Frame(NamedTuple):
     until: who comes later isn't shown it, in seconds since 1970; None: everybody is.
     read_at: when the hub read it, by `time.monotonic`: who came before is shown it, whatever clocks say.
     hidden: it is shown to nobody, and only moves the cursor on.
+    handover: to be called when it has been handed to a client; None: nobody wants to know.
     """
 
     entry: Entry
@@ -78,6 +82,7 @@ class Frame(NamedTuple):
     until: float | None = None
     read_at: float | None = None
     hidden: bool = False
+    handover: Handover | None = None
 
     @property
     def ends(self) -> bool:
@@ -97,6 +102,8 @@ class Frame(NamedTuple):
         """Its bytes but for the `id:` line."""
         if self.hidden:
             return self.body
+        if framing.describe is not None and self.gap is None and not self.ends:
+            return encode_body(framing.describe(self.entry.event))
         name = framing.default_line if self.entry.event.name is None else b""
         stream = encode_stream(self.entry.stream_id) if framing.tells_streams else b""
         return stream + name + self.body

@@ -17,6 +17,7 @@ from ..observers import GapCause, Observer
 from .checks import check_page, usable_cursor
 from .frames import Frame
 from .outcomes import end_of
+from .traces import Traces
 
 PAGE: Final = 100
 """The most entries that are read of one stream at once; others get their turn in between."""
@@ -33,11 +34,13 @@ class Log:
     """Reads one broker. Any thread.
 
     observer: told of failures, of gaps; and, once, of each stream's end, and of each entry that is damaged.
+    traces:   say who is to be told when an entry has been handed to a client.
     """
 
-    def __init__(self, broker: Broker, observer: Observer) -> None:
+    def __init__(self, broker: Broker, observer: Observer, traces: Traces | None = None) -> None:
         self._broker = broker
         self._observer = observer
+        self._traces = traces
         self._guard = ForkGuard(self._start)
 
     def _start(self) -> None:
@@ -92,7 +95,8 @@ class Log:
         def report(entry_id: str | None, reason: str, gap: Frame | None) -> None:
             self._report(stream_id, entry_id, reason, gap)
 
-        return check_page(stream_id, cursor, page, report)
+        frames, checked = check_page(stream_id, cursor, page, report)
+        return (frames if self._traces is None else _traced(frames, self._traces)), checked
 
     def tail(self, stream_ids: Collection[str]) -> Mapping[str, str]:
         """The cursor "from now on" of each stream, in one round trip. Raises BrokerUnavailable."""
@@ -156,3 +160,10 @@ class Log:
         self._observer.damaged(*what)
         if gap is not None and gap.gap is not None:
             self._observer.gap(stream_id, *gap.gap[:3])
+
+
+def _traced(frames: list[Frame], traces: Traces) -> list[Frame]:
+    return [
+        frame if frame.entry.event.meta is None else frame._replace(handover=traces.handover(frame.entry))
+        for frame in frames
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from ..strategies.trying import Attempts
 from .drops import Drops
 from .publisher import Publisher, outcome_of
 from .queues import Item, StreamQueue, StreamQueues
+from .traces import Traces
 
 _HURRY: Final = 0.5
 """The longest delay, in seconds, while somebody waits for what is queued."""
@@ -39,6 +40,7 @@ class Outbox(Closeable):
     max_events, max_bytes: the most that may wait.
     flush_timeout: seconds that `close`, and the interpreter's exit, wait for what is there.
     observer:      told what comes of the events.
+    traces:        make a span of each event: from `put` until it is stored, or lost.
     """
 
     _changed: threading.Condition
@@ -57,6 +59,7 @@ class Outbox(Closeable):
         max_bytes: int,
         flush_timeout: float,
         observer: Observer | None = None,
+        traces: Traces | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publisher = publisher
@@ -64,6 +67,7 @@ class Outbox(Closeable):
         self._bounds = max_events, max_bytes
         self._flush_timeout = flush_timeout
         self._observer = observer or Observer()
+        self._traces = traces
         self._clock = clock
         self._closed = False
         self._guard = ForkGuard(self._start)
@@ -100,9 +104,11 @@ class Outbox(Closeable):
             if self._closed:
                 raise Closed("this StreamManager is closed: it publishes no more")
             self._start_thread()
-            taken = self._queues.put(stream_id, Item(event, key))
+            item = Item(event, key) if self._traces is None else self._traced(stream_id, event, key)
+            taken = self._queues.put(stream_id, item)
             self._changed.notify_all()
         if not taken:
+            _end_all([item], DropReason.FULL)
             self._drop(stream_id, 1, DropReason.FULL)
 
     def flush(self, timeout: float) -> bool:
@@ -142,8 +148,10 @@ class Outbox(Closeable):
             return True
         flushed = self.flush(self._flush_timeout)
         with self._changed:
+            waiting = self._queues.all()
             left = self._queues.clear()
             self._changed.notify_all()
+        _end_all(waiting, DropReason.CLOSED)
         for stream_id, count in left.items():
             self._drops.add(stream_id, count, DropReason.CLOSED)
         self._drops.say()
@@ -187,7 +195,8 @@ class Outbox(Closeable):
         if (series := self._series.get(queue)) is None:
             key = queue.batch[0].key if queue.batch[0].key is not None else self._publisher.new_key()
             series = self._series[queue] = _Series(key, Attempts(self._retry), self._clock())
-        events = [item.event for item in queue.batch]
+        items = queue.batch
+        events = [item.event for item in items]
         try:
             ids = self._publisher.append_once(queue.stream_id, events, series.key)
         except BrokerUnavailable as error:
@@ -200,6 +209,10 @@ class Outbox(Closeable):
             if self._done(queue):
                 seconds = self._clock() - series.began
                 self._observer.published(queue.stream_id, outcome_of(ids), len(events), seconds, None)
+                for item, entry_id in zip(items, ids, strict=False):
+                    if item.publishing is not None:
+                        item.publishing.stored((entry_id,))
+                _end_all(items)
         return None
 
     def _again(self, queue: StreamQueue, attempts: Attempts, error: BrokerUnavailable) -> float | None:
@@ -223,11 +236,18 @@ class Outbox(Closeable):
             queue.split()
 
     def _give_up(self, queue: StreamQueue, reason: DropReason, error: Exception) -> bool:
-        count = len(queue.batch)
+        items = queue.batch
         if not self._done(queue):
             return False
-        self._drop(queue.stream_id, count, reason, error)
+        _end_all(items, type(error).__qualname__)
+        self._drop(queue.stream_id, len(items), reason, error)
         return True
+
+    def _traced(self, stream_id: str, event: Event, key: str | None) -> Item:
+        assert self._traces is not None
+        publishing = self._traces.publishing((stream_id,), 1)
+        (marked,) = publishing.marked((event,))
+        return Item(marked, key, publishing)
 
     def _drop(self, stream_id: str, count: int, reason: DropReason, error: Exception | None = None) -> None:
         self._drops.add(stream_id, count, reason, error)
@@ -239,6 +259,12 @@ class Outbox(Closeable):
         del self._series[queue]
         with self._changed:
             return self._queues.finish(queue)
+
+
+def _end_all(items: Iterable[Item], failure: str | None = None) -> None:
+    for item in items:
+        if item.publishing is not None:
+            item.publishing.end(failure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Turns what a user sends into events, and appends them, trying again as the retry policy says."""
+"""Appends events, trying again as the retry policy says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..broker import AppendsLast, AppendsWithin, Broker, Duplicate, EndsWithin
+from ..broker import AppendsLast, AppendsWithin, Broker, Duplicate, EndsWithin, KeepsMeta
 from ..errors import (
     BrokerUnavailable,
     ConfigError,
@@ -20,20 +20,17 @@ from ..errors import (
     StreamEnded,
     StreamyError,
 )
-from ..events import CONTROL, RESERVED_PREFIX, Event, read_json
-from ..exact import behind_proxy, exact_text
+from ..events import CONTROL, Event
+from ..exact import exact_text
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
-from ..wire import data_size
 from .broadcast import Progress, append_to_many, append_within
-from .expiry import as_stored
+from .making import EventMaker
+from .traces import Traces
 
 MAX_KEY: Final = 255
 """Characters of an idempotency key, which each backend keeps for a while."""
-
-_MOST_PER_CHARACTER: Final = 7
-"""Bytes that a character may be when it is sent: so many for a line break, four for others."""
 
 _ENDING_TAKES: Final = 10.0
 """Seconds for ending streams to which a broadcast has failed, where that is set."""
@@ -46,11 +43,11 @@ T = TypeVar("T")
 class Publisher:
     """Publishes to one broker. Any thread.
 
-    dumps:     makes JSON text of what isn't text.
-    max_bytes: the most data in one event.
+    dumps, max_bytes: as for an EventMaker, whose `event`, `check` and `most_text` are.
     end_on_failure: whether to end a stream to which publishing has failed for good.
     observer:  told what comes of each call.
     sleep:     waits between attempts; injected by tests. None: time.sleep.
+    traces:    make a span of each call.
 
     used: whether anything was to be published or ended.
     """
@@ -65,65 +62,22 @@ class Publisher:
         end_on_failure: bool = False,
         observer: Observer | None = None,
         sleep: Callable[[float], None] | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._broker = broker
         self._retry = retry
-        self._dumps = dumps
-        self._max_bytes = max_bytes
+        maker = EventMaker(dumps, max_bytes, keeps_meta=isinstance(broker, KeepsMeta))
+        self.event: Final = maker.event
+        self.check: Final = maker.check
+        self.most_text: Final[int] = maker.most_text
         self._end_on_failure = end_on_failure
         self._observer = observer or Observer()
+        self._traces = traces
         self._count = itertools.count()
         self._key_source = (0, "")
         self.used: bool = False
         # Looked up late: gevent may patch `time` after this module was imported.
         self._sleep: Callable[[float], None] = sleep or (lambda seconds: time.sleep(seconds))
-
-    @property
-    def most_text(self) -> int:
-        """Characters that any text may have in one event, whatever they are."""
-        return self._max_bytes // _MOST_PER_CHARACTER
-
-    def event(
-        self, data: Any, name: str | None = None, retry: int | None = None, expires: float | None = None
-    ) -> Event:
-        """The event for this data, as the log keeps it, or InvalidEvent. Nothing is stored."""
-        if type(data) is str:
-            return self.check(Event(data, name, retry, expires))
-        data = behind_proxy(data)
-        if isinstance(data, str):
-            text = data
-        elif hasattr(data, "__html__"):  # such as a text that is translated only now
-            text = data.__html__()
-        elif isinstance(data, bytes | bytearray | memoryview):
-            kind = type(data).__name__  # pyright: ignore[reportUnknownArgumentType] - memoryview of what?
-            problem = f"an event's data is text or JSON, not {kind}: decode it first, or send base64"
-            raise InvalidEvent(problem)
-        else:
-            try:
-                text = self._dumps(data)
-                if "NaN" in text or "Infinity" in text:
-                    read_json(text)
-            except (TypeError, ValueError, RecursionError) as error:
-                raise InvalidEvent(f"this {type(data).__name__} has no JSON form: {error}") from error
-        return self.check(Event(text, name, retry, expires))
-
-    def check(self, event: Event) -> Event:
-        """The event as the log keeps it, if it may be published. Raises InvalidEvent."""
-        if event.name is not None and event.name.startswith(RESERVED_PREFIX):
-            raise InvalidEvent(
-                f"event names that start with {RESERVED_PREFIX!r} are reserved: {event.name!r}"
-            )
-        if len(event.data) * _MOST_PER_CHARACTER > self._max_bytes:
-            self._check_size(event)
-        return event if event.expires is None else as_stored(event, time.time())
-
-    def _check_size(self, event: Event) -> None:
-        if (size := data_size(event)) > self._max_bytes:
-            breaks = "" if size == event.size else ", with seven for each line break"
-            raise InvalidEvent(
-                f"the event has {size:,} bytes of data{breaks}, more than the {self._max_bytes:,} that "
-                "STREAMY_MAX_EVENT_BYTES allows: send a link to it, or raise the limit"
-            )
 
     def tell(self, stream_id: str, event: Event) -> None:
         """Append an event of Streamy's own, by one attempt of which nobody is told.
@@ -145,6 +99,16 @@ class Publisher:
         """
         if idempotency_key is not None:
             idempotency_key = check_idempotency_key(idempotency_key)
+        if self._traces is None or stream_id == CONTROL:
+            return self._publish(stream_id, events, idempotency_key, session)
+        with self._traces.publishing((stream_id,), len(events)) as publishing:
+            ids = self._publish(stream_id, publishing.marked(events), idempotency_key, session)
+            publishing.stored(ids)
+        return ids
+
+    def _publish(
+        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None, session: Any
+    ) -> list[str]:
         self.used = True
         began = time.monotonic()
         count = len(events)
@@ -173,6 +137,15 @@ class Publisher:
         """
         if idempotency_key is not None:
             idempotency_key = check_idempotency_key(idempotency_key)
+        if self._traces is None or not names:
+            return self._publish_to_all(names, event, idempotency_key, session)
+        with self._traces.publishing(names, len(names)) as publishing:
+            (event,) = publishing.marked((event,))
+            return self._publish_to_all(names, event, idempotency_key, session)
+
+    def _publish_to_all(
+        self, names: Sequence[str], event: Event, idempotency_key: str | None, session: Any
+    ) -> dict[str, str]:
         self.used = True
         began = time.monotonic()
         progress = Progress(names)

@@ -11,16 +11,22 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from ..events import Event
+from .traces import Publishing
 
 _BATCH_EVENTS: Final = 100
 _BATCH_BYTES: Final = 2**18
 
 
 class Item(NamedTuple):
-    """An event that waits. key: the idempotency key that its sender gave."""
+    """An event that waits.
+
+    key: the idempotency key that its sender gave.
+    publishing: its span; None if it has none.
+    """
 
     event: Event
     key: str | None
+    publishing: Publishing | None = None
 
 
 class StreamQueue:
@@ -126,6 +132,10 @@ class StreamQueues:
     def hurry(self) -> None:
         """Have all queues be due now."""
         self._waiting = sorted((0.0, number, queue) for _, number, queue in self._waiting)
+
+    def all(self) -> list[Item]:
+        """All that wait, those included that are being tried."""
+        return [item for queue in self._queues.values() for item in (*queue.batch, *queue.items)]
 
     def clear(self) -> dict[str, int]:
         """Forget everything; of how many events of each stream."""

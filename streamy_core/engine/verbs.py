@@ -32,6 +32,7 @@ class PublishingVerbs(ABC):
         *,
         retry: int | None = None,
         expires: float | None = None,
+        meta: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         session: Any = None,
     ) -> str:
@@ -41,6 +42,7 @@ class PublishingVerbs(ABC):
         retry: how long browsers are to wait before they reconnect, from now on, in milliseconds.
         expires: for how many seconds the event is of use, as of a sound, or of somebody typing. Who is there
                gets it; who comes later than that doesn't, and isn't told of a gap. 0: only who is there.
+        meta: texts by their names that are kept with the entry, and sent to no client: see `Event`.
         idempotency_key: repeating a call with the same key stores nothing more. At most 255 characters.
         session: a SQLAlchemy Session or Connection, for a broker that keeps streams in its database:
                the event is part of its transaction. Clients get it once that commits, and never
@@ -51,7 +53,7 @@ class PublishingVerbs(ABC):
         which that has to be rolled back; ConfigError if the broker can't publish by a session.
         """
         publisher, _ = self._publishing()
-        events = [publisher.event(data, event_name, retry, expires)]
+        events = [publisher.event(data, event_name, retry, expires, meta)]
         return publisher.publish(check_stream_id(stream_id), events, idempotency_key, session)[0]
 
     def send_events(
@@ -86,6 +88,7 @@ class PublishingVerbs(ABC):
         *,
         retry: int | None = None,
         expires: float | None = None,
+        meta: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> None:
         """Publish one event without waiting for the broker: it is queued, and a thread publishes it.
@@ -103,7 +106,7 @@ class PublishingVerbs(ABC):
         """
         key = None if idempotency_key is None else check_idempotency_key(idempotency_key)
         publisher, outbox = self._publishing()
-        event = publisher.event(data, event_name, retry, expires)
+        event = publisher.event(data, event_name, retry, expires, meta)
         outbox.put(check_stream_id(stream_id), event, key)
 
     def broadcast(
@@ -114,6 +117,7 @@ class PublishingVerbs(ABC):
         *,
         retry: int | None = None,
         expires: float | None = None,
+        meta: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         session: Any = None,
     ) -> Mapping[str, str]:
@@ -129,7 +133,7 @@ class PublishingVerbs(ABC):
         policy has given up, whose `stored` says which streams have the event; ConfigError.
         """
         publisher, _ = self._publishing()
-        event = publisher.event(data, event_name, retry, expires)
+        event = publisher.event(data, event_name, retry, expires, meta)
         return publisher.broadcast(any_names_of(stream_ids), event, idempotency_key, session)
 
     def end_stream(self, stream_id: str, *, session: Any = None) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
 
 from .frames import Frame, Framing
+from .traces import Handover
 
 _CHUNKS: Final = 16
 
@@ -37,6 +38,7 @@ class Chunk(NamedTuple):
     until: it is right for those who came before this moment, in seconds since 1970.
     gaps:  whether there are gaps among them.
     events: how many are neither gap nor end.
+    handovers: to be called when it has been handed to a client.
     """
 
     data: bytes
@@ -46,6 +48,7 @@ class Chunk(NamedTuple):
     until: float
     gaps: bool = False
     events: int = 0
+    handovers: Sequence[Handover] = ()
 
 
 class Window:
@@ -142,7 +145,9 @@ class Window:
         until = min(expiring) if expiring else math.inf
         gaps = sum([frame.gap is not None for frame in frames])
         more = last is not self._frames[-1]
-        return Chunk(data, last.entry.id, last.ends, more, until, gaps > 0, len(frames) - gaps - last.ends)
+        handovers = [frame.handover for frame in frames if frame.handover is not None]
+        events = len(frames) - gaps - last.ends
+        return Chunk(data, last.entry.id, last.ends, more, until, gaps > 0, events, handovers)
 
     def _count_up_to(self, cursor: str) -> int | None:
         newest = self._dropped + len(self._frames)

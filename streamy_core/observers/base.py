@@ -153,11 +153,7 @@ class Observer:
         """
 
     def published_to_many(
-        self,
-        stream_ids: Collection[str],
-        outcome: PublishOutcome,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_ids: Collection[str], outcome: PublishOutcome, seconds: float, error: StreamyError | None
     ) -> None:
         """One event was published to all these streams, or was to be, by one call: a broadcast.
 

@@ -49,11 +49,7 @@ class Logs(Observer):
             _publisher.debug(line, stream_id, count, outcome, seconds, extra=told)
 
     def published_to_many(
-        self,
-        stream_ids: Collection[str],
-        outcome: PublishOutcome,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_ids: Collection[str], outcome: PublishOutcome, seconds: float, error: StreamyError | None
     ) -> None:
         streams = len(stream_ids)
         told = _fields("published_to_many", outcome=outcome.value, count=streams, seconds=seconds)

@@ -46,11 +46,7 @@ class Observers(Observer):
                 self._log_once(hear, "published")
 
     def published_to_many(
-        self,
-        stream_ids: Collection[str],
-        outcome: PublishOutcome,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_ids: Collection[str], outcome: PublishOutcome, seconds: float, error: StreamyError | None
     ) -> None:
         self._tell("published_to_many", stream_ids, outcome, seconds, error)
 

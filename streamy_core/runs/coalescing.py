@@ -42,9 +42,9 @@ class Pieces:
     __slots__ = ("data", "name", "size")
 
     def __init__(self, name: str | None) -> None:
-        self.name = name
+        self.name: str | None = name
         self.data: list[Any] = []
-        self.size = 0
+        self.size: int = 0
 
 
 class Buffer:

@@ -49,7 +49,7 @@ class Held:
         self.lease = lease
         self.alone = alone
         self.end: RunEnd | None = None
-        self.ended = threading.Event()
+        self.ended: threading.Event = threading.Event()
         self.unsettled: bool = False
         self.begun: bool = False
         self.told_at: str | None = None

@@ -18,6 +18,7 @@ from ..broker import (
     EndsWithin,
     Forgets,
     HasTables,
+    KeepsMeta,
     ListsStreams,
     PartlyUnavailable,
     ReadsBack,
@@ -143,6 +144,10 @@ class _ReadsBack(Wrapper):
         return {name: found[self.inner_name(name)] for name in stream_ids}
 
 
+class _KeepsMeta(Wrapper):
+    keeps_meta: bool = True
+
+
 class _TellsTime(Wrapper):
     def time(self) -> float:
         told: float = self.inner().time()
@@ -163,6 +168,7 @@ _MIXINS: Final[tuple[tuple[type, type[Wrapper]], ...]] = (
     (EndsWithin, _EndsWithin),
     (Forgets, _Forgets),
     (HasTables, _HasTables),
+    (KeepsMeta, _KeepsMeta),
     (ListsStreams, _ListsStreams),
     (ReadsBack, _ReadsBack),
     (TellsTime, _TellsTime),

@@ -1,12 +1,15 @@
-"""What a broker keeps that can list or forget streams, or make tables: the contract's part on them."""
+"""What a broker keeps that can list or forget streams, make tables, keep meta or tell the time: the
+contract's part on them."""
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ..broker import Broker, Forgets, HasTables, ListsStreams, StreamInfo
+from ..broker import Broker, Event, Forgets, HasTables, KeepsMeta, ListsStreams, StreamInfo, TellsTime
+from ..events import MAX_META, MAX_RETRY_MS
 from .basis import AWKWARD_NAMES, MakeBroker, closed_in_the_end
 from .others import append, end
 from .processes import Process
@@ -26,8 +29,33 @@ def _forgetting(broker: Broker) -> Forgets:
     return broker
 
 
+_METAS: list[dict[str, str]] = [
+    {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b,c=d"},
+    {"a": ""},
+    {"A": "1", "a": "2", "ä": "3", " a": " 4 "},
+    {"line\nbreaks\r\n": "\n", "quotes": "\"'`\\", "\x01\x7f\u2028": "🎈{}[]:,"},
+    {"streamy": "x" * (MAX_META - 7)},
+]
+
+_A_DAY = 86_400
+"""Seconds. No clock is wrong by so much that anybody looks after."""
+
+
+def _keeping_meta(broker: Broker) -> None:
+    if not isinstance(broker, KeepsMeta):
+        pytest.skip(
+            f"{type(broker).__name__} has no `keeps_meta`: events lose their meta before they get there"
+        )
+
+
+def _telling_time(broker: Broker) -> TellsTime:
+    if not isinstance(broker, TellsTime):
+        pytest.skip(f"{type(broker).__name__} has no `time`")
+    return broker
+
+
 class CapabilityContract(ElsewhereFixture):
-    """What `ListsStreams`, `Forgets` and `HasTables` promise."""
+    """What `ListsStreams`, `Forgets`, `HasTables`, `KeepsMeta` and `TellsTime` promise."""
 
     def test_where_nothing_was_written_no_stream_is_listed(self, broker: Broker) -> None:
         assert list(_listing(broker).streams()) == []
@@ -123,3 +151,38 @@ class CapabilityContract(ElsewhereFixture):
             for making in [pool.submit(broker.create_tables) for _ in range(4)]:
                 making.result()
         assert data_of(read_all(broker, "news")) == ["a"], "making what is there already takes nothing away"
+
+    @pytest.mark.parametrize("meta", _METAS, ids=lambda meta: ascii(next(iter(meta)))[:12])
+    def test_an_event_comes_back_with_its_meta_to_the_letter(
+        self, broker: Broker, meta: dict[str, str]
+    ) -> None:
+        _keeping_meta(broker)
+        given = [Event("", meta=meta), Event("data\nof\r\nlines", "name", MAX_RETRY_MS, meta=meta)]
+        for event in given:
+            broker.append("news", [event])
+        assert [entry.event for entry in read_all(broker, "news")] == given, (
+            "an event comes back with its meta, and otherwise as without"
+        )
+
+    def test_each_event_of_a_batch_has_its_own_meta_or_none(self, broker: Broker) -> None:
+        _keeping_meta(broker)
+        metas = [None, {"n": "1"}, None, {"n": "3", "more": "x" * 500}, {"n": "4"}]
+        given = [Event(str(n), retry=n, meta=meta) for n, meta in enumerate(metas)]
+        broker.append("news", given)
+        assert [entry.event for entry in read_all(broker, "news", limit=2)] == given
+        cursor, found = "", list[Event]()
+        while (page := read(broker, "news", cursor, max_bytes=2)).entries:
+            found += [entry.event for entry in page.entries]
+            cursor = page.cursor
+        assert found == given, "whatever a meta's size, pages of bounded bytes get on"
+
+    def test_the_time_is_told_in_seconds_since_1970(self, broker: Broker) -> None:
+        told = _telling_time(broker).time()
+        assert abs(told - time.time()) < _A_DAY, f"`time` is in seconds since 1970 (UTC), and not {told}"
+
+    def test_the_time_that_is_told_goes_on(self, broker: Broker) -> None:
+        clock = _telling_time(broker)
+        began, first = time.monotonic(), clock.time()
+        eventually(lambda: clock.time() >= first + 0.05, "the time that is told going on")
+        took = time.monotonic() - began
+        assert clock.time() - first < took + 1, "the time that is told goes on as fast as time does"

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from ..broker import Broker, Forgets, ListsStreams, ReadsBack, Watch
+from ..broker import Broker, Forgets, ListsStreams, ReadsBack, TellsTime, Watch
 from ..errors import BrokerUnavailable
 from ..ids import OLDEST
 from .basis import Contract
@@ -63,6 +63,8 @@ class FaultContract(Contract):
             calls["since"] = lambda: broker.since(["news"], 1)
         if isinstance(broker, Forgets):
             calls["forget"] = lambda: broker.forget(3_600)
+        if isinstance(broker, TellsTime):
+            calls["time"] = broker.time
         for name, call in calls.items():
             assert not _answers(call), f"{name} returned although the backend is away"
         faults.start()

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from ..broker import AppendsToMany, Broker
+from ..broker import AppendsToMany, Broker, Event, KeepsMeta
 from .basis import AWKWARD_NAMES
 from .others import entries, hear_of
 from .processes import Process
@@ -45,6 +45,15 @@ class ManyContract(ElsewhereFixture):
         _appending(broker).append_to_many(["a", "b"], [event])
         for name in ("a", "b"):
             assert [entry.event for entry in read_all(broker, name)] == [event]
+
+    def test_events_for_many_streams_are_kept_with_their_meta(self, broker: Broker) -> None:
+        many = _appending(broker)
+        if not isinstance(broker, KeepsMeta):
+            pytest.skip(f"{type(broker).__name__} has no `keeps_meta`")
+        given = [Event("a", "name", 0, meta={"n": "1"}), Event("b"), Event("c", meta={"n": "3"})]
+        many.append_to_many(["a", "b"], given)
+        for name in ("a", "b"):
+            assert [entry.event for entry in read_all(broker, name)] == given
 
     def test_of_many_streams_those_that_have_ended_are_left_out(self, broker: Broker) -> None:
         many = _appending(broker)

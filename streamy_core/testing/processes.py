@@ -14,8 +14,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -149,6 +149,18 @@ class Starter:
             f"another process can't make this broker. What make_broker returns is to be importable: {what}"
         )
         return Process(what, line)
+
+    @contextmanager
+    def starting(self, make_broker: MakeBroker) -> Generator[Callable[..., Process]]:
+        """Gives `start` for this `make_broker`. What it has started is closed in the end."""
+        with ExitStack() as to_close:
+
+            def start(log: str = "log", *, history: int = 10_000) -> Process:
+                process = self.start(make_broker, log, history=history)
+                to_close.callback(process.close)
+                return process
+
+            yield start
 
     def close(self) -> None:
         """End it, and with it all processes that it has started, also those that hang."""

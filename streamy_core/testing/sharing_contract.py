@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 
@@ -49,14 +48,7 @@ class ElsewhereFixture:
         """Starts processes that make their own broker on the same log."""
         if not broker.shared:
             pytest.skip(f"{type(broker).__name__} says shared = False: its streams are one process's")
-        starter = starter_of(pytestconfig)
-        with ExitStack() as to_close:
-
-            def start(log: str = "log", *, history: int = 10_000) -> Process:
-                process = starter.start(make_elsewhere, log, history=history)
-                to_close.callback(process.close)
-                return process
-
+        with starter_of(pytestconfig).starting(make_elsewhere) as start:
             yield start
 
     @pytest.fixture

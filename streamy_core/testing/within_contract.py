@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ..broker import AppendsWithin, Broker, EndsWithin
+from ..broker import AppendsWithin, Broker, EndsWithin, Event, KeepsMeta
 from ..errors import StreamEnded
 from .basis import Contract
 from .reading import data_of, events, finish, in_a_thread, read, read_all, rest, wait_for_bell
@@ -57,6 +57,17 @@ class WithinContract(Contract):
         found = read_all(broker, "news", before[-1])
         assert data_of(found) == ["1", "2"], "after the commit all of it is there, in order"
         assert [entry.id for entry in found] == ids, "what is returned are the entries' ids"
+
+    def test_what_a_transaction_appends_is_kept_with_its_meta(
+        self, broker: Broker, within: AppendsWithin, begin: Begin
+    ) -> None:
+        if not isinstance(broker, KeepsMeta):
+            pytest.skip(f"{type(broker).__name__} has no `keeps_meta`")
+        given = [Event("a", "name", 0, meta={"n": "1"}), Event("b")]
+        with begin() as transaction:
+            within.append_within(transaction.session, "news", given)
+            transaction.commit()
+        assert [entry.event for entry in read_all(broker, "news")] == given
 
     def test_a_transaction_that_rolls_back_leaves_nothing_not_even_a_hole(
         self, broker: Broker, within: AppendsWithin, begin: Begin

@@ -17,6 +17,7 @@ app = Flask(__name__)
 app.config["STREAMY_BROKER_URL"] = os.environ.get("BROKER_URL", "memory://")
 app.config["STREAMY_BROKER_OPTIONS"] = {"history": 5_000}
 app.config["STREAMY_METRICS"] = os.environ.get("METRICS")
+app.config["STREAMY_OVERVIEW"] = os.environ.get("OVERVIEW")
 sse = StreamManager(app)
 app.register_blueprint(sse.blueprint)
 

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,16 +74,22 @@ def floor() -> Iterator[Server]:
 @contextmanager
 def streamy(**environment: str) -> Iterator[Server]:
     """An ordinary Flask app on one gunicorn worker with four threads."""
-    with TemporaryDirectory() as folder:
-        server = StreamyServer(
-            f"{__package__}.app:app",
-            Path(folder) / "log",
-            options=("--backlog", "4096"),
-            host="0.0.0.0",
-            environment=environment,
-        )
-        with server.start():
-            yield server
+    with TemporaryDirectory() as folder, serving("app", Path(folder), environment) as server:
+        yield server
+
+
+@contextmanager
+def serving(module: str, folder: Path, environment: Mapping[str, str]) -> Iterator[StreamyServer]:
+    """The app of this module here, on one gunicorn worker with four threads, whose log is in the folder."""
+    server = StreamyServer(
+        f"{__package__}.{module}:app",
+        folder / "log",
+        options=("--backlog", "4096"),
+        host="0.0.0.0",
+        environment=environment,
+    )
+    with server.start():
+        yield server
 
 
 def prepare() -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from .fanout import report
 from .load import Crowd
-from .processes import Server, StreamyServer
+from .processes import Server, serving
 from .processes import prepare as prepare_bench
 from .rechecks_app import USERS
 
@@ -36,14 +36,7 @@ def server(every: float) -> Iterator[Server]:
         environment = {"EVERY": str(every), "RIGHTS": f"{folder}/rights.db"}
         module = f"{__package__}.rechecks_app"
         subprocess.run([sys.executable, "-m", module], env={**os.environ, **environment}, check=True)
-        gunicorn = StreamyServer(
-            f"{module}:app",
-            Path(folder) / "log",
-            options=("--backlog", "4096"),
-            host="0.0.0.0",
-            environment=environment,
-        )
-        with gunicorn.start():
+        with serving("rechecks_app", Path(folder), environment) as gunicorn:
             yield gunicorn
 
 

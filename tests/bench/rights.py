@@ -21,7 +21,7 @@ from ..support.ports import free_port
 from ..support.web_server import Pair
 from .fanout import report
 from .processes import allow_many_files
-from .storm import THREADS, asking
+from .storm import THREADS, answers_of, asking, report_answers
 
 CONNECTING: Final = 1_000
 """Clients that connect in a second."""
@@ -101,16 +101,13 @@ def measure(clients: int, folder: Path) -> None:
 
             with asking(f"http://127.0.0.1:{server.address[1]}") as process, published:
                 crowd.run_until(all_are_back, "everybody back", 120)
-                process.terminate()
-                answers = sorted(float(line) for line in process.communicate()[0].splitlines())
+                answers = answers_of(process)
             crowd.run_until(lambda: all(map(published.has, crowd.sources)), "everybody level", 30)
             ends = sorted(until - moment for moment in moments)
     report(f"{len(ends):,} connections, ended", f"{ends[0]:.2f} to {ends[-1]:.2f} s before", "> 0")
     report("  half of them", f"{statistics.median(ends):.2f} s before", "spread")
     report("  events missed or repeated", str(len(published.wrong)), "0")
-    for part in (50, 99, 100):
-        place = min(len(answers) * part // 100, len(answers) - 1)
-        report(f"  a view meanwhile, p{part}", f"{answers[place]:.1f} ms", "< 100 ms" if part == 99 else "")
+    report_answers(answers)
 
 
 def main() -> None:

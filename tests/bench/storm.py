@@ -49,6 +49,18 @@ def asking(address: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def answers_of(process: subprocess.Popen[str]) -> list[float]:
+    """End what was `asking`. Returns how long the answers took, in milliseconds, the quickest first."""
+    process.terminate()
+    return sorted(float(line) for line in process.communicate()[0].splitlines())
+
+
+def report_answers(answers: list[float]) -> None:
+    for part in (50, 99, 100):
+        place = min(len(answers) * part // 100, len(answers) - 1)
+        report(f"  a view meanwhile, p{part}", f"{answers[place]:.1f} ms", "< 100 ms" if part == 99 else "")
+
+
 def ask(address: str) -> None:
     while True:
         start = time.perf_counter()
@@ -88,15 +100,12 @@ def storm(clients: int, folder: Path, *, killed: bool) -> None:
                 120,
             )
             took = time.monotonic() - began
-            process.terminate()
-            answers = sorted(float(line) for line in process.communicate()[0].splitlines())
+            answers = answers_of(process)
         # Each answer is of one worker or another.
         held = {int(json.loads(server.ask("/stats"))["clients"]) for _ in range(50)}
     report(f"{clients:,} clients back after a {'kill' if killed else 'reload'}", f"{took:.1f} s", "< 15 s")
     report("  held by the workers", f"{min(held):,} to {max(held):,}", "level")
-    for part in (50, 99, 100):
-        place = min(len(answers) * part // 100, len(answers) - 1)
-        report(f"  a view meanwhile, p{part}", f"{answers[place]:.1f} ms", "< 100 ms" if part == 99 else "")
+    report_answers(answers)
 
 
 def main() -> None:

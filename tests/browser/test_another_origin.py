@@ -73,18 +73,22 @@ def has(page: Page, *events: int) -> None:
     assert page.evaluate("seen.events") == list(events)
 
 
+def assert_goes_on(page: Page, shop: Shop) -> None:
+    """It is live, and behind a cut, too."""
+    eventually(lambda: "live" in states(page), "the page is live")
+    shop.send(1)
+    has(page, 1)
+    shop.post("/cut?stream=news")
+    shop.send(2)
+    has(page, 1, 2)
+
+
 @pytest.mark.parametrize("path", ["/", "/native"], ids=["streamy.js", "EventSource"])
 def test_a_page_that_is_allowed_reads_with_its_cookie_and_goes_on(
     start: Start, context: BrowserContext, path: str
 ) -> None:
     abroad = Abroad(start, context, allows=True)
-    page = abroad.visit(path)
-    eventually(lambda: "live" in states(page), "the page is live")
-    abroad.shop.send(1)
-    has(page, 1)
-    abroad.shop.post("/cut?stream=news")
-    abroad.shop.send(2)
-    has(page, 1, 2)
+    assert_goes_on(abroad.visit(path), abroad.shop)
     first, *_ = answers = abroad.answers()
     assert first == {"method": "GET", "status": 200, "site": "cross-site", "cookie": "yes", "bearer": None}
     assert len(answers) >= 2
@@ -93,12 +97,7 @@ def test_a_page_that_is_allowed_reads_with_its_cookie_and_goes_on(
 def test_a_page_that_needs_a_preflight_goes_on_too(start: Start, context: BrowserContext) -> None:
     abroad = Abroad(start, context, allows=True)
     page = abroad.visit("/", "&bearer")
-    eventually(lambda: "live" in states(page), "the page is live")
-    abroad.shop.send(1)
-    has(page, 1)
-    abroad.shop.post("/cut?stream=news")
-    abroad.shop.send(2)
-    has(page, 1, 2)
+    assert_goes_on(page, abroad.shop)
     assert {answer["status"] for answer in abroad.answers("OPTIONS")} == {204}
     assert {(answer["cookie"], answer["bearer"]) for answer in abroad.answers()} == {("yes", "Bearer x")}
     status = page.evaluate(

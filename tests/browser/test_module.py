@@ -1,4 +1,4 @@
-"""streamy.js without a browser: its own tests in Node, its size, its types, its package."""
+"""streamy.js without a browser: its tests in Node, its size, its types, its package; and the live page."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def done(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["parser", "connect"])
-def test_its_own_tests_pass(node: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["parser", "connect", "processes"])
+def test_tests_in_node_pass(node: str, name: str) -> None:
     done(node, "--test", NODE / f"{name}.test.mjs")
 
 
@@ -75,4 +75,5 @@ def test_the_wheel_has_the_module_and_its_types(tmp_path: Path) -> None:
     done(*pip, str(ROOT))
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"streamy_core/browser/{name}" for name in ("streamy.js", "streamy.d.ts")} <= set(names)
+    pages = {f"streamy_core/live_page/files/page.{kind}" for kind in ("html", "css", "js")}
+    assert {"streamy_core/browser/streamy.js", "streamy_core/browser/streamy.d.ts", *pages} <= set(names)

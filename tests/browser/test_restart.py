@@ -48,6 +48,16 @@ def proxy(kind: str, shop: Shop, tmp_path: Path) -> Iterator[Nginx | Caddy]:
         yield made
 
 
+def live_page(context: BrowserContext, proxy: Nginx | Caddy, path: str, shop: Shop) -> Page:
+    """A page that has had the shop's first event, by the proxy."""
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{proxy.plain[1]}/{path}")
+    eventually(lambda: "live" in page.evaluate("seen.states"), "the page is live")
+    shop.send(0)
+    eventually(lambda: events(page) == [0], "the first event")
+    return page
+
+
 @pytest.mark.parametrize(
     ("path", "kind"),
     [("native", "nginx"), ("native", "Caddy"), ("?share", "nginx"), ("?share", "nginx as it comes")],
@@ -60,11 +70,7 @@ def test_every_event_is_there_once_soon_after_the_start(
     broker_url: str,
     path: str,
 ) -> None:
-    page = context.new_page()
-    page.goto(f"http://127.0.0.1:{proxy.plain[1]}/{path}")
-    eventually(lambda: "live" in page.evaluate("seen.states"), "the page is live")
-    shop.send(0)
-    eventually(lambda: events(page) == [0], "the first event")
+    page = live_page(context, proxy, path, shop)
     shop.stop()
     with StreamManager(broker=broker_url) as elsewhere:
         for number in EXPECTED[1:-1]:
@@ -95,11 +101,7 @@ def test_a_restart_of_redis_costs_no_page_an_event(
 ) -> None:
     shop = start(BROKER_URL=redis.url)
     with Nginx(tmp_path, shop.address, make_certificate(tmp_path), guided=True).start() as nginx:
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{nginx.plain[1]}/{path}")
-        eventually(lambda: "live" in page.evaluate("seen.states"), "the page is live")
-        shop.send(0)
-        eventually(lambda: events(page) == [0], "the first event")
+        page = live_page(context, nginx, path, shop)
         redis.kill()
         page.wait_for_timeout(OUTAGE)
         redis.start()

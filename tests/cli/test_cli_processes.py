@@ -15,6 +15,8 @@ from ..support.file_broker import FileBroker
 from .command import STREAMY, Command, flask_streamy
 from .conftest import Start
 
+pytestmark = pytest.mark.slow
+
 AWAY = """\
 from flask import Flask
 

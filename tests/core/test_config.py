@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 
 from streamy_core.config import MANAGERS, Settings, known_keys, load_settings
@@ -19,6 +21,7 @@ from streamy_core.events import MAX_RETRY_MS
 from streamy_core.observers import Observer
 from streamy_core.observers.logs import Logs
 from streamy_core.observers.metrics.prometheus import PrometheusInstruments
+from streamy_core.observers.traces.opentelemetry import OpenTelemetryTracer
 from streamy_core.strategies.clock import SystemClock
 from streamy_core.strategies.keepalive import FixedInterval, Jittered, Never
 from streamy_core.strategies.retry import ExponentialBackoff, FixedDelay, NoRetry
@@ -61,9 +64,12 @@ DEFAULTS = {
     "observers": (),
     "canary_interval": 2.0,
     "health_allow": None,
+    "overview": None,
+    "overview_data": False,
     "metrics": None,
     "metrics_allow": None,
     "stream_group": None,
+    "traces": None,
     "outbox_events": 10_000,
     "outbox_bytes": 2**24,
     "outbox_retry_policy": None,
@@ -81,6 +87,7 @@ class Quiet(Observer):
 
 LOGS = Quiet()
 INSTRUMENTS = PrometheusInstruments(CollectorRegistry())
+TRACER = OpenTelemetryTracer(NoOpTracerProvider())
 
 
 TAKEN: list[tuple[str, Any, Any]] = [
@@ -142,6 +149,10 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("watchdog_interval", 0.1, 0.1),
     ("observers", [LOGS], (LOGS,)),
     ("canary_interval", 10, 10.0),
+    ("overview", None, None),
+    ("overview", "loopback", "loopback"),
+    ("overview", callable, callable),
+    ("overview_data", True, True),
     ("health_allow", None, None),
     ("health_allow", "loopback", "loopback"),
     ("health_allow", callable, callable),
@@ -152,6 +163,8 @@ TAKEN: list[tuple[str, Any, Any]] = [
     ("metrics_allow", "builtins:len", len),
     ("stream_group", str.lower, str.lower),
     ("stream_group", "posixpath:dirname", dirname),
+    ("traces", None, None),
+    ("traces", TRACER, TRACER),
     ("outbox_events", 1, 1),
     ("outbox_bytes", "1000", 1000),
     ("outbox_retry_policy", NoRetry(), NoRetry()),
@@ -197,6 +210,8 @@ REFUSED: list[tuple[str, Any]] = [
     *[("window_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("watchdog_interval", value) for value in [None, *NO_SECONDS]],
     *[("canary_interval", value) for value in [None, *NO_SECONDS]],
+    *[("overview", value) for value in ["", "everybody", "no.such:name", True, ["loopback"], Quiet]],
+    ("overview_data", "perhaps"),
     *[("health_allow", value) for value in ["", "everybody", "no.such:name", True, ["loopback"], Quiet]],
     *[("outbox_events", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
     *[("outbox_bytes", value) for value in [0, None, *NO_WHOLE_NUMBERS]],
@@ -208,6 +223,7 @@ REFUSED: list[tuple[str, Any]] = [
     *[("metrics", value) for value in ["", "statsd", 5, True, PrometheusInstruments]],
     *[("metrics_allow", value) for value in ["", "builtins:nothing", 5, True, bool]],
     *[("stream_group", value) for value in ["", "builtins:nothing", 5, {}, str]],
+    *[("traces", value) for value in ["", "zipkin", 5, True, TracerProvider, OpenTelemetryTracer]],
     *[("observers", value) for value in [None, "streamy_core.observers.logs:Logs", LOGS, [Logs], [1]]],
 ]
 

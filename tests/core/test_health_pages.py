@@ -16,6 +16,8 @@ from streamy_core import BrokerUnavailable, Event, StreamManager
 from streamy_core.engine.health import Part, Trouble
 from streamy_core.testing.reading import DEADLINE, eventually
 
+from ..support.making import closed_in_the_end
+
 SECRET = "db.internal:6379"
 
 
@@ -62,20 +64,16 @@ class Site:
         answer: dict[str, Any] = self.client.get("/streamy/ready", **request).get_json()["wrong"][0]
         return answer
 
+    def close(self) -> None:
+        self.broker.over.set()
+        self.sse.close()
+        self.broker.close()
+
 
 @pytest.fixture
 def make_site() -> Iterator[Callable[..., Site]]:
-    made: list[Site] = []
-
-    def make(**settings: Any) -> Site:
-        made.append(Site(**settings))
-        return made[-1]
-
-    yield make
-    for site in made:
-        site.broker.over.set()
-        site.sse.close()
-        site.broker.close()
+    with closed_in_the_end(Site) as make:
+        yield make
 
 
 @pytest.fixture
@@ -178,6 +176,7 @@ def test_after_a_close_it_is_ready_no_more(site: Site) -> None:
     assert site.client.get("/streamy/live").status_code == 200
 
 
+@pytest.mark.slow
 def test_only_the_first_question_waits_and_only_a_second_for_a_broker_that_says_nothing(site: Site) -> None:
     site.broker.silent = True
     began = time.monotonic()

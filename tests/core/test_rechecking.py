@@ -18,6 +18,8 @@ from streamy_core.testing import EventClient, ManualClock
 from streamy_core.testing.event_source import EventStream
 from streamy_core.testing.reading import DEADLINE, eventually
 
+from ..support.making import closed_in_the_end
+
 EVERY = 15.0
 BY_NAME = f"{__name__}:may_by_name"
 
@@ -64,15 +66,8 @@ class Site:
 
 @pytest.fixture
 def make_site() -> Iterator[Callable[..., Site]]:
-    sites: list[Site] = []
-
-    def make(**settings: Any) -> Site:
-        sites.append(Site(**settings))
-        return sites[-1]
-
-    yield make
-    for site in sites:
-        site.close()
+    with closed_in_the_end(Site) as make:
+        yield make
 
 
 def only(*keys: str) -> Callable[[str | None, tuple[str, ...]], bool]:

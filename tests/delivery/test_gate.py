@@ -21,8 +21,10 @@ from streamy_core.delivery.recent import MOST_KEYS
 from streamy_core.delivery.shared_counts import SharedCounts
 from streamy_core.testing import EventClient, EventStream, ManualClock, RecordingBroker
 
+from ..support.making import closed_in_the_end
+
 MINUTE = 60.0
-KEYS = 100_000
+KEYS = 3 * MOST_KEYS
 
 
 def even() -> float:
@@ -209,15 +211,8 @@ MakeHouse = Callable[..., House]
 
 @pytest.fixture
 def make_house() -> Iterator[MakeHouse]:
-    houses: list[House] = []
-
-    def make(**settings: Any) -> House:
-        houses.append(House(**settings))
-        return houses[-1]
-
-    yield make
-    for house in houses:
-        house.close()
+    with closed_in_the_end(House) as make:
+        yield make
 
 
 def milliseconds(answer: bytes) -> int:

@@ -19,6 +19,8 @@ from streamy_core.strategies import Never
 from streamy_core.testing import ManualClock
 from streamy_core.testing.reading import DEADLINE, eventually
 
+from ..support.making import closed_in_the_end
+
 EVERY = 15.0
 TIMEOUT = 5.0
 
@@ -65,18 +67,14 @@ class House:
         released = threading.Event()
         return released if self.rechecks.hold(session, released.set) else None
 
+    def close(self) -> None:
+        self.rechecks.close()
+
 
 @pytest.fixture
 def make_house() -> Iterator[Callable[..., House]]:
-    houses: list[House] = []
-
-    def make(**settings: Any) -> House:
-        houses.append(House(**settings))
-        return houses[-1]
-
-    yield make
-    for house in houses:
-        house.rechecks.close()
+    with closed_in_the_end(House) as make:
+        yield make
     eventually(lambda: not of_rechecks(), "their threads end")
 
 
@@ -303,6 +301,16 @@ def test_a_no_is_newer_than_the_yes_before_it(house: House) -> None:
     assert house.holds(session) is not None
 
 
+def comes_and_is_given_up(house: House, recheck: Recheck, begun: threading.Event) -> None:
+    """A client about whom the question takes too long, and who is gone then. begun: set by the question."""
+    client = house.come("ann", recheck=recheck)
+    house.clock.advance(EVERY)
+    assert begun.wait(DEADLINE)
+    house.clock.advance(TIMEOUT)
+    eventually(lambda: house.lost["ann"], "it has failed")
+    house.rechecks.discard(client)
+
+
 @pytest.mark.parametrize("late", [True, False])
 def test_an_answer_that_comes_too_late_says_nothing_about_who_has_come_since(
     house: House, late: bool
@@ -318,12 +326,7 @@ def test_an_answer_that_comes_too_late_says_nothing_about_who_has_come_since(
         return answer
 
     recheck = house.asking(may)
-    first = house.come("ann", recheck=recheck)
-    house.clock.advance(EVERY)
-    assert begun.wait(DEADLINE)
-    house.clock.advance(TIMEOUT)
-    eventually(lambda: house.lost["ann"], "it has failed")
-    house.rechecks.discard(first)
+    comes_and_is_given_up(house, recheck, begun)
     house.lost.clear()
     house.clock.advance(EVERY)
     released = house.holds(house.come("ann", recheck=recheck))
@@ -348,12 +351,7 @@ def test_who_waits_for_an_answer_isn_t_let_through_by_one_of_long_ago(house: Hou
         return True
 
     recheck = house.asking(may)
-    first = house.come("ann", recheck=recheck)
-    house.clock.advance(EVERY)
-    assert begun.wait(DEADLINE)
-    house.clock.advance(TIMEOUT)
-    eventually(lambda: house.lost["ann"], "it has failed")
-    house.rechecks.discard(first)
+    comes_and_is_given_up(house, recheck, begun)
     house.clock.advance(EVERY)
     released = house.holds(house.come("ann", recheck=recheck))
     assert released is not None

@@ -17,6 +17,8 @@ from streamy_core.testing.reading import events
 from ..engine.conftest import hub_of
 from ..engine.doubles import FaultyBroker
 
+pytestmark = pytest.mark.slow
+
 LARGE = 200_000
 
 

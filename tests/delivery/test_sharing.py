@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from streamy_core.events import CONNECTIONS
 from streamy_core.testing import FaultyBroker
 from streamy_core.testing.reading import eventually
 
+from ..support.making import closed_in_the_end
 from ..support.workers import Workers
 from .test_gate import House
 
@@ -69,15 +70,8 @@ def make_house(broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """Managers of that broker, which tell each other more often than others do."""
     monkeypatch.setattr(sharing, "PERIOD", 0.02)
     monkeypatch.setattr(sharing, "_LATER", 0.02)
-    houses: list[House] = []
-
-    def make(**settings: Any) -> House:
-        houses.append(House(broker, **settings))
-        return houses[-1]
-
-    yield make
-    for house in houses:
-        house.close()
+    with closed_in_the_end(partial(House, broker)) as make:
+        yield make
 
 
 def is_refused(house: House, key: str = "ann") -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -25,6 +25,7 @@ from streamy_core.testing.reading import DEADLINE, events, eventually
 from streamy_core.wire import KEEP_ALIVE
 
 from ..engine.doubles import FaultyBroker
+from ..support.making import closed_in_the_end
 from .terms import terms_of
 
 MakeBody = Callable[..., WsgiBody]
@@ -32,15 +33,8 @@ MakeBody = Callable[..., WsgiBody]
 
 @pytest.fixture
 def make_sse(broker: FaultyBroker) -> Iterator[Callable[..., StreamManager]]:
-    made = []
-
-    def make(**settings: Any) -> StreamManager:
-        made.append(StreamManager(broker=broker, **settings))
-        return made[-1]
-
-    yield make
-    for manager in made:
-        manager.close()
+    with closed_in_the_end(partial(StreamManager, broker=broker)) as make:
+        yield make
 
 
 def body_of(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,6 @@ from streamy_core.delivery.questions import Recheck
 from streamy_core.delivery.servers import server_of
 from streamy_core.delivery.wsgi import WsgiBody
 from streamy_core.delivery.wsgi_backlog import WsgiBacklog
-from streamy_core.engine.byte_reader import ByteReader
 from streamy_core.engine.frames import Framing
 from streamy_core.ids import join_cursors
 from streamy_core.observers import ClientInfo, Observer
@@ -28,6 +28,8 @@ from streamy_core.testing.reading import DEADLINE, events, eventually
 
 from ..engine.doubles import FaultyBroker
 from ..support.forks import forks, told_by_child
+from ..support.making import closed_in_the_end
+from .conftest import SlowReplay
 
 EVERY = 15.0
 BIG = "x" * 10_000
@@ -116,15 +118,8 @@ class Client:
 
 @pytest.fixture
 def make_house(broker: FaultyBroker) -> Iterator[Callable[..., House]]:
-    houses: list[House] = []
-
-    def make(**settings: Any) -> House:
-        houses.append(House(broker, **settings))
-        return houses[-1]
-
-    yield make
-    for house in houses:
-        house.close()
+    with closed_in_the_end(partial(House, broker)) as make:
+        yield make
 
 
 @pytest.fixture
@@ -187,27 +182,17 @@ def test_when_all_but_the_lost_have_ended_the_client_is_sent_away(house: House, 
 
 
 def test_of_what_has_been_read_from_the_log_nothing_of_a_lost_stream_goes_out(
-    house: House, broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
+    house: House, broker: FaultyBroker, slow_replay: SlowReplay
 ) -> None:
     for number in range(60):
         broker.append("a", events(f"{number} {BIG}"))
         broker.append("b", events(f"secret{number} {BIG}"))
-    read, gate = threading.Event(), threading.Event()
-    catch_up = ByteReader.catch_up
-
-    def catch_up_slowly(reader: ByteReader) -> bytes:
-        data = catch_up(reader)
-        read.set()
-        gate.wait(DEADLINE)
-        return data
-
-    monkeypatch.setattr(ByteReader, "catch_up", catch_up_slowly)
     ann = Client(house.body("a", "b", key="ann", after=OLDEST))
-    assert read.wait(DEADLINE)
+    slow_replay.wait_until_read()
     sent = len(ann.data)
     house.look_again(ann=["a"])
     read_until(ann, "a")
-    gate.set()
+    slow_replay.go_on()
     broker.append("a", events("60 at last"))
     eventually(lambda: "60 at last" in ann.data, "it has caught up")
     assert not [data for data in ann.data[sent:] if "secret" in data]

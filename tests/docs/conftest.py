@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
+from werkzeug import security
 
 from streamy_core import StreamManager
 from streamy_core.testing import EventClient, EventStream
@@ -42,6 +44,9 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Loads an example by its name, with streams of its own."""
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    # Hashes of passwords are made to cost time, which tests that sign in need not spend.
+    cheap = partial(security.generate_password_hash, method="pbkdf2:sha256:1")
+    monkeypatch.setattr(security, "generate_password_hash", cheap)
     managers: list[StreamManager] = []
     handlers: list[tuple[logging.Logger, logging.Handler]] = []
 

@@ -43,7 +43,7 @@ PARTS: Final[Mapping[type, str]] = {
     WithinContract: "Within transactions of the app's, if it can",
     LastContract: "Appending the last entries, if it can",
     ManyContract: "Appending to many streams at once, if it can",
-    CapabilityContract: "Listing, forgetting, making tables",
+    CapabilityContract: "Listing, forgetting, making tables, keeping meta, telling the time",
     SharingContract: "Between processes",
     SurvivingContract: "Forks, and processes that are killed",
     FaultContract: "When the backend goes away",

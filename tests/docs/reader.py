@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Self
 
-from streamy_core.events import RESERVED_PREFIX
+from streamy_core.events import END, RESERVED_PREFIX
 from streamy_core.testing.event_stream import EventStreamParser
 from streamy_core.testing.reading import DEADLINE, eventually
 
@@ -29,12 +29,14 @@ class Reader:
     status: of the answer; None as long as there is none.
     heard:  type and data of each event that has come, but for Streamy's own, in order.
     last_event_id: what a browser would come back with.
+    end:    what `streamy.end` has told; None as long as it hasn't come.
     """
 
     def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
         self.status: int | None = None
         self.heard: list[tuple[str, str]] = []
         self.ended = False
+        self.end: Any = None
         self._parser = EventStreamParser()
         where = urllib.parse.urlsplit(url)
         self._connection = HTTPConnection(where.hostname or "", where.port, timeout=DEADLINE)
@@ -88,6 +90,9 @@ class Reader:
                 self.heard += [
                     (event.type, event.data) for event in found if not event.type.startswith(RESERVED_PREFIX)
                 ]
+                for event in found:
+                    if event.type == END:
+                        self.end = json.loads(event.data)
         self.ended = True
 
 

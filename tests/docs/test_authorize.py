@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 STREAM = {"Accept": "text/event-stream"}
 
+BUSY = 1.0
+"""Seconds by which a machine that runs other tests may be late."""
+
 
 def sign_in(app: Flask, user: str) -> tuple[FlaskClient, dict[str, str]]:
     """A client by which this user has signed in, and the header that says so."""
@@ -152,7 +155,7 @@ def test_the_connection_ends_with_the_token(notes: ModuleType, bearer: Bearer, c
     ends = int(time.time()) + 2
     seen = connect(notes.app, "/stream", headers=bearer(exp=ends))
     assert seen.read_to_end() == []
-    assert time.time() < ends
+    assert time.time() < ends + BUSY
 
 
 def test_tokens_are_renewed_for_some_hours_after_the_sign_in(notes: ModuleType, bearer: Bearer) -> None:

@@ -42,6 +42,11 @@ def url_in(page: str) -> str:
     return str(json.loads(found[1]))
 
 
+def url_for_ann(grants: ModuleType, *, expires: float) -> str:
+    with grants.app.test_request_context():
+        return str(grants.sse.grant_url("stream", "room:tea", key="ann", expires=expires))
+
+
 def test_a_page_reads_by_the_grant_that_it_was_rendered_with(grants: ModuleType, connect: Connect) -> None:
     ann, cookie = sign_in(grants.app, "ann")
     page = ann.get("/rooms/tea").text
@@ -67,8 +72,7 @@ def test_a_grant_that_has_expired_is_renewed_as_long_as_its_user_is_a_member(
     grants: ModuleType, connect: Connect
 ) -> None:
     ann, cookie = sign_in(grants.app, "ann")
-    with grants.app.test_request_context():
-        url = grants.sse.grant_url("stream", "room:tea", key="ann", expires=0.001)
+    url = url_for_ann(grants, expires=0.001)
     eventually(lambda: ann.get(url, buffered=False).status_code == 401, "the grant has expired")
     assert connect(grants.app, ann.get("/rooms/tea/grant").text, headers=cookie).status == 200
     ann.post("/rooms/tea/leave")
@@ -79,8 +83,7 @@ def test_a_client_that_renews_nothing_comes_back_until_the_grant_has_expired(
     grants: ModuleType, connect: Connect
 ) -> None:
     ann, cookie = sign_in(grants.app, "ann")
-    with grants.app.test_request_context():
-        url = grants.sse.grant_url("stream", "room:tea", key="ann", expires=2)
+    url = url_for_ann(grants, expires=1)
     seen = connect(grants.app, url, headers=cookie)
     seen.cut()
     grants.sse.send_event("room:tea", "meanwhile")

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import yaml
 
 from streamy_core.observers import (
     Beginning,
@@ -90,12 +91,6 @@ def test_the_reference_lists_every_metric(docs: Path) -> None:
     ]
 
 
-def test_every_name_on_the_pages_is_a_metric(docs: Path) -> None:
-    for page in ("reference/metrics.md", "how-to/dashboards.md"):
-        for name in re.findall(r"`(streamy_[a-z_]+)`", (docs / page).read_text("utf-8")):
-            assert name in BY_NAME or metric_of(name), f"{page}: {name}"
-
-
 def test_the_dashboard_shows_every_metric_and_no_other(docs: Path) -> None:
     board: dict[str, Any] = json.loads((docs / "examples" / "grafana.json").read_text("utf-8"))
     targets = [target for panel in board["panels"] for target in panel["targets"]]
@@ -121,6 +116,19 @@ def test_there_are_five_alerts_on_metrics_that_there_are_and_the_guide_has_a_row
     assert all(check(expression) for expression in expressions)
     guide = (docs / "how-to" / "dashboards.md").read_text("utf-8")
     assert re.findall(r"^\| `(Streamy\w+)` \|", guide, re.MULTILINE) == names
+
+
+def test_each_alert_names_the_part_of_a_guide_that_leads_to_its_cause(docs: Path) -> None:
+    rules = yaml.safe_load((docs / "examples" / "alerts.yml").read_text("utf-8"))
+    guides = {rule["alert"]: rule["annotations"]["guide"] for rule in rules["groups"][0]["rules"]}
+    table = (docs / "how-to" / "dashboards.md").read_text("utf-8")
+    for alert, guide in guides.items():
+        page, _, heading = guide.partition("#")
+        text = (docs.parent / page).read_text("utf-8")
+        titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
+        assert heading in {re.sub(r"\W+", "-", title.lower()) for title in titles}, guide
+        (row,) = re.findall(rf"^\| `{alert}` .*", table, re.MULTILINE)
+        assert guide.removeprefix("docs/how-to/") in row
 
 
 def test_the_example_groups_streams_and_shows_its_metrics_to_whom_it_says(load: Load) -> None:

@@ -16,6 +16,8 @@ from ..support.web_server import WebServer
 if TYPE_CHECKING:
     from playwright.sync_api import Page as BrowserPage
 
+pytestmark = pytest.mark.slow
+
 STARTED = """
 
 @app.get("/hello")

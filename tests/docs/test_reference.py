@@ -132,6 +132,7 @@ def test_the_headers_are_what_is_sent(docs: Path) -> None:
         "streamy_core.observers.metrics",
         "streamy_core.observers.metrics.prometheus",
         "streamy_core.observers.metrics.opentelemetry",
+        "streamy_core.overview",
         "streamy_core.broker",
         "streamy_core.options",
         "streamy_core.plugins",

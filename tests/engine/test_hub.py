@@ -109,6 +109,7 @@ def test_every_stream_is_looked_at_however_many_there_are() -> None:
         eventually(lambda: {name for read in list(broker.reads) for name in read} == names, "all of them")
 
 
+@pytest.mark.usefixtures("hurried")
 def test_lost_bells_are_counted(broker: FaultyBroker, make_hub: Callable[..., Hub]) -> None:
     hub = make_hub(watchdog=0.05)
     follower = Follower(hub, "news")

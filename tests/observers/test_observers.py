@@ -117,6 +117,7 @@ def test_a_failed_read_and_its_recovery_are_told(
         eventually(lambda: hearing.of("read_recovered"), "its end has been told")
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_missed_bell_is_told(hearing: Hearing, broker: FaultyBroker) -> None:
     with (
         StreamManager(broker=broker, observers=[hearing], watchdog_interval=0.05) as sse,

@@ -318,6 +318,7 @@ class Strict:
         return Verdict.DISCONNECT
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_client_that_the_policy_decides_against_is_slow(make_house: Callable[..., House]) -> None:
     house = make_house("detached", slow_client_policy=Strict())
     house.visit("/news?key=me")
@@ -327,6 +328,7 @@ def test_a_client_that_the_policy_decides_against_is_slow(make_house: Callable[.
     assert news["lag"].bytes > 0
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_client_that_is_closed_for_being_slow_was_slow(make_house: Callable[..., House]) -> None:
     house = make_house("detached", slow_client_policy=Strict())
     house.visit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from flask import Flask, Response, request
 
@@ -14,11 +14,26 @@ from streamy_core import OLDEST
 from ..support.app import create_app as create_plain_app
 from ..support.app import manager_of
 
+PAGE: Final = """
+<p id="text"></p>
+<p id="end"></p>
+<script type="module">
+  import { connect } from "/streamy/streamy.js";
+  const text = document.getElementById("text");
+  connect("/run/%s", {
+    on: { message: (_, event) => { text.textContent += event.raw; } },
+    gap: () => { text.textContent += "GAP"; },
+    end: ({ outcome }) => { document.getElementById("end").textContent = outcome; },
+  });
+</script>
+"""
+
 
 def create_app(**settings: Any) -> Flask:
     """The app: a run of `/run/NAME` yields as many numbers as are asked for, so many seconds apart."""
     app = create_plain_app(**settings)
     sse = manager_of(app)
+    app.register_blueprint(sse.blueprint, url_prefix="/streamy")
 
     def numbers(count: int, pause: float) -> Iterator[str]:
         for number in range(count):
@@ -35,6 +50,10 @@ def create_app(**settings: Any) -> Flask:
     @app.get("/run/<name>")
     def follow(name: str) -> Response:
         return sse.get_stream(name, after=OLDEST)
+
+    @app.get("/page/<name>")
+    def page(name: str) -> str:
+        return PAGE % name
 
     @app.post("/run/<name>/stop")
     def stop(name: str) -> str:

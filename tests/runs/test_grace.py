@@ -7,13 +7,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ..support.app_server import AppServer
 from ..support.process import wait_until_gone
 from ..support.raw_client import RawClient
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -91,6 +95,24 @@ def test_a_run_goes_on_when_its_worker_is_told_to_stop_and_its_clients_read_on_e
         "".join(f"{number} " for number in range(20)),
         ended(chat, "done"),
     )
+    wait_until_gone(holder, 5)
+
+
+def test_in_a_browser_an_answer_is_whole_in_a_tab_that_was_there_and_in_one_that_came_after_a_deploy(
+    start: Start, chat: str, browser: Browser
+) -> None:
+    server = start()
+    whole = "".join(f"{number} " for number in range(40))
+    holder = int(server.ask(f"/run/{chat}?count=40&pause=0.05&coalesce=0.02", method="POST"))
+    with closing(browser.new_context()) as context:
+        tab, later = context.new_page(), context.new_page()
+        tab.goto(f"http://127.0.0.1:{server.port}/page/{chat}")
+        tab.wait_for_function("document.getElementById('text').textContent.length > 10")
+        server.signal(signal.SIGHUP)
+        later.goto(f"http://127.0.0.1:{server.port}/page/{chat}")
+        for page in (tab, later):
+            page.wait_for_selector("#end:text-is('done')")
+            assert page.evaluate("document.getElementById('text').textContent") == whole
     wait_until_gone(holder, 5)
 
 

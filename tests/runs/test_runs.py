@@ -56,6 +56,20 @@ def data_of(sse: StreamManager, stream_id: str) -> list[str]:
     return [entry.event.data for entry in sse.history(stream_id, 1_000).entries]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_the_history_of_a_run_that_has_ended_gives_its_newest_entries_and_all_by_pages(
+    sse: StreamManager, limit: int
+) -> None:
+    sse.start_run("chat:1", iter("xyz")).wait(DEADLINE)
+    page = sse.history("chat:1", limit)
+    found = [entry.event.data for entry in page.entries]
+    assert found[-1] == "z"
+    while page.before is not None:
+        page = sse.history("chat:1", limit, page.before)
+        found[:0] = [entry.event.data for entry in page.entries]
+    assert found == ["x", "y", "z"]
+
+
 def test_all_that_is_yielded_is_there_and_then_the_end_says_done(sse: StreamManager, read: Read) -> None:
     items = ["text", {"a": 1}, Event("own", "named"), 5]
     run = sse.start_run("chat:1", items, event_name="token")
@@ -320,7 +334,7 @@ def _starts(sse: StreamManager) -> bool:
     [
         (("chat:1", "text"), TypeError, "is no str: give it as"),
         (("chat:1", 5), TypeError, "takes an iterable or an async iterable, and not int"),
-        (("chat:1", lambda: iter(())), TypeError, "a generator function is none yet"),
+        (("chat:1", iter), TypeError, "a generator function is none yet"),
         (("chat:1", [], {"event_name": "streamy.end"}), InvalidEvent, "are reserved"),
         (("chat:1", [], {"lease": 0.5}), ValueError, "lease is from 1 to 3600 seconds"),
         (("chat:1", [], {"coalesce": -1}), ValueError, "coalesce is more than 0 seconds"),

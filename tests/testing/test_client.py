@@ -11,6 +11,8 @@ from streamy_core import StreamManager
 from streamy_core.testing import EventClient, FaultyBroker
 from streamy_core.testing.reading import eventually
 
+from ..support.app import manager_of
+
 
 @pytest.fixture
 def app(streamy_broker: FaultyBroker) -> Flask:
@@ -33,9 +35,7 @@ def app(streamy_broker: FaultyBroker) -> Flask:
 
 @pytest.fixture
 def sse(app: Flask) -> StreamManager:
-    sender = app.extensions["streamy"]["default"]
-    assert isinstance(sender, StreamManager)
-    return sender
+    return manager_of(app)
 
 
 def test_what_is_published_after_connecting_is_read(sse: StreamManager, streamy_client: EventClient) -> None:

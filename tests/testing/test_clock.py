@@ -12,6 +12,8 @@ from streamy_core.strategies import Clock, FixedDelay, FixedInterval, SystemCloc
 from streamy_core.testing import EventClient, FaultyBroker, ManualClock
 from streamy_core.testing.reading import DEADLINE, finish, in_a_thread
 
+from ..support.app import manager_of
+
 pytest_plugins = ["pytester"]
 
 
@@ -35,9 +37,7 @@ def app(streamy_broker: FaultyBroker) -> Flask:
 
 @pytest.fixture
 def sse(app: Flask) -> StreamManager:
-    manager = app.extensions["streamy"]["default"]
-    assert isinstance(manager, StreamManager)
-    return manager
+    return manager_of(app)
 
 
 def test_keep_alives_come_when_the_clock_has_been_moved(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from inspect import getattr_static
 from pathlib import Path
 
@@ -10,35 +9,13 @@ import pytest
 from sqlalchemy import create_engine
 
 from streamy_core import BrokerUnavailable, Event, PublishFailed, StreamManager
-from streamy_core.broker import AppendsWithin, Broker, HasTables
+from streamy_core.broker import AppendsWithin, HasTables, KeepsMeta
 from streamy_core.plugins import open_broker
 from streamy_core.strategies import FixedDelay
-from streamy_core.testing import BrokerContract, FaultyBroker, MakeBroker, ManualClock
+from streamy_core.testing import FaultyBroker, ManualClock
 from streamy_core.testing.doubles import RecordingBroker
 from streamy_core.testing.namespaced import Namespaced
 from streamy_core.testing.reading import data_of, events, read_all, wait_for_bell
-
-
-def in_a_corner(url: str, log: str = "log", *, history: int = 10_000) -> Broker:
-    return Namespaced(open_broker(url, {"history": history}), f"{log}:", owns=True)
-
-
-def that_can_fail(folder: str, log: str = "log", *, history: int = 10_000) -> Broker:
-    return FaultyBroker(open_broker(f"{folder}/{log}.db", {"history": history}))
-
-
-@pytest.mark.slow
-class TestNamespaced(BrokerContract):
-    @pytest.fixture
-    def make_broker(self, tmp_path: Path) -> MakeBroker:
-        return partial(in_a_corner, f"sqlite:///{tmp_path}/streams.db")
-
-
-@pytest.mark.slow
-class TestFaulty(BrokerContract):
-    @pytest.fixture
-    def make_broker(self, tmp_path: Path) -> MakeBroker:
-        return partial(that_can_fail, f"sqlite:///{tmp_path}")
 
 
 @pytest.fixture
@@ -139,6 +116,7 @@ def test_a_double_is_told_by_its_capabilities_like_its_inner_broker(tmp_path: Pa
         assert getattr_static(double, "append_within", None) is not None
         assert isinstance(double, AppendsWithin)
         assert isinstance(double, HasTables)
+        assert isinstance(double, KeepsMeta)
     with FaultyBroker(open_broker("memory://")) as double:
         assert not isinstance(double, AppendsWithin)
 

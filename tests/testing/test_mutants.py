@@ -9,23 +9,21 @@ import pytest
 
 from streamy_core.testing import (
     BrokerContract,
-    FaultContract,
-    Faults,
     MakeBroker,
     reading,
     surviving_contract,
     watch_contract,
 )
-from streamy_core.testing.mutants import Making, Mutant, by_promise, mutants
+from streamy_core.testing.mutants import Making, Mutant, mutants
 from streamy_core.testing.mutants.breaking import broken_by
 from streamy_core.testing.mutants.ids import MakesIdsByChance
-from streamy_core.testing.mutants.outages import Backend, CanBeAway
+from streamy_core.testing.mutants.outages import CanBeAway
 from streamy_core.testing.mutants.sound import SoundBroker
 from streamy_core.testing.mutants.watches import BringsEntriesAlong
-from streamy_core.testing.mutants.within import HasTransactions
-from streamy_core.testing.within_contract import Begin, WithinContract
 
-from .trying import names_of, said
+from .trying import said
+
+pytestmark = pytest.mark.slow
 
 PAIRS = [(kind, promise) for kind in mutants() for promise in broken_by(kind)]
 PATIENT = 5.0
@@ -43,7 +41,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "WAKES_WITHIN", 0.5)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("kind", "promise"), PAIRS, ids=[f"{kind.__name__}-{promise}" for kind, promise in PAIRS]
@@ -60,19 +57,6 @@ def test_a_mutant_is_caught_by_the_promise_that_it_breaks(
     assert expected in told
 
 
-def test_each_promise_has_a_mutant_that_breaks_it() -> None:
-    promises = {
-        name.removeprefix("test_") for part in (BrokerContract, FaultContract) for name in names_of(part)
-    }
-    assert sorted(promises - by_promise().keys()) == [], "nothing shows that these catch anything"
-    assert sorted(by_promise().keys() - promises) == [], "these are no promises of the contract's"
-
-
-def test_there_are_mutants_enough() -> None:
-    assert len(list(mutants())) >= 150
-
-
-@pytest.mark.slow
 class TestSound(BrokerContract):
     """What the mutants are made from breaks nothing: in memory, and shared by processes."""
 
@@ -91,23 +75,3 @@ class TestSound(BrokerContract):
                     file.unlink()
 
         return delete_all
-
-
-class TestSoundInTransactions(WithinContract):
-    @pytest.fixture
-    def make_broker(self) -> MakeBroker:
-        return Making(HasTransactions)
-
-    @pytest.fixture
-    def begin(self, broker: HasTransactions) -> Begin:
-        return broker.begin
-
-
-class TestSoundInOutages(FaultContract):
-    @pytest.fixture
-    def make_broker(self, tmp_path: Path) -> MakeBroker:
-        return Making(CanBeAway, tmp_path)
-
-    @pytest.fixture
-    def faults(self, tmp_path: Path) -> Faults:
-        return Backend(tmp_path)

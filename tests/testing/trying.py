@@ -54,14 +54,8 @@ def _cases(test: Any) -> Iterator[dict[str, object]]:
 
 def _run(test: Any, making: Making, given: dict[str, object], config: pytest.Config) -> None:
     wanted = inspect.signature(test).parameters
-    starter = starter_of(config)
     with ExitStack() as to_close:
-
-        def elsewhere(log: str = "log", *, history: int = 10_000) -> Any:
-            process = starter.start(making, log, history=history)
-            to_close.callback(process.close)
-            return process
-
+        elsewhere = to_close.enter_context(starter_of(config).starting(making))
         fixtures: dict[str, object] = {"self": None, "make_broker": making, "elsewhere": elsewhere, **given}
         if making.folder is not None:
             fixtures["faults"] = backend = Backend(making.folder)

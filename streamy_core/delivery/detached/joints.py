@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from ...engine.byte_reader import ByteReader
 from ...engine.reader import SLICE, Reader
+from ...engine.traces import hand_over
 from ...errors import Closed
 from ...ids import Spelling
 from ...observers import Observer
@@ -116,6 +117,7 @@ class Joints:
         stream.round = begun
         if frames:
             stream.move(frames[-1].entry.id)
+            hand_over([frame.handover for frame in frames if frame.handover is not None])
         self._sending.start(begun, partial(self._finished, begun))
 
     def send_all_due(self) -> None:

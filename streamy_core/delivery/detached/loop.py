@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ...engine.pulse import Pulse
 from ...engine.reader import FIRST_SLICE
+from ...engine.traces import hand_over
 from ...errors import Closed
 from ...observers import DisconnectReason, Observer
 from ...strategies.slow_clients import SlowClientPolicy
@@ -212,7 +213,7 @@ class Loop:
         group.busy = True
         data = arrival.reader.take_opening() if self._rights.arrived(client, group) else arrival.reader.take()
         group.start_sending(data, arrival.head)
-        self._observer.delivered(DELIVERY, group.key.streams, 1, len(group.data), arrival.reader.took)
+        self._tell_of(group, group.data, arrival.reader.took)
         self._sending.send(group, 1)
         self._finish(group)
 
@@ -249,6 +250,8 @@ class Loop:
     def _tell_of(self, group: Group, data: bytes, events: int) -> None:
         count = group.left
         self._observer.delivered(DELIVERY, group.key.streams, count, len(data), count * events)
+        if events:
+            hand_over(group.reader.handovers)
 
     def _block(self, client: Client, rest: memoryview) -> None:
         """The client's socket takes no more for now: it goes on by itself when it does."""

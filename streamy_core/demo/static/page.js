@@ -13,6 +13,7 @@ let gone = new Set();
 
 const lines = byId("lines") && new Lines(byId("lines"), byId("file-sub"));
 const countdown = new Countdown(connect);
+const run = new Run(connect);
 
 const percent = (value) => `${Math.round(value)} %`;
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / (values.length || 1);
@@ -182,13 +183,19 @@ for (const data of start.events.system) {
 if (samples.length) showFigures(samples.at(-1));
 for (const data of start.events.chat) showMessage(JSON.parse(data));
 for (const line of start.events.file ?? []) lines.add(line);
+for (const data of start.events.runs) run.follow(JSON.parse(data).url);
 requestAnimationFrame(frame);
 
 const stream = connect(document.body.dataset.events, {
-  on: { system: showSystem, chat: showMessage, line: (_, { raw }) => lines?.add(raw) },
+  on: {
+    system: showSystem,
+    chat: showMessage,
+    line: (_, { raw }) => lines?.add(raw),
+    run: ({ url }) => run.follow(url),
+  },
   gap: tellGap,
   state: showState,
 });
 
 /** For the console, and for tests. */
-window.streamy = { stream, tally, samples, bands, charts, countdown };
+window.streamy = { stream, tally, samples, bands, charts, countdown, run };

@@ -60,12 +60,14 @@ class Metrics(Observer):
 
     manager:  its name.
     group_of: which group a stream belongs to; what stands before the first ":" unless given.
+
+    Its attribute `groups` tells which.
     """
 
     def __init__(self, instruments: Instruments, manager: str, group_of: GroupOf | None = None) -> None:
         self._instruments = instruments
         self._manager = manager
-        self._groups = Groups(group_of)
+        self.groups: Groups = Groups(group_of)
         self._adds: dict[tuple[Metric, tuple[str, ...]], Add] = {}
         self._delivered: dict[str, _Delivered] = {}
         self._stored: dict[str, _Published] = {}  # by group
@@ -89,7 +91,7 @@ class Metrics(Observer):
     ) -> None:
         if stream_id in INTERNAL:
             return
-        group = self._groups.of(stream_id)
+        group = self.groups.of(stream_id)
         if outcome is _STORED and (counts := self._stored.get(group)) is not None:  # as nearly always
             counts.took(seconds)
             with counts.lock:
@@ -98,13 +100,9 @@ class Metrics(Observer):
             self._add_published(group, outcome, count, seconds)
 
     def published_to_many(
-        self,
-        stream_ids: Collection[str],
-        outcome: PublishOutcome,
-        seconds: float,
-        error: StreamyError | None,
+        self, stream_ids: Collection[str], outcome: PublishOutcome, seconds: float, error: StreamyError | None
     ) -> None:
-        group_of = self._groups.of
+        group_of = self.groups.of
         for group, count in Counter([group_of(stream_id) for stream_id in stream_ids]).items():
             self._add_published(group, outcome, count, seconds)
 
@@ -115,10 +113,10 @@ class Metrics(Observer):
         self._tell(of.RETRIES, 1)
 
     def run_started(self, stream_id: str, key: str | None) -> None:
-        self._tell(of.RUNS_STARTED, 1, self._groups.of(stream_id))
+        self._tell(of.RUNS_STARTED, 1, self.groups.of(stream_id))
 
     def run_ended(self, stream_id: str, outcome: str, seconds: float | None) -> None:
-        self._tell(of.RUNS_ENDED, 1, self._groups.of(stream_id), str(outcome))
+        self._tell(of.RUNS_ENDED, 1, self.groups.of(stream_id), str(outcome))
         if seconds is not None:
             self._tell(of.RUN_SECONDS, seconds, str(outcome))
 

@@ -1,15 +1,19 @@
-"""Brokers that each break one promise of a capability: of listing streams, forgetting them, making tables."""
+"""Brokers that each break one promise of a capability: of listing streams, forgetting them, making tables,
+keeping meta, telling the time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import unquote
 
-from ...broker import StreamInfo
-from .appending import Bound, Pages
+from ...broker import Event, Page, StreamInfo
+from ...events import meta_size
+from .appending import Bound, Ids, Pages
 from .breaking import breaks
-from .sound import SoundBroker
+from .sound import Log, SoundBroker
+from .within import HasTransactions
 
 BY_NAME = "every stream is listed, by name"
 
@@ -158,3 +162,90 @@ class MakesItsTablesOnce(SoundBroker):
     def create_tables(self) -> None:
         if self._logs:
             raise RuntimeError("table streams already exists")
+
+
+class StoresItsOwnWay(SoundBroker):
+    """A base: what is stored is what `kept` makes of it."""
+
+    def _store(self, log: Log, stream_id: str, events: Sequence[Event]) -> Ids:
+        return super()._store(log, stream_id, self.kept(events))
+
+    def kept(self, events: Sequence[Event]) -> Sequence[Event]:
+        raise NotImplementedError
+
+
+@breaks(
+    an_event_comes_back_with_its_meta_to_the_letter="comes back with its meta",
+    each_event_of_a_batch_has_its_own_meta_or_none="meta=None",
+    what_a_transaction_appends_is_kept_with_its_meta="meta=None",
+    events_for_many_streams_are_kept_with_their_meta="meta=None",
+)
+class ForgetsMeta(StoresItsOwnWay, HasTransactions):
+    def kept(self, events: Sequence[Event]) -> Sequence[Event]:
+        return [replace(event, meta=None) for event in events]
+
+
+@breaks(an_event_comes_back_with_its_meta_to_the_letter="otherwise as without")
+class PutsMetaBeforeTheData(StoresItsOwnWay):
+    def kept(self, events: Sequence[Event]) -> Sequence[Event]:
+        return [
+            replace(event, data=f"{event.meta}\n{event.data}") if event.meta else event for event in events
+        ]
+
+
+@breaks(an_event_comes_back_with_its_meta_to_the_letter="comes back with its meta")
+class TakesKeysOfMetaForHeaders(StoresItsOwnWay):
+    """As if case didn't matter."""
+
+    def kept(self, events: Sequence[Event]) -> Sequence[Event]:
+        return [
+            replace(event, meta={key.lower(): text for key, text in (event.meta or {}).items()})
+            for event in events
+        ]
+
+
+@breaks(each_event_of_a_batch_has_its_own_meta_or_none="")
+class KeepsOneMetaForABatch(StoresItsOwnWay):
+    def kept(self, events: Sequence[Event]) -> Sequence[Event]:
+        found = next((event.meta for event in events if event.meta), None)
+        return [replace(event, meta=found) for event in events]
+
+
+@breaks(each_event_of_a_batch_has_its_own_meta_or_none="get on")
+class StandsStillBeforeALargeMeta(SoundBroker):
+    """It counts meta as data, and has no page for what is too large by itself."""
+
+    def read(self, cursors: Mapping[str, str], limit: int, max_bytes: Bound = None) -> Pages:
+        pages = super().read(cursors, limit, max_bytes)
+        return {name: self._without_large(page, cursors[name], max_bytes) for name, page in pages.items()}
+
+    @staticmethod
+    def _without_large(page: Page, cursor: str, max_bytes: Bound) -> Page:
+        sizes = [meta_size(entry.event.meta or {}) for entry in page.entries]
+        too_large = max_bytes is not None and max(sizes, default=0) > 100
+        return page._replace(entries=(), cursor=cursor, more=True) if too_large else page
+
+
+@breaks(the_time_is_told_in_seconds_since_1970="in seconds since 1970")
+class TellsTheTimeSinceItsStart(SoundBroker):
+    def time(self) -> float:
+        return time.monotonic()
+
+
+@breaks(
+    the_time_is_told_in_seconds_since_1970="in seconds since 1970", the_time_that_is_told_goes_on="as fast"
+)
+class TellsTheTimeInMilliseconds(SoundBroker):
+    def time(self) -> float:
+        return time.time() * 1_000
+
+
+@breaks(the_time_that_is_told_goes_on="going on")
+class TellsTheTimeOfItsStart(SoundBroker):
+    """As a statement does that is answered from within one transaction."""
+
+    told: float | None = None
+
+    def time(self) -> float:
+        self.told = self.told or time.time()
+        return self.told

@@ -106,6 +106,12 @@ class ListsNothingWithoutABackend(CanBeAway):
         return [] if self.is_away else list(super().streams())
 
 
+@breaks(while_the_backend_is_away_each_capability_says_so="time returned although")
+class TellsTheTimeWithoutABackend(CanBeAway):
+    def time(self) -> float:
+        return time.time()
+
+
 @breaks(a_watch_made_while_the_backend_is_away_raises_nothing_else=ONLY_UNAVAILABLE)
 class WatchesWithWhatItsDriverRaises(CanBeAway):
     def watch(self) -> Watch:

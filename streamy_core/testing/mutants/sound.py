@@ -80,6 +80,7 @@ class SoundBroker(Broker):
     _mutex: threading.RLock
 
     rings_within: float = 0.5
+    keeps_meta: bool = True
 
     def __init__(
         self, folder: Path | None = None, history: int = 10_000, watch: type[BaseWatch] | None = None
@@ -103,7 +104,8 @@ class SoundBroker(Broker):
             if not events:
                 return []
             ids = self._append_to(self._log_for_writing(stream_id), stream_id, events, idempotency_key)
-        self._ring(stream_id)
+        if not isinstance(ids, Duplicate):
+            self._ring(stream_id)
         return ids
 
     def append_last(
@@ -114,16 +116,6 @@ class SoundBroker(Broker):
             ids = self._append_to(log, stream_id, events, idempotency_key)
             log.end = log.end or self._id_after(log)
         self._ring(stream_id)
-        return ids
-
-    def _append_to(self, log: Log, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
-        if key is not None and (known := log.keys.get(key)):
-            return Duplicate(known)
-        if log.end is not None:
-            raise StreamEnded(stream_id)
-        ids = self._store(log, stream_id, events)
-        if key is not None:
-            self._remember(log, key, ids)
         return ids
 
     def append_to_many(
@@ -188,6 +180,10 @@ class SoundBroker(Broker):
     def create_tables(self) -> None:
         with self.opened():
             pass
+
+    def time(self) -> float:
+        with self.opened():
+            return time.time()
 
     def close(self) -> None:
         self._guard.check()
@@ -276,6 +272,17 @@ class SoundBroker(Broker):
 
     def _id_after(self, log: Log) -> str:
         return make_id(self._epoch, log.count + 1, log.nonce)
+
+    def _append_to(self, log: Log, stream_id: str, events: Sequence[Event], key: str | None) -> list[str]:
+        """The ids of what is stored now; or of what was under this key before, as a `Duplicate`."""
+        if key is not None and (known := log.keys.get(key)):
+            return Duplicate(known)
+        if log.end is not None:
+            raise StreamEnded(stream_id)
+        ids = self._store(log, stream_id, events)
+        if key is not None:
+            self._remember(log, key, ids)
+        return ids
 
     def _store(self, log: Log, stream_id: str, events: Sequence[Event]) -> list[str]:
         ids: list[str] = []

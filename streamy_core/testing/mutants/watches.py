@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -146,6 +147,14 @@ class BringsOnlyTheNewest(BringsEntriesAlong):
     def page(self, stream_id: str, cursor: str) -> Page:
         page = super().page(stream_id, cursor)
         return page._replace(entries=page.entries[-1:])
+
+
+@breaks(what_bells_bring_along_is_what_the_log_holds="meta=None")
+class BringsNoMeta(BringsEntriesAlong):
+    def page(self, stream_id: str, cursor: str) -> Page:
+        page = super().page(stream_id, cursor)
+        without = [entry._replace(event=replace(entry.event, meta=None)) for entry in page.entries]
+        return page._replace(entries=tuple(without))
 
 
 @breaks(what_bells_bring_along_is_what_the_log_holds="no bell ever brought")

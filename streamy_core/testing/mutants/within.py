@@ -67,15 +67,9 @@ class HasTransactions(SoundBroker):
     def append_within(
         self, session: Any, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
     ) -> Ids:
-        log = self._as_it_will_be(session, stream_id)
-        if idempotency_key is not None and (known := log.keys.get(idempotency_key)):
-            return Duplicate(known)
-        if log.end is not None:
-            raise StreamEnded(stream_id)
-        ids = self._store(log, stream_id, events)
-        if idempotency_key is not None:
-            log.keys[idempotency_key] = ids
-        self._at_commit(session, stream_id)
+        ids = self._append_to(self._as_it_will_be(session, stream_id), stream_id, events, idempotency_key)
+        if not isinstance(ids, Duplicate):
+            self._at_commit(session, stream_id)
         return ids
 
     def end_within(self, session: Any, stream_id: str) -> None:

@@ -50,6 +50,9 @@ class Call:
         """When it was over at the latest, as far as anybody knows."""
         return self.called if self.returned is None else self.returned
 
+    def __str__(self) -> str:
+        return self.kind
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append(Call):
@@ -105,9 +108,6 @@ class Tail(Call):
     stream: str
     cursor: str = ""
 
-    def __str__(self) -> str:
-        return "tail"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End(Call):
@@ -117,9 +117,6 @@ class End(Call):
 
     stream: str
 
-    def __str__(self) -> str:
-        return "end"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Add(Call):
@@ -128,9 +125,6 @@ class Add(Call):
     kind = "add"
 
     stream: str
-
-    def __str__(self) -> str:
-        return "add"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +136,6 @@ class Wait(Call):
     seconds: float
     named: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        return "wait"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage(Call):
@@ -152,18 +143,12 @@ class Outage(Call):
 
     kind = "outage"
 
-    def __str__(self) -> str:
-        return "outage"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work(Call):
     """What a process had to do, and why it didn't come to its end."""
 
     kind = "work"
-
-    def __str__(self) -> str:
-        return "work"
 
 
 KINDS: Final[Mapping[str, type[Call]]] = {

@@ -23,6 +23,8 @@ from .reading import (
     said,
 )
 
+pytestmark = pytest.mark.slow
+
 METAS: Final[dict[str, bytes]] = {
     "nothing": b"",
     "one line": b"abc",

@@ -17,6 +17,8 @@ from streamy_core.testing.reading import DEADLINE, data_of, eventually, read_all
 from .foreign import ForeignRedis
 from .reading import BAD, said
 
+pytestmark = pytest.mark.slow
+
 
 class Channel:
     """What others hear of a stream's bells, and what they say there."""

@@ -16,6 +16,8 @@ from streamy_core.testing.reading import data_of, events, read, read_all, wait_f
 
 from ..conftest import NewBroker
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["redis", "cluster"])
 def broker(request: pytest.FixtureRequest, shared: Callable[[str], Any], new_broker: NewBroker) -> Broker:

@@ -26,6 +26,8 @@ from ..conftest import NewBroker
 from .conftest import ALL_KINDS, OwnServer
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 NAMES: Final = [f"s{n}" for n in range(250)]
 MAY_ALL: Final = ("reset", "on", ">secret", "~*", "&*", "+@all")
 

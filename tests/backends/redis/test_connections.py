@@ -17,6 +17,8 @@ from ..promises.greenlets import GREENLETS, turns_of_greenlets
 from .conftest import EACH, KINDS, THREADS, connections, descriptors, listening, on, publish_at_once
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 MOST: Final = 3
 
 

@@ -14,6 +14,8 @@ from ..promises.outages import KilledServer
 from .conftest import ALL_KINDS, KINDS, OwnServer
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 
 def on(server: Any, prefix: str) -> MakeBroker:
     return FromUrl(server.url, from_url, prefix=f"{prefix}-{{log}}")

@@ -22,6 +22,8 @@ from ..promises.outages import reading_worker
 from .conftest import KINDS, OwnServer, program
 from .servers import SentinelGroup, Server
 
+pytestmark = pytest.mark.slow
+
 CLIENTS: Final = 5
 KEPT: Final = ["1", "2", "3"]
 LOST: Final = ["4", "5", "6", "7", "8"]

@@ -15,7 +15,7 @@ from ...support.forks import forks, in_child, succeeds
 from ..conftest import NewBroker
 from ..promises.forks import ForkPromises
 
-pytestmark = forks
+pytestmark = [pytest.mark.slow, forks]
 
 
 class TestForks(ForkPromises):

@@ -14,6 +14,8 @@ from ..conftest import NewManager
 from .conftest import KINDS, OwnServer
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, own_server: OwnServer) -> Server:

@@ -10,12 +10,15 @@ import pytest
 
 from streamy_core import StreamEnded
 from streamy_core.broker import Broker, StreamInfo
+from streamy_core.events import CONTROL
 from streamy_core.ids import sequence_of
 from streamy_core.testing.reading import data_of, events, eventually, read, read_all
 
 from ..conftest import NewBroker
 from .conftest import KINDS, kept, listed
 from .servers import Server
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=KINDS)
@@ -142,6 +145,17 @@ def test_an_idle_stream_is_forgotten_and_its_cursors_are_gaps(keeping: Keeping) 
     broker.append("news", events("b"))
     assert read(broker, "news", last).gap
     assert kept(broker) == ["b"]
+
+
+def test_the_stream_of_commands_is_not_forgotten_or_all_clients_would_be_disconnected(
+    keeping: Keeping,
+) -> None:
+    broker = keeping(history_age=0.2, forget_after=0.2)
+    last = {name: broker.append(name, events("a"))[0] for name in (CONTROL, "news")}
+    eventually(lambda: read(broker, "news", last["news"]).gap, "the other stream forgotten")
+    assert not read(broker, CONTROL, last[CONTROL]).gap
+    broker.append(CONTROL, events("b"))
+    assert data_of(read_all(broker, CONTROL)) == ["b"]
 
 
 def test_an_end_is_forgotten_with_its_stream(keeping: Keeping) -> None:

@@ -15,6 +15,8 @@ from ..conftest import NewBroker
 from .conftest import listed
 from .servers import Cluster
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["redis", "valkey", "sentinel", "cluster", "old cluster"])
 def anywhere(

@@ -16,6 +16,8 @@ from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, 
 from ..conftest import NewManager
 from .conftest import KINDS, OwnServer
 
+pytestmark = pytest.mark.slow
+
 DAY: Final = 86_400_000
 """In milliseconds."""
 

@@ -26,6 +26,8 @@ from ..promises.moving import (
 from .conftest import ALL_KINDS, OwnServer
 from .servers import Server, free_port
 
+pytestmark = pytest.mark.slow
+
 
 class Pair:
     """`old` takes writes until `demote`; `new` does always. Clients come by `endpoint`, to `old` at first."""

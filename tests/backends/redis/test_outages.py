@@ -22,6 +22,8 @@ from ..promises.outages import Outage, OutagePromises, kill_a_server
 from .conftest import program
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT: Final = 0.5
 """Of the brokers with a bad network in between, in seconds."""
 SLACK: Final = 1.0

@@ -18,6 +18,8 @@ from ..conftest import NewBroker, NewManager
 from .conftest import ALL_KINDS, OwnServer
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 ALL: Final = ("resetkeys", "~*", "resetchannels", "&*", "+@all")
 LACKING: Final = {
     "keys": ("resetkeys", "~other:*"),

@@ -26,6 +26,8 @@ from ..conftest import NewBroker, NewManager
 from .conftest import OwnServer
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 HELD: Final = 0.005
 """Seconds that a call may hold whoever publishes."""
 

@@ -15,6 +15,8 @@ from streamy_core.testing.reading import data_of, events, eventually, read_all, 
 from ..conftest import NewBroker
 from .conftest import EACH, THREADS, MakeClient, connections, descriptors, listening, publish_at_once
 
+pytestmark = pytest.mark.slow
+
 CLIENTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "as it is": ("valkey", {}),
     "decoding": ("valkey", {"decode_responses": True}),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamy_core.testing import soak
 from streamy_core.testing.soaking.history import AWAY, Outage
 
 from ..promises.outages import KilledServer
 from .conftest import OwnServer
 from .test_contract import on
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_server_that_is_killed_now_and_then_stands_a_soak(own_server: OwnServer, prefix: str) -> None:

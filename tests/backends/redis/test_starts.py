@@ -18,6 +18,8 @@ from ..promises.floors import FloorPromises, LostFloorPromises, room
 from ..promises.starts import StartPromises, begun, publish, sse
 from .conftest import ALL_KINDS
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["room", "sse"]
 
 

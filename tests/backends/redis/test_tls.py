@@ -15,6 +15,8 @@ from ...support.certificates import make_certificate
 from .conftest import program
 from .servers import Cluster, SentinelGroup, Server
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[str, Path, Path], Any]
 
 ARRANGEMENTS: Final[dict[str, Make]] = {

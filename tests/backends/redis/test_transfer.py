@@ -17,6 +17,8 @@ from .conftest import KINDS, OwnServer
 from .proxy import HoldingProxy
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 BOUND: Final = 256 * 1024
 STREAMS: Final = [f"news-{n}" for n in range(100)]
 

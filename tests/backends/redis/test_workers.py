@@ -14,6 +14,8 @@ from ..promises.workers import Connect, WorkersPromises
 from .conftest import listening
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(shared: Callable[[str], Any]) -> Server:

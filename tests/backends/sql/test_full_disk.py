@@ -18,6 +18,8 @@ from .conftest import SERVERS
 from .servers import HOW_TO_GET, Mariadb, Postgresql, programs
 from .small_disk import BATCH, FAILURES, REFILLED, Full, fill_and_empty, on_disk
 
+pytestmark = pytest.mark.slow
+
 _AS_NOBODY: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 _SAYS: Final = {
     "sqlite": "database or disk is full",

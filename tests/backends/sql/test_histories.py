@@ -8,6 +8,7 @@ import pytest
 
 from streamy_backends.sql.broker import SqlBroker
 from streamy_core.broker import OLDEST, Broker, Forgets, HasTables
+from streamy_core.events import CONTROL
 from streamy_core.testing.reading import events, eventually, read
 
 from ..conftest import NewBroker
@@ -135,6 +136,16 @@ def test_a_stream_that_was_forgotten_begins_anew_and_its_readers_are_told(old: S
     old.append("old", events("b"))
     assert read(old, "old", before).gap
     assert [entry.event.data for entry in read(old, "old", OLDEST).entries] == ["b"]
+
+
+def test_the_stream_of_commands_is_not_forgotten_or_all_clients_would_be_disconnected(
+    old: SqlBroker, tables: Tables
+) -> None:
+    before = old.append(CONTROL, events("a"))[0]
+    tables.do("UPDATE {streams} SET changed = changed - ?", int(2 * A_DAY * 1_000_000))
+    old.forget(A_DAY)
+    assert names(old) == [CONTROL]
+    assert not read(old, CONTROL, before).gap
 
 
 def test_who_tidies_up_forgets_what_the_setting_says(old: SqlBroker, tables: Tables, time: Time) -> None:

@@ -25,6 +25,8 @@ from ..promises.moving import (
 from .conftest import SERVERS, NewEngine, OwnServer
 from .moving import Pair, pair_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=SERVERS)
 def pair(request: pytest.FixtureRequest, own_server: OwnServer, prefix: str) -> Iterator[Pair]:

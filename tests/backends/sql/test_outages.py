@@ -27,6 +27,8 @@ from .conftest import SERVERS, server_in
 from .kills import Crash, kill_publishers
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT: Final = 1.0
 """Of the brokers that are kept waiting, in seconds."""
 SLACK: Final = 1.0

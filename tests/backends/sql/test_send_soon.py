@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
+import pytest
+
 from streamy_core.testing.reading import data_of, eventually, read_all
 
 from ..conftest import NewManager
+
+pytestmark = pytest.mark.slow
 
 
 def test_nobody_is_held_while_a_file_is_locked_and_all_is_stored_when_it_is_not(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 from sqlalchemy import text
@@ -18,6 +18,8 @@ from ..conftest import NewManager
 from .conftest import NewEngine, server_in
 from .servers import Server
 from .shop import Shop, texts
+
+pytestmark = pytest.mark.slow
 
 PUBLISHERS = 4
 EACH = 25
@@ -55,18 +57,34 @@ def test_sessions_that_read_before_they_publish_to_one_stream_all_succeed(
     assert len(texts(sse)) == 1 + PUBLISHERS * EACH
 
 
-def read_first(session: Session, shop: Shop) -> None:
-    assert shop.look(session) == []
+Snapshot = Callable[[], AbstractContextManager[Session]]
+
+
+@pytest.fixture
+def sse(url: str, new_manager: NewManager) -> StreamManager:
+    return new_manager(url)
+
+
+@pytest.fixture
+def snapshot(url: str, new_engine: NewEngine, prefix: str) -> Snapshot:
+    """Begins a session that has its snapshot."""
+    engine = new_engine(url)
+    shop = Shop(engine, prefix)
+
+    @contextmanager
+    def begin() -> Iterator[Session]:
+        with Session(engine) as session:
+            assert shop.look(session) == []
+            yield session
+
+    return begin
 
 
 def test_a_session_publishes_after_another_has_since_its_snapshot(
-    url: str, new_manager: NewManager, new_engine: NewEngine, prefix: str
+    sse: StreamManager, snapshot: Snapshot
 ) -> None:
-    sse, engine = new_manager(url), new_engine(url)
-    shop = Shop(engine, prefix)
     sse.send_event("news", "a")
-    with Session(engine) as session:
-        read_first(session, shop)
+    with snapshot() as session:
         sse.send_event("news", "b")
         sse.send_event("news", "c", session=session, idempotency_key="k")
         sse.send_event("news", "d", session=session)
@@ -75,13 +93,10 @@ def test_a_session_publishes_after_another_has_since_its_snapshot(
 
 
 def test_a_session_ends_a_stream_that_has_grown_since_its_snapshot(
-    url: str, new_manager: NewManager, new_engine: NewEngine, prefix: str
+    sse: StreamManager, snapshot: Snapshot
 ) -> None:
-    sse, engine = new_manager(url), new_engine(url)
-    shop = Shop(engine, prefix)
     sse.send_event("news", "a")
-    with Session(engine) as session:
-        read_first(session, shop)
+    with snapshot() as session:
         sse.send_event("news", "b")
         sse.end_stream("news", session=session)
         session.commit()
@@ -90,12 +105,9 @@ def test_a_session_ends_a_stream_that_has_grown_since_its_snapshot(
 
 
 def test_a_session_finds_a_key_that_was_used_since_its_snapshot(
-    url: str, new_manager: NewManager, new_engine: NewEngine, prefix: str
+    sse: StreamManager, snapshot: Snapshot
 ) -> None:
-    sse, engine = new_manager(url), new_engine(url)
-    shop = Shop(engine, prefix)
-    with Session(engine) as session:
-        read_first(session, shop)
+    with snapshot() as session:
         first = sse.send_event("news", "a", idempotency_key="k")
         assert sse.send_event("news", "a", session=session, idempotency_key="k") == first
         assert sse.broadcast(["news", "more"], "a", session=session, idempotency_key="k")["news"] == first

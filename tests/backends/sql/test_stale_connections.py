@@ -21,6 +21,8 @@ from .counting import CONNECTIONS, Counting
 from .servers import Server
 from .shop import next_of
 
+pytestmark = pytest.mark.slow
+
 POOLED = 3
 
 ASKED: dict[str, Callable[[Broker], Any]] = {

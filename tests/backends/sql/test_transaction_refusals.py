@@ -76,6 +76,7 @@ def test_a_refused_session_harms_no_other(
     assert sse.cursor("news").partition(".")[0] == place.partition(".")[0], "another history has begun"
 
 
+@pytest.mark.slow  # one of the two is a server's, at least
 @pytest.mark.parametrize(("kind", "other_kind"), list(permutations(["sqlite", *SERVERS], 2)))
 def test_a_session_of_another_kind_of_database_is_refused(
     new_manager: NewManager, new_engine: NewEngine, url_of: Callable[[str], str], kind: str, other_kind: str

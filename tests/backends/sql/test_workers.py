@@ -6,6 +6,8 @@ import pytest
 
 from ..promises.workers import WorkersPromises
 
+pytestmark = pytest.mark.slow
+
 
 class TestWorkers(WorkersPromises):
     @pytest.fixture

@@ -166,6 +166,7 @@ def test_a_client_that_never_reads_is_closed(make_house: Callable[..., House], b
     assert house.slow[0].bytes > 0
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_dashboard_that_lags_skips_to_the_newest_and_is_told(
     make_house: Callable[..., House], broker: FaultyBroker
 ) -> None:
@@ -323,6 +324,7 @@ class BrokenPolicy:
         raise ZeroDivisionError("a bug")
 
 
+@pytest.mark.usefixtures("hurried")
 def test_an_error_in_a_users_policy_harms_nobody(
     make_house: Callable[..., House], broker: FaultyBroker, caplog: pytest.LogCaptureFixture
 ) -> None:

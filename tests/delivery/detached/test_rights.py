@@ -27,6 +27,7 @@ from streamy_core.testing.reading import DEADLINE, events, eventually
 
 from ...engine.doubles import FaultyBroker
 from ...support.event_stream import Frame
+from ..conftest import SlowReplay
 from .house import House, Visitor
 from .test_joint import BIG, frames
 
@@ -176,27 +177,17 @@ def test_a_command_for_a_stream_means_nobody_who_has_lost_it(
 
 
 def test_of_what_has_been_read_from_the_log_nothing_of_a_lost_stream_goes_out(
-    house: House, rights: Rights, broker: FaultyBroker, monkeypatch: pytest.MonkeyPatch
+    house: House, rights: Rights, broker: FaultyBroker, slow_replay: SlowReplay
 ) -> None:
     for number in range(60):
         broker.append("a", events(f"a{number} {BIG}"))
         broker.append("b", events(f"secret{number} {BIG}"))
-    read, gate = threading.Event(), threading.Event()
-    catch_up = ByteReader.catch_up
-
-    def catch_up_slowly(reader: ByteReader) -> bytes:
-        data = catch_up(reader)
-        read.set()
-        gate.wait(DEADLINE)
-        return data
-
-    monkeypatch.setattr(ByteReader, "catch_up", catch_up_slowly)
     ann = house.enter("a", "b", key="ann", recheck=rights.check, after=OLDEST)
-    assert read.wait(DEADLINE)
+    slow_replay.wait_until_read()
     sent = all_that_came(ann)
     look_again(house, rights, ann=["a"])
     until(house, "ann", "a")
-    gate.set()
+    slow_replay.go_on()
     broker.append("a", events("the last"))
     rest = ann.read_until(b"data: the last\n\n")
     assert b"secret" not in rest

@@ -20,6 +20,8 @@ from ...support.ports import free_port
 from ...support.raw_client import RawClient
 from ...support.web_server import HttpServer
 
+pytestmark = pytest.mark.slow
+
 TABS: Final = 30
 QUICK, RELOADS = 0.1, 2.0
 """Seconds for a page to answer, and for the server to be back."""

@@ -17,6 +17,8 @@ from ...support.app import create_app as create_plain_app
 from ...support.app_server import SLOTS, AppServer
 from ...support.web_server import Pair
 
+pytestmark = pytest.mark.slow
+
 STOPS = 5.0
 
 

@@ -55,13 +55,14 @@ class Stage(Closeable):
 
         self._server = make_server("127.0.0.1", 0, self.app, threaded=True, request_handler=Quiet)
         self._server.daemon_threads = True
+        self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     def open(self, *streams: str, path: str = "/stream", **how: Any) -> RawClient:
         """A client of these streams that has the head of its response."""
         query = urlencode({"ids": ",".join(streams), **how.pop("query", {})})
-        client = RawClient(("127.0.0.1", self._server.server_port), f"{path}?{query}", **how)
+        client = RawClient(("127.0.0.1", self.port), f"{path}?{query}", **how)
         client.read_head()
         return client
 

@@ -149,6 +149,7 @@ def test_who_has_to_stay_away_is_told_by_its_cause(staging: Staging) -> None:
     stage.broker.away.clear()
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_slow_client_is_told_and_closed_as_such(staging: Staging) -> None:
     stage = staging(broker=Large(), slow_client_policy=Disconnect(seconds=0.2), keep_alive=30)
     with (
@@ -246,6 +247,7 @@ def test_neither_the_opening_nor_keep_alives_gaps_or_ends_are_events(stage: Stag
         client.read_to_end()
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_skip_is_a_gap_and_what_is_left_is_delivered() -> None:
     with (
         Stage("detached", Large(), slow_client_policy=SkipToLatest(entries=5), keep_alive=30) as stage,
@@ -282,6 +284,7 @@ def test_failed_reads_and_that_they_fail_are_told(stage: Stage) -> None:
         assert client.read(1)
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_missed_bell_is_counted(staging: Staging) -> None:
     stage = staging(watchdog_interval=0.05)
     with stage.read("news:1") as client:
@@ -364,6 +367,7 @@ def test_what_a_window_holds_is_a_hit(stage: Stage) -> None:
         assert stage.value("streamy_window_lookups_total", result="miss") == misses
 
 
+@pytest.mark.slow
 def test_a_loop_that_comes_late_says_how_late() -> None:
     with Stage("detached") as stage, stage.read("news:1"):
         lags = "streamy_loop_lag_seconds_bucket"

@@ -1,0 +1,246 @@
+"""What one process tells of itself, as a value and as JSON.
+
+What is read may come from another release, or from somebody who writes to the backend: what is unknown is
+left out, and what is of another kind than it should be is taken as nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from itertools import islice
+from typing import Any, Final
+
+from ..events import MAX_STREAM_ID, read_json
+
+MOST_GROUPS: Final = 50
+MOST_STREAMS: Final = 40
+
+_MOST: Final = 50
+_MOST_FIELDS: Final = 200
+_LONGEST: Final = 300
+_HUGE: Final = 2.0**53
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """A group of streams, by `STREAMY_STREAM_GROUP`.
+
+    clients:   connected ones that read any of its streams.
+    published: events that this process has published to them, in all.
+    """
+
+    clients: int = 0
+    published: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSummary:
+    """A stream that has many clients here, or to which much is published.
+
+    published: events a second, lately.
+    """
+
+    name: str
+    clients: int = 0
+    published: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Something that is wrong, as `/ready` says it. seconds: for how long."""
+
+    what: str
+    seconds: float = 0.0
+    detail: str = ""
+
+
+def _text(value: Any) -> str:
+    return value[:_LONGEST] if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and -_HUGE <= value <= _HUGE else 0.0
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _whole(value: Any) -> int:
+    return int(_number(value))
+
+
+def _flag(value: Any) -> bool:
+    return value is True
+
+
+def _items(value: Any, most: int) -> list[tuple[str, Any]]:
+    given: Any = value
+    pairs: Iterable[Any] = given.items() if isinstance(value, dict) else ()
+    return [(str(key)[:_LONGEST], item) for key, item in islice(pairs, most)]
+
+
+def _list(value: Any, most: int) -> list[dict[str, Any]]:
+    given: Any = value
+    return [dict(_items(item, _MOST)) for item in (given[:most] if isinstance(value, list) else ())]
+
+
+def _counts(value: Any) -> dict[str, int]:
+    return {key: _whole(item) for key, item in _items(value, _MOST)}
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {key: _text(item) for key, item in _items(value, _MOST)}
+
+
+def _groups(value: Any) -> dict[str, GroupSummary]:
+    groups: dict[str, GroupSummary] = {}
+    for name, item in _items(value, MOST_GROUPS + 2):  # with those for all others
+        told = dict(_items(item, _MOST))
+        groups[name] = GroupSummary(_whole(told.get("clients")), _whole(told.get("published")))
+    return groups
+
+
+def _streams(value: Any) -> tuple[StreamSummary, ...]:
+    told = _list(value, MOST_STREAMS)
+    return tuple(
+        StreamSummary(name[:MAX_STREAM_ID], _whole(item.get("clients")), _number(item.get("published")))
+        for item in told
+        if (name := _text(item.get("name")))
+    )
+
+
+def _wrongs(value: Any) -> tuple[Wrong, ...]:
+    told = _list(value, _MOST)
+    return tuple(
+        Wrong(_text(item.get("what")), _number(item.get("seconds")), _text(item.get("detail")))
+        for item in told
+    )
+
+
+def _read(reader: Callable[[Any], Any], default: Any = None) -> Any:
+    """A field that is read by this."""
+    metadata = {"reader": reader}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What one manager in one process tells. Totals are since it began; times are seconds since 1970.
+
+    process:  tells it from all others: its host, its pid, and something random.
+    at:       when this was so, by its clock.
+    since:    when it began.
+    every:    seconds until the next, at most.
+    bye:      it stops, and tells no more.
+    versions: of `streamy` and `python`; `server` and `backend` by their names.
+    clients:  connected ones, by delivery.
+    viewers:  how many of them are live pages.
+    groups:   by their names.
+    streams:  those with most clients here, and those to which most is published here.
+    watched:  how many streams have clients here.
+    waiting:  `outbox`: events of `send_soon`; `replays`: reads of the log for clients that lag.
+    published: events.
+    delivered: events, once for each client.
+    bytes:    that were sent to clients.
+    opened:   connections.
+    closed:   connections, by `DisconnectReason`.
+    gaps:     that readers were told of, by `GapCause`.
+    turned_away: clients that were never connected: `busy`, or by `TurnAwayCause`.
+    dropped:  events of `send_soon` that are lost, by `DropReason`.
+    slow:     decisions of the slow-client policy against a client.
+    retries:  attempts to publish that failed, and were followed by another.
+    failures: times that the log could not be read, or its bells not be heard.
+    last_failure: the newest of these.
+    missed_bells: streams that were found grown without a bell.
+    damaged:  entries that could not be read.
+    bell_seconds: how long the canary's newest entry took through the broker and back; None: none has.
+    loop_lag: how late the event loop came, at most, since the summary before; None: it has no clients.
+    publish_seconds: how long a call that publishes took, likewise.
+    cpu:      seconds of CPU time.
+    memory:   that is resident, in bytes; None: nobody can tell.
+    threads:  of Python.
+    wrong:    why it isn't ready.
+    live:     whether it may mend itself, as `/live` says.
+    """
+
+    process: str = _read(_text, "")
+    host: str = _read(_text, "")
+    pid: int = _read(_whole, 0)
+    manager: str = _read(_text, "")
+    at: float = _read(_number, 0.0)
+    since: float = _read(_number, 0.0)
+    every: float = _read(_number, 0.0)
+    bye: bool = _read(_flag, False)
+    versions: Mapping[str, str] = _read(_texts, dict)
+    clients: Mapping[str, int] = _read(_counts, dict)
+    viewers: int = _read(_whole, 0)
+    groups: Mapping[str, GroupSummary] = _read(_groups, dict)
+    streams: tuple[StreamSummary, ...] = _read(_streams, ())
+    watched: int = _read(_whole, 0)
+    waiting: Mapping[str, int] = _read(_counts, dict)
+    published: int = _read(_whole, 0)
+    delivered: int = _read(_whole, 0)
+    bytes: int = _read(_whole, 0)
+    opened: int = _read(_whole, 0)
+    closed: Mapping[str, int] = _read(_counts, dict)
+    gaps: Mapping[str, int] = _read(_counts, dict)
+    turned_away: Mapping[str, int] = _read(_counts, dict)
+    dropped: Mapping[str, int] = _read(_counts, dict)
+    slow: int = _read(_whole, 0)
+    retries: int = _read(_whole, 0)
+    failures: int = _read(_whole, 0)
+    last_failure: str = _read(_text, "")
+    missed_bells: int = _read(_whole, 0)
+    damaged: int = _read(_whole, 0)
+    bell_seconds: float | None = _read(_number_or_none)
+    loop_lag: float | None = _read(_number_or_none)
+    publish_seconds: float | None = _read(_number_or_none)
+    cpu: float = _read(_number, 0.0)
+    memory: int | None = _read(lambda value: None if value is None else _whole(value))
+    threads: int = _read(_whole, 0)
+    wrong: tuple[Wrong, ...] = _read(_wrongs, ())
+    live: bool = _read(lambda value: value is not False, True)
+
+    @property
+    def all_clients(self) -> int:
+        """How many clients are connected, by any delivery."""
+        return sum(self.clients.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values, by the fields' names."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """As it is told."""
+        return json.dumps(_sound(self.as_json()), separators=(",", ":"))
+
+
+def read_summary(text: str) -> Summary | None:
+    """The summary that this text is; None: it is none."""
+    try:
+        given = dict(_items(read_json(text), _MOST_FIELDS))
+    except (ValueError, RecursionError):
+        return None
+    if not _text(given.get("process")):
+        return None
+    known = {item.name: item.metadata["reader"] for item in fields(Summary)}
+    return Summary(**{name: read(given[name]) for name, read in known.items() if name in given})
+
+
+def _sound(value: Any) -> Any:
+    """Without what JSON can't say, and with text cut that is too long."""
+    given: Any = value
+    if isinstance(value, dict):
+        return {_text(str(key)): _sound(item) for key, item in given.items()}
+    if isinstance(value, list | tuple):
+        return [_sound(item) for item in given]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else 0.0
+    return _text(value) if isinstance(value, str) else value
