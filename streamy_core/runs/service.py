@@ -136,9 +136,11 @@ class Runs(Closeable):
             if holder.token == start.token:
                 if time.monotonic() - held.began_at > start.lease / 2:
                     self._keeper.hold(held)  # it took so long that others may have given it up
+                self._keeper.begun(held)
                 self._observer.run_started(name, start.key)
                 return held
-        except BaseException:
+        except BaseException as error:
+            held.unsettled = not isinstance(error, RunExists)  # its first entry may be there
             self._keeper.release(held)
             raise
         self._keeper.release(held)
