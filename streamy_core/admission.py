@@ -21,7 +21,7 @@ _OF_PROXIES: Final = re.compile(
 )
 """What a proxy may add to requests: those come from its address, and from anybody."""
 
-_NO_ANSWERS: Final = (Response, tuple, Awaitable, Iterator)
+_NO_ANSWERS: Final[tuple[type, ...]] = (Response, tuple, Awaitable, Iterator)
 
 logger: Final = logging.getLogger("streamy.manager")
 

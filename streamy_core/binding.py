@@ -96,7 +96,13 @@ class Binding:
         self.reporting: Reporting | None = None
         if kept is not None and busiest is not None:
             self.reporting = Reporting(
-                self.engine, self.delivery, self.checkup, kept=kept, busiest=busiest, manager=name
+                self.engine,
+                self.delivery,
+                self.checkup,
+                self.runs,
+                kept=kept,
+                busiest=busiest,
+                manager=name,
             )
         self._opener = Opener()
         self.app: Flask | None = app

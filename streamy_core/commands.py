@@ -92,7 +92,7 @@ def parse_stop(event: Event) -> str | None:
         return None
     try:
         return exact_text(json.loads(event.data)["stream_id"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -123,6 +123,8 @@ class RunVerbs(ABC):
         if has_request_context():
             # A worker may have runs, and no client: it has to hear that its server stops.
             binding.delivery.begin(server_of(request.environ))
+        if binding.reporting is not None:
+            binding.reporting.publishes()
         return binding.runs
 
 

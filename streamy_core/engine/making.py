@@ -23,12 +23,15 @@ class EventMaker:
     dumps:     makes JSON text of what isn't text.
     max_bytes: the most data in one event.
     keeps_meta: whether the broker keeps an event's meta, which else is left out.
+
+    most_text: characters that any text may have in one event, whatever they are.
     """
 
     def __init__(self, dumps: Callable[[Any], str], max_bytes: int, *, keeps_meta: bool) -> None:
         self._dumps = dumps
         self._max_bytes = max_bytes
         self._keeps_meta = keeps_meta
+        self.most_text: Final[int] = max_bytes // _MOST_PER_CHARACTER
 
     def event(
         self,

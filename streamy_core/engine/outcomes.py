@@ -6,6 +6,7 @@ Both have names of Streamy's own. Readers are shown neither: of the last, they a
 from __future__ import annotations
 
 import json
+import math
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -67,9 +68,11 @@ def start_of(event: Event) -> RunStart | None:
     """What a run's first entry says; None for what is none."""
     given = _given(event, RUN)
     try:
-        key = given["key"]
-        return RunStart(str(given["token"]), float(given["lease"]), None if key is None else str(key))
-    except (KeyError, TypeError, ValueError):
+        key, lease = given["key"], float(given["lease"])
+        if not 0 < lease < math.inf:
+            return None
+        return RunStart(str(given["token"]), lease, None if key is None else str(key))
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -43,7 +43,7 @@ T = TypeVar("T")
 class Publisher:
     """Publishes to one broker. Any thread.
 
-    dumps, max_bytes: as for an EventMaker, whose methods `event` and `check` are.
+    dumps, max_bytes: as for an EventMaker, whose `event`, `check` and `most_text` are.
     end_on_failure: whether to end a stream to which publishing has failed for good.
     observer:  told what comes of each call.
     sleep:     waits between attempts; injected by tests. None: time.sleep.
@@ -69,6 +69,7 @@ class Publisher:
         maker = EventMaker(dumps, max_bytes, keeps_meta=isinstance(broker, KeepsMeta))
         self.event: Final = maker.event
         self.check: Final = maker.check
+        self.most_text: Final[int] = maker.most_text
         self._end_on_failure = end_on_failure
         self._observer = observer or Observer()
         self._traces = traces

@@ -28,6 +28,7 @@ _FILES: Final = {
     "processes.js": "text/javascript",
     "draw.js": "text/javascript",
     "streams.js": "text/javascript",
+    "runs.js": "text/javascript",
 }
 
 _FOLDER: Final = Path(__file__).with_name("files")
@@ -144,6 +145,18 @@ def _add_acts(blueprint: Blueprint, let_in: Callable[..., Binding]) -> None:
             return {"id": bound.engine.send_event(stream_id, data, "test", expires=_TEST_EXPIRES)}
 
         return _answer(send)
+
+    @blueprint.post("/overview/stop")
+    def overview_stop() -> ResponseReturnValue:
+        bound = let_in(acts=True)
+
+        def stop() -> dict[str, Any]:
+            stream_id = _stream_id(_given())
+            bound.runs.stop(stream_id)
+            logger.warning("the run of the stream %r is told to stop, for %s", stream_id, request.remote_addr)
+            return {"told": stream_id}
+
+        return _answer(stop)
 
 
 def _opening(

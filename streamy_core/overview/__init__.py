@@ -5,6 +5,6 @@ own. An `Overview` gathers them, in any process; one that tells nothing any more
 """
 
 from .overview import Overview, Process, Rates
-from .summary import GroupSummary, StreamSummary, Summary, Wrong
+from .summary import GroupSummary, RunSummary, StreamSummary, Summary, Wrong
 
-__all__ = ["GroupSummary", "Overview", "Process", "Rates", "StreamSummary", "Summary", "Wrong"]
+__all__ = ["GroupSummary", "Overview", "Process", "Rates", "RunSummary", "StreamSummary", "Summary", "Wrong"]

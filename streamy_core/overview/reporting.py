@@ -7,6 +7,7 @@ import os
 from ..delivery.service import DeliveryService
 from ..engine.engine import Engine
 from ..health import Checkup
+from ..runs.service import Runs
 from .busiest import Busiest
 from .kept import Kept
 from .overview import Overview
@@ -27,6 +28,7 @@ class Reporting:
         engine: Engine,
         delivery: DeliveryService,
         checkup: Checkup,
+        runs: Runs,
         *,
         kept: Kept,
         busiest: Busiest,
@@ -34,7 +36,7 @@ class Reporting:
     ) -> None:
         self._canary = engine.canary
         self._serving_in = 0
-        self._summarizer = Summarizer(engine, delivery, checkup, kept, busiest, manager)
+        self._summarizer = Summarizer(engine, delivery, checkup, runs, kept, busiest, manager)
         self._teller = Teller(
             engine.hub,
             engine.publisher.tell,

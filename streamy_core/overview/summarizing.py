@@ -20,9 +20,11 @@ from ..engine.engine import Engine
 from ..health import Checkup
 from ..observers.metrics import Metric
 from ..observers.metrics import catalogue as of
+from ..runs.held import Held
+from ..runs.service import Runs
 from .busiest import Busiest
 from .kept import Kept, Values
-from .summary import GroupSummary, Summary, Wrong
+from .summary import MOST_RUNS, GroupSummary, RunSummary, Summary, Wrong
 
 _STATM: Final = Path("/proc/self/statm")
 _STORED: Final = "stored"
@@ -43,6 +45,7 @@ class Summarizer:
         engine: Engine,
         delivery: DeliveryService,
         checkup: Checkup,
+        runs: Runs,
         kept: Kept,
         busiest: Busiest,
         manager: str,
@@ -50,6 +53,7 @@ class Summarizer:
         self._engine = engine
         self._delivery = delivery
         self._checkup = checkup
+        self._runs = runs
         self._kept = kept
         self._busiest = busiest
         self._manager = manager
@@ -67,6 +71,7 @@ class Summarizer:
         self._guard.check()
         health, replays = self._engine.hub.health, self._delivery.replays
         values = self._kept.values()
+        running = self._runs.going()
         return replace(
             self._self(),
             every=every,
@@ -75,6 +80,8 @@ class Summarizer:
             viewers=self._busiest.viewers,
             groups=self._groups(values),
             streams=self._busiest.take(),
+            runs=tuple(_as_told(held) for held in running[:MOST_RUNS]),
+            running=len(running),
             watched=health.streams,
             waiting={
                 "outbox": self._engine.outbox.queued,
@@ -144,6 +151,11 @@ class Summarizer:
         self._host = socket.gethostname()
         self._since = time.time()
         self._me = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def _as_told(held: Held) -> RunSummary:
+    seconds = round(time.monotonic() - held.began_at, 1)
+    return RunSummary(held.stream_id, seconds, held.writer.entries, held.stopping)
 
 
 def _sum(values: Values, metric: Metric, last: str | None = None) -> int:

@@ -17,6 +17,7 @@ from ..events import MAX_STREAM_ID, read_json
 
 MOST_GROUPS: Final = 50
 MOST_STREAMS: Final = 40
+MOST_RUNS: Final = 40
 
 _MOST: Final = 50
 _MOST_FIELDS: Final = 200
@@ -46,6 +47,21 @@ class StreamSummary:
     name: str
     clients: int = 0
     published: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run that this process holds.
+
+    seconds:  for how long it has gone on.
+    entries:  that it has written; what waits to be put together isn't yet.
+    stopping: whether it is to end, or can't write any more.
+    """
+
+    stream: str
+    seconds: float = 0.0
+    entries: int = 0
+    stopping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +130,19 @@ def _streams(value: Any) -> tuple[StreamSummary, ...]:
     )
 
 
+def _runs(value: Any) -> tuple[RunSummary, ...]:
+    return tuple(
+        RunSummary(
+            stream[:MAX_STREAM_ID],
+            _number(item.get("seconds")),
+            _whole(item.get("entries")),
+            _flag(item.get("stopping")),
+        )
+        for item in _list(value, MOST_RUNS)
+        if (stream := _text(item.get("stream")))
+    )
+
+
 def _wrongs(value: Any) -> tuple[Wrong, ...]:
     told = _list(value, _MOST)
     return tuple(
@@ -144,6 +173,7 @@ class Summary:
     viewers:  how many of them are live pages.
     groups:   by their names.
     streams:  those with most clients here, and those to which most is published here.
+    runs:     that it holds, those that have gone on for longest. running: how many it holds in all.
     watched:  how many streams have clients here.
     waiting:  `outbox`: events of `send_soon`; `replays`: reads of the log for clients that lag.
     published: events.
@@ -183,6 +213,8 @@ class Summary:
     viewers: int = _read(_whole, 0)
     groups: Mapping[str, GroupSummary] = _read(_groups, dict)
     streams: tuple[StreamSummary, ...] = _read(_streams, ())
+    runs: tuple[RunSummary, ...] = _read(_runs, ())
+    running: int = _read(_whole, 0)
     watched: int = _read(_whole, 0)
     waiting: Mapping[str, int] = _read(_counts, dict)
     published: int = _read(_whole, 0)

@@ -52,12 +52,14 @@ class Buffer:
 
     how:   how pieces are put together.
     event: makes the event of data and a name. What it raises is for `take`'s caller.
+    most:  characters that one entry may have: pieces that are no longer by themselves make none that is.
 
     Its attribute `size` is how many characters wait, about; `due` when what waits is to go out.
     """
 
-    def __init__(self, how: Coalesce, event: Callable[[Any, str | None], Event]) -> None:
+    def __init__(self, how: Coalesce, event: Callable[[Any, str | None], Event], most: int = _MOST) -> None:
         self._how = how
+        self._most = most
         self._event = event
         self._waiting: list[Pieces | Event] = []
         self.size: int = 0
@@ -66,7 +68,7 @@ class Buffer:
     def add(self, data: Any, name: str | None, size: int, now: float) -> None:
         """Add a piece. size: its characters."""
         pieces = self._waiting[-1] if self._waiting else None
-        if not isinstance(pieces, Pieces) or pieces.name != name:
+        if not isinstance(pieces, Pieces) or pieces.name != name or pieces.size + size > self._most:
             if pieces is not None:
                 self.due = now  # what came before goes out, and this with it
             pieces = Pieces(name)
@@ -74,8 +76,8 @@ class Buffer:
             self.due = min(self.due, now + self._how.seconds)
         pieces.data.append(data)
         pieces.size += size
-        self.size += size
-        if pieces.size >= self._how.size:
+        self.size += size + 1
+        if pieces.size >= min(self._how.size, self._most):
             self.due = now
 
     def add_event(self, event: Event, now: float) -> None:

@@ -90,6 +90,8 @@ class Flusher:
                     flush = heapq.heappop(self._due)[2]
                     if self._due and self._idle and not self._waited_for:
                         self._changed.notify()
+                    elif self._due and not self._idle and self._threads < _THREADS:
+                        self._start_thread()  # this one may take long
                     return flush
                 if self._closed:
                     self._threads -= 1

@@ -28,7 +28,9 @@ class Held:
     on_end: called once, when it has ended.
 
     ended: is set then, and `end` says how: None if somebody has ended the stream as any other. `seen_at` is
-    when a reader was last known of.
+    when a reader was last known of. `unsettled`: whether its log may say that it goes on, though it is over.
+    `told_at`: the id in the stream of leases by which others were first told of it, if any. `begun`: whether
+    its first entry is there, and no other starter's.
     """
 
     def __init__(
@@ -48,6 +50,9 @@ class Held:
         self.alone = alone
         self.end: RunEnd | None = None
         self.ended: threading.Event = threading.Event()
+        self.unsettled: bool = False
+        self.begun: bool = False
+        self.told_at: str | None = None
         self.seen_at: float = time.monotonic()
         self.began_at: float = time.monotonic()
         self.writer = writer
@@ -104,6 +109,7 @@ class Held:
                 # Others end it as lost, once they hear of it no more.
                 logger.error("stream %r: how its run ended could not be stored: %s", self.stream_id, fault)
                 self.end = RunEnd(RunOutcome.LOST)
+                self.unsettled = True
             self.ended.set()
         self._on_end(self)
         if ours is not None:
@@ -141,10 +147,11 @@ class Held:
             return RunEnd(RunOutcome.FAILED)
         try:
             told = self._on_error(error)
+            text = None if told is None else str(told)
         except Exception:
             logger.exception("stream %r: on_error has failed", self.stream_id)
-            told = None
-        return RunEnd(RunOutcome.FAILED, None if told is None else _safe(str(told)))
+            text = None
+        return RunEnd(RunOutcome.FAILED, None if text is None else _safe(text))
 
 
 def _safe(text: str) -> str:

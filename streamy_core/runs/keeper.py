@@ -19,7 +19,7 @@ from ..engine.outcomes import RunEnd, RunOutcome
 from ..engine.publisher import Publisher
 from ..errors import BrokerUnavailable, Closed, ConfigError, PublishFailed, StreamEnded
 from ..events import LEASES
-from ..ids import sequence_of
+from ..ids import epoch_of, sequence_of
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from .held import Held
@@ -55,6 +55,7 @@ class Keeper:
     _follower: Follower | None
     _renew_at: float
     _has_told: bool
+    _number: int  # of runs that it has begun to hold
     _seen_at: float  # when others are told next of readers here
     _stop_at: float
     _is_deaf: bool  # what others tell couldn't be read
@@ -88,31 +89,46 @@ class Keeper:
         self.follow()
         with self._lock:
             self._held.add(held)
+            self._number += 1
+            number = self._number
         self._begin()
         try:
             alone = {} if held.alone is None else {held.stream_id: held.alone}
-            told = message_of(self._me, {held.stream_id: held.lease}, everything=False, alone=alone)
-            self._publisher.append_own(LEASES, [leases_event(told)])
+            told = message_of(
+                self._me, {held.stream_id: held.lease}, everything=False, number=number, alone=alone
+            )
+            ids = self._publisher.append_own(LEASES, [leases_event(told)])
+            if held.told_at is None:
+                held.told_at = ids[0]
         except BaseException:
             self.release(held)
             raise
-        self._has_told = True
-        self._renew_at = min(self._renew_at, self._clock() + held.lease / _PART)
+        with self._lock:
+            self._has_told = True
+            self._renew_at = min(self._renew_at, self._clock() + held.lease / _PART)
         self._woken.set()
 
     def release(self, held: Held) -> None:
-        """It has ended, or never began."""
+        """It has ended, or never began. Where its log may say otherwise, it is ended as lost later."""
         if self._guard.inherited:
             return
+        if held.unsettled:
+            self._leases.give_up(held.stream_id, held.lease, self._clock())
+            self._woken.set()
         with self._lock:
             self._held.discard(held)
 
+    def begun(self, held: Held) -> None:
+        """It is this process's, also if it had given up one of this name before."""
+        held.begun = True
+        self._leases.forget([held.stream_id])
+
     def stop(self, stream_id: str) -> bool:
-        """Have the run of this stream stop; whether this process holds it."""
+        """Have the run of this stream stop; whether it is this process that holds it, for sure."""
         found = [held for held in self.all_held() if held.stream_id == stream_id]
         for held in found:  # of several that try to begin it, one has it
             held.stop()
-        return bool(found)
+        return any(held.begun for held in found)
 
     def all_held(self) -> list[Held]:
         """All that it holds."""
@@ -186,6 +202,7 @@ class Keeper:
         self._follower = None
         self._renew_at = math.inf
         self._has_told = False
+        self._number = 0
         self._seen_at = 0.0
         self._stop_at = math.inf
         self._is_deaf = False
@@ -204,12 +221,20 @@ class Keeper:
             return
         # Those of before, too: a run that has just begun may have been stopped before this was heard.
         if (stream_id := parse_stop(frame.entry.event)) is not None:
-            self.stop(stream_id)
+            self._stop_by(stream_id, frame.entry.id)
             return
         self._leases.hear(frame.entry.event.data, self._clock())
         if len(self._leases) and not self._closed:
             self._begin()
             self._woken.set()
+
+    def _stop_by(self, stream_id: str, entry_id: str) -> None:
+        """Have it stop by what others have told, unless that was of another run, before this one's name was
+        free again."""
+        for held in self.all_held():
+            told_at = held.told_at
+            if held.stream_id == stream_id and told_at is not None and not _is_before(entry_id, told_at):
+                held.stop()
 
     def _see(self, stream_id: str, now: float) -> None:
         for held in self.all_held():
@@ -244,23 +269,28 @@ class Keeper:
 
     def _renew(self, now: float) -> float:
         """Tell of all that is held, if it is time. When it is again."""
-        held = self.all_held()
-        if not held and not self._has_told:
-            self._renew_at = math.inf
-            return math.inf
-        if now < self._renew_at:
-            return self._renew_at
+        with self._lock:
+            held, number = list(self._held), self._number
+            if not held and not self._has_told:
+                self._renew_at = math.inf
+            if now < self._renew_at:
+                return self._renew_at
         every = min((one.lease for one in held), default=0.0) / _PART
         alone = {one.stream_id: one.alone for one in held if one.alone is not None}
         runs = {one.stream_id: one.lease for one in held}
         try:
-            self._tell(message_of(self._me, runs, everything=True, alone=alone))
+            everything = not self._leases.has_given_up  # others are to end those, if this one can't
+            self._tell(message_of(self._me, runs, everything=everything, number=number, alone=alone))
         except BrokerUnavailable as error:
             logger.warning("others can't be told which runs this process holds: %s", error)
             self._renew_at = now + min(_AGAIN, every / _PART)
             return self._renew_at
-        self._has_told = bool(held)
-        self._renew_at = now + every if held else math.inf
+        with self._lock:
+            # What has begun meanwhile was told of by itself, and is to be told of in time again.
+            held = list(self._held)
+            self._has_told = bool(held) or self._number != number
+            every = min((one.lease for one in held), default=_LONGEST) / _PART
+            self._renew_at = now + every if self._has_told else math.inf
         return self._renew_at
 
     def _tell(self, message: str) -> None:
@@ -316,9 +346,17 @@ class Keeper:
                 if self._is_deaf:
                     self._leases.restart(self._clock())
                     self._is_deaf = False
+                held = {one.stream_id for one in self.all_held()}
+                self._leases.restart(self._clock(), held)  # given up once, and tried anew
                 self.end_lost(self._leases.overdue(self._clock()))
             except (BrokerUnavailable, PublishFailed, ConfigError) as error:
                 logger.warning("runs that may be lost can't be looked at: %s", error)
                 self._is_deaf = True
                 return now + _AGAIN
         return self._leases.next_due() or math.inf
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Whether this id is before the other one for sure: that of a log that began anew isn't."""
+    first, second = sequence_of(one), sequence_of(other)
+    return first is not None and second is not None and first < second and epoch_of(one) == epoch_of(other)

@@ -1,8 +1,9 @@
 """Which runs other processes hold, as far as they have told lately.
 
 What they tell: `from`, who it is; `runs`, the streams of runs that it holds, each with its lease in seconds;
-`all`, that it holds no others; `alone`, of those, which are to be stopped when nobody reads them, each with
-after how many seconds; `seen`, which streams it has readers of.
+`number`, how many it had begun to hold; `all`, that of those, it holds no others; `alone`, of those, which
+are to be stopped when nobody reads them, each with after how many seconds; `seen`, which streams it has
+readers of.
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ import json
 import random
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
+
+from ..errors import InvalidStreamId
+from ..events import check_stream_id, is_internal
+from .terms import check_seconds
 
 _SPREAD: Final = 0.3
 """Seconds by which processes differ in when they end what was lost: the first saves the others the work."""
@@ -26,9 +32,12 @@ MISSING_FOR: Final = 3
 
 @dataclass(slots=True)
 class Lease:
-    """A run of another process's."""
+    """A run of another process's, or one that was given up.
 
-    holder: str
+    holders: who has told of it, each with its `number` then: several may try to begin it.
+    """
+
+    holders: dict[str, int]
     seconds: float
     heard_at: float
     spread: float
@@ -62,10 +71,11 @@ class Leases:
         try:
             given: Any = json.loads(message)
             whose = str(given["from"])
-            runs = {str(name): float(seconds) for name, seconds in dict(given.get("runs") or {}).items()}
-            alone = {str(name): float(seconds) for name, seconds in dict(given.get("alone") or {}).items()}
+            number = int(given.get("number") or 0)
+            runs = _seconds_of(given.get("runs"))
+            alone = _seconds_of(given.get("alone"))
             seen = [str(name) for name in given.get("seen") or ()]
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return
         for name in seen:
             self._seen(name, now)
@@ -73,19 +83,31 @@ class Leases:
             return
         with self._lock:
             if given.get("all"):
-                for name in [name for name, run in self._runs.items() if run.holder == whose]:
-                    if name not in runs:
-                        del self._runs[name]
+                self._forget_others(whose, number, runs)
             for name, seconds in runs.items():
                 if name in self._runs or len(self._runs) < _MOST:
                     spread = self._rng() * _SPREAD
-                    self._runs[name] = Lease(whose, seconds, now, spread, alone.get(name))
+                    holders = self._runs[name].holders if name in self._runs else {}
+                    holders[whose] = number
+                    self._runs[name] = Lease(holders, seconds, now, spread, alone.get(name))
 
-    def restart(self, now: float) -> None:
-        """Nothing could be heard for a while: each run has its whole lease anew."""
+    def give_up(self, stream_id: str, seconds: float, now: float) -> None:
+        """Have a run of this process's own ended as lost, which may have begun, or goes on in its log."""
         with self._lock:
-            for run in self._runs.values():
-                run.heard_at = now
+            self._runs[stream_id] = Lease({self._me: 0}, seconds, now, 0.0)
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether there are such."""
+        with self._lock:
+            return any(self._me in run.holders for run in self._runs.values())
+
+    def restart(self, now: float, names: Collection[str] | None = None) -> None:
+        """Nothing could be heard for a while: each run, or each of these, has its whole lease anew."""
+        with self._lock:
+            for name, run in self._runs.items():
+                if names is None or name in names:
+                    run.heard_at = now
 
     def overdue(self, now: float) -> list[str]:
         """The streams whose runs are lost."""
@@ -126,17 +148,36 @@ class Leases:
     def __len__(self) -> int:
         return len(self._runs)
 
+    def _forget_others(self, whose: str, number: int, runs: Collection[str]) -> None:
+        """Forget what this one holds no more: none that it began to hold after it had looked."""
+        for name, run in list(self._runs.items()):
+            if name not in runs and run.holders.get(whose, number + 1) <= number:
+                del run.holders[whose]
+                if not run.holders:
+                    del self._runs[name]
+
+
+def _seconds_of(given: Any) -> dict[str, float]:
+    """The streams that can have runs, each with its seconds, if that can be. Raises ValueError, TypeError."""
+    found: dict[str, float] = {}
+    for name, seconds in dict(given or {}).items():
+        with suppress(InvalidStreamId):
+            if not is_internal(check_stream_id(name)):
+                found[name] = check_seconds("lease", seconds)
+    return found
+
 
 def message_of(
     me: str,
     runs: Mapping[str, float],
     *,
     everything: bool,
+    number: int = 0,
     alone: Mapping[str, float] | None = None,
     seen: Collection[str] = (),
 ) -> str:
     """What a process tells of the runs that it holds."""
-    told: dict[str, Any] = {"from": me, "all": everything, "runs": dict(runs)}
+    told: dict[str, Any] = {"from": me, "number": number, "all": everything, "runs": dict(runs)}
     if alone:
         told["alone"] = dict(alone)
     if seen:

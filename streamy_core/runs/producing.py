@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from ..errors import InvalidEvent
@@ -43,14 +44,18 @@ def produce(items: Any, put: Put, stopping: Stopping) -> bool:
     An async iterable has an event loop of its own, on the calling thread.
     """
     if _is_async(items):
-        return asyncio.run(_produce_async(items, put, stopping))
+        try:
+            return asyncio.run(_produce_async(items, put, stopping))
+        except asyncio.CancelledError as error:  # nobody else knows of the task
+            raise RuntimeError("what the run's async iterable waited for was cancelled") from error
     return _produce(items, put, stopping)
 
 
 def close(items: Any) -> None:
     """Close what was never begun. What that raises is for nobody."""
     if not _is_async(items):
-        getattr(items, "close", _nothing)()
+        with suppress(Exception):
+            getattr(items, "close", _nothing)()
 
 
 def _produce(items: Iterable[Any], put: Put, stopping: Stopping) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -36,6 +37,7 @@ class Run:
 
     As a context manager, it ends with the block: as done; as stopped, if the block raises RunStopped, which
     it takes; as failed by another error, which goes on.
+    A process that is forked within the block does not end it.
 
     stream_id: the stream.
     held: whether this process produces it.
@@ -58,6 +60,7 @@ class Run:
         self._name = event_name
         self._within = within
         self._draining = threading.Lock()
+        self._pid = os.getpid()
 
     def send(self, data: Any, event_name: str | None = None) -> None:
         """Publish an item: data as for `send_event`, or an `Event`.
@@ -151,7 +154,7 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         held = self._own
-        if held is None:
+        if held is None or self._pid != os.getpid():  # a child that was forked within the block
             return False
         taken = isinstance(error, RunStopped) and error.stream_id == self.stream_id
         held.finish(error, whole=not taken)

@@ -136,9 +136,11 @@ class Runs(Closeable):
             if holder.token == start.token:
                 if time.monotonic() - held.began_at > start.lease / 2:
                     self._keeper.hold(held)  # it took so long that others may have given it up
+                self._keeper.begun(held)
                 self._observer.run_started(name, start.key)
                 return held
-        except BaseException:
+        except BaseException as error:
+            held.unsettled = not isinstance(error, RunExists)  # its first entry may be there
             self._keeper.release(held)
             raise
         self._keeper.release(held)
@@ -189,6 +191,13 @@ class Runs(Closeable):
     def held(self) -> list[str]:
         """The streams whose runs this process holds."""
         return [held.stream_id for held in self._keeper.all_held()]
+
+    def going(self) -> list[Held]:
+        """The runs that this process holds, the oldest first, to be looked at: one of each stream."""
+        found: dict[str, Held] = {}
+        for held in sorted(self._keeper.all_held(), key=lambda held: held.began_at):
+            found.setdefault(held.stream_id, held)  # of several that try to begin it, one has it
+        return list(found.values())
 
     def known(self, timeout: float = 0.0) -> dict[str, Lease]:
         """The runs of other processes, as they have told. timeout: seconds to wait for what lies back."""

@@ -45,9 +45,9 @@ class Terms:
         """For these arguments. Raises InvalidKey, ValueError, TypeError."""
         if on_error is not None and not callable(on_error):
             raise TypeError(f"on_error is a function of an error, not {on_error!r:.100}")
-        seconds = _check_seconds("lease", lease)
+        seconds = check_seconds("lease", lease)
         start = RunStart(secrets.token_hex(8), seconds, None if key is None else check_key(key))
-        alone = None if stop_when_alone is None else _check_seconds("stop_when_alone", stop_when_alone)
+        alone = None if stop_when_alone is None else check_seconds("stop_when_alone", stop_when_alone)
         return cls(start, event_name, _check_coalesce(coalesce), join, on_error, alone)
 
 
@@ -60,7 +60,8 @@ def _check_coalesce(given: float | Coalesce | None) -> Coalesce | None:
     return Coalesce(seconds)
 
 
-def _check_seconds(field: str, given: object) -> float:
+def check_seconds(field: str, given: object) -> float:
+    """A lease, or what is like one, in seconds. Raises ValueError."""
     seconds = exact_number(given)
     if seconds is None or not _SHORTEST <= seconds <= _LONGEST:
         raise ValueError(f"{field} is from {_SHORTEST:g} to {_LONGEST:g} seconds, not {given!r:.100}")

@@ -41,7 +41,8 @@ class Writer:
         self._flusher = flusher
         self._how = how
         self._clock = clock
-        self._buffer = Buffer(how or Coalesce(1.0), publisher.event)
+        self._most = publisher.most_text
+        self._buffer = Buffer(how or Coalesce(1.0), publisher.event, self._most)
         self._changed = threading.Condition(threading.Lock())  # of what waits
         self._writing = threading.Lock()  # held by whoever writes: one at a time, in order
         self._due = math.inf  # when the flusher comes
@@ -74,7 +75,7 @@ class Writer:
         if text is None or name is not self._safe_name or "\0" in text or not text.isascii():
             size = len(publisher.event(data, name).data)  # whether it can be carried
             self._safe_name = name
-        elif (size := len(text)) > self._how.size:
+        elif (size := len(text)) > self._most:
             publisher.event(text, name)
         self._put_piece(data if text is None else text, name, size)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask, Response, jsonify, render_template_string, request, url_for
@@ -169,6 +170,16 @@ def create_app() -> Flask:
     @app.post("/send/<name>")
     def send(name: str) -> str:
         return sse.send_event(name, request.get_data(as_text=True))
+
+    @app.post("/run/<path:name>")
+    def start_run(name: str) -> str:
+        def ticks() -> Iterator[str]:
+            while True:
+                yield "tick"
+                time.sleep(0.05)
+
+        sse.start_run(name, ticks())
+        return "started"
 
     @app.post("/end/<name>")
     def end(name: str) -> str:

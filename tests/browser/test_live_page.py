@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -71,6 +71,27 @@ def test_it_draws_who_is_there_and_what_is_wrong_and_hostile_names_stay_text(sho
     assert not wrong
     shop.stop()
     shows(page, "#link", "connection lost, trying again")
+
+
+def test_a_run_is_listed_and_stopped_after_a_question(shop: Shop, page: Page) -> None:
+    wrong = wrong_in(page)
+    shows(page, "#banner", "The process is ready")
+    assert page.is_hidden("#runs-panel")
+    shop.post(f"/run/{quote(HOSTILE)}")
+    shows(page, "#runs tbody", HOSTILE)
+    page.click("#runs tbody button >> nth=0")
+    shows(page, "#stream h3", HOSTILE)
+    for width in (1360, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), f"wider than {width}"
+    page.click("text=Stop …")
+    page.click("#confirm >> text=Cancel")
+    assert page.is_visible("#runs-panel")
+    page.click("text=Stop …")
+    page.click("#yes")
+    shows(page, "#happened", "was told to stop")
+    eventually(lambda: page.is_hidden("#runs-panel"), "none goes on", within=WITHIN)
+    assert not wrong
 
 
 def test_a_stream_is_followed_gets_a_test_event_and_a_key_is_disconnected(shop: Shop, page: Page) -> None:

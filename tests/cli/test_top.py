@@ -25,7 +25,7 @@ from streamy_core.cli.top import command
 from streamy_core.cli.top.picture import Picture
 from streamy_core.cli.top.view import View, rate, size, span, took
 from streamy_core.events import SUMMARIES
-from streamy_core.overview import GroupSummary, Process, Rates, StreamSummary, Summary, Wrong
+from streamy_core.overview import GroupSummary, Process, Rates, RunSummary, StreamSummary, Summary, Wrong
 
 from ..docs.conftest import DOCS
 
@@ -99,6 +99,11 @@ def test_it_adds_up_what_all_processes_do() -> None:
     assert "turned away: 4 busy, 2 key" in lines
     assert row(lines, "room ") == "room 18 room:1 18"
     assert row(lines, "none ") == "none 4 news 4"
+
+
+def test_it_says_how_many_runs_go_on() -> None:
+    assert "2 processes, 0 clients, 1,204 runs" in drawn(process(1, running=4), process(2, running=1_200))
+    assert "1 process, 0 clients, 1 run" in drawn(process(running=1))
 
 
 def test_what_is_not_ready_is_named_with_what_is_wrong_and_for_how_long() -> None:
@@ -258,7 +263,11 @@ def test_to_look_is_to_tell_nothing_of_itself(app: Flask, tell: Tell) -> None:
 def test_the_shape_of_the_json_is_that_of_the_reference(app: Flask, tell: Tell) -> None:
     tell(
         summary(
-            7, wrong=(Wrong("bell", 3.0),), streams=(StreamSummary("a"),), groups={"room": GroupSummary()}
+            7,
+            wrong=(Wrong("bell", 3.0),),
+            streams=(StreamSummary("a"),),
+            groups={"room": GroupSummary()},
+            runs=(RunSummary("chat:1"),),
         )
     )
     told = json.loads(top(app, "--json").stdout)

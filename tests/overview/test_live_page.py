@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,9 @@ from werkzeug.test import TestResponse
 
 import streamy_core.live_page
 from streamy_backends.memory import MemoryBroker
-from streamy_core import Event, StreamManager
-from streamy_core.events import CONTROL, SUMMARIES
-from streamy_core.testing.reading import eventually
+from streamy_core import Event, RunOutcome, StreamManager
+from streamy_core.events import CONTROL, LEASES, SUMMARIES
+from streamy_core.testing.reading import DEADLINE, eventually
 
 FILES = Path(streamy_core.live_page.__file__).parent / "files"
 LOOKS = [
@@ -29,7 +32,7 @@ LOOKS = [
     "/streamy/overview/stream?id=news",
 ]
 STREAMS = ["/streamy/overview/live", "/streamy/overview/follow?id=news"]
-ACTS = ["/streamy/overview/disconnect", "/streamy/overview/test"]
+ACTS = ["/streamy/overview/disconnect", "/streamy/overview/test", "/streamy/overview/stop"]
 GIVEN = {"key": "ann", "id": "news"}
 OURS = {"X-Streamy-Page": "1"}
 HOSTILE = ["<script>alert(1)</script>", "a\u202eb", "x" * 255, '"onload="', "&amp;", "ünï/../?&=#%00"]
@@ -59,11 +62,17 @@ class Site:
                 response.get_data()
             return response
 
+    def tell_soon(self) -> None:
+        """Have the process tell of itself without waiting for its time."""
+        reporting = self.sse.binding.reporting
+        assert reporting is not None
+        reporting.hurry()
+
     def acted(self) -> list[str]:
         """What was published, beside the event that was there."""
         return [
             event.data
-            for name in ("news", CONTROL)
+            for name in ("news", CONTROL, LEASES)
             for event in (entry.event for entry in self.broker.read({name: ""}, 10, 10**6)[name].entries)
             if event.data != "the data"
         ]
@@ -196,7 +205,8 @@ def test_nobody_gets_the_stream_of_summaries_but_by_the_page(site: Site) -> None
         assert site.client.get("/streamy/overview/stream", query_string={"id": name}).status_code == 400
         assert site.client.get("/streamy/overview/follow", query_string={"id": name}).status_code == 400
         act = {"json": {"id": name}, "headers": OURS}
-        assert site.client.post("/streamy/overview/test", **act).status_code == 400
+        for path in ("/streamy/overview/test", "/streamy/overview/stop"):
+            assert site.client.post(path, **act).status_code == 400
     site.client.get("/streamy/overview.json")
     found = site.client.get("/streamy/overview/find?q=streamy").get_json()
     assert found["streams"] == []
@@ -338,6 +348,91 @@ def test_a_key_is_disconnected_wherever_its_clients_are(site: Site, caplog: pyte
     (command,) = site.acted()
     assert json.loads(command)["key"] == "ann"
     assert "clients of the key 'ann' are disconnected, for 127.0.0.1" in caplog.text
+
+
+def test_a_run_is_listed_while_it_goes_on_and_stopped_by_who_asks(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[tuple[list[dict[str, Any]], int]]:
+        site.tell_soon()
+        processes = site.client.get("/streamy/overview.json").get_json()["processes"]
+        return [(each["runs"], each["running"]) for each in processes]
+
+    may_go = threading.Event()
+
+    def numbers() -> Iterator[str]:
+        yield "1"
+        may_go.wait(DEADLINE)
+        yield "2"
+
+    run = site.sse.start_run("chat:1", numbers())
+    eventually(lambda: told() and told()[0][1] == 1, "it is told")
+    (listed_run,) = told()[0][0]
+    seconds = listed_run.pop("seconds")
+    assert listed_run == {"stream": "chat:1", "entries": 1, "stopping": False}
+    assert 0 <= seconds < DEADLINE
+    assert site.ask("/streamy/overview/stop", json={"id": "chat:1"}).status_code == 200
+    eventually(lambda: told()[0][0][0]["stopping"], "it is to stop")
+    may_go.set()
+    assert run.wait(DEADLINE) is RunOutcome.STOPPED
+    eventually(lambda: told()[0] == ([], 0), "it is told no more")
+    assert "the run of the stream 'chat:1' is told to stop, for 127.0.0.1" in caplog.text
+
+
+def test_a_run_that_another_holds_is_stopped_too(site: Site) -> None:
+    may_go = threading.Event()
+
+    def numbers() -> Iterator[str]:
+        yield "1"
+        may_go.wait(DEADLINE)
+        while True:
+            yield "2"
+            time.sleep(0.01)
+
+    app = Flask(__name__)
+    with StreamManager(app, broker=site.broker) as other:
+        run = other.start_run("chat:1", numbers())
+        assert site.ask("/streamy/overview/stop", json={"id": "chat:1"}).status_code == 200
+        may_go.set()
+        assert run.wait(DEADLINE) is RunOutcome.STOPPED
+
+
+def test_of_many_runs_the_longest_are_told_and_how_many_there_are(site: Site) -> None:
+    def told() -> tuple[list[str], int]:
+        site.tell_soon()
+        processes = site.client.get("/streamy/overview.json").get_json()["processes"]
+        return (
+            ([run["stream"] for run in processes[0]["runs"]], processes[0]["running"])
+            if processes
+            else ([], 0)
+        )
+
+    with ExitStack() as stack:
+        for number in range(42):
+            stack.enter_context(site.sse.run(f"job:{number:02}"))
+        eventually(lambda: told() == ([f"job:{number:02}" for number in range(40)], 42), "they are told")
+
+
+def test_a_process_that_does_nothing_but_hold_a_run_tells_of_it() -> None:
+    app, broker = Flask(__name__), MemoryBroker()  # what an app has is closed once nobody holds it
+    with StreamManager(app, broker=broker, overview="loopback") as sse, sse.run("job:1"):
+        reporting = sse.binding.reporting
+        assert reporting is not None
+        reporting.hurry()
+
+        def told() -> list[str]:
+            reporting.overview.refresh()
+            return [run.stream for one in reporting.overview.processes() for run in one.summary.runs]
+
+        eventually(lambda: told() == ["job:1"], "it is told", within=2)
+    broker.close()
+
+
+@pytest.mark.parametrize("given", [{}, [], None, {"id": ""}, {"id": {}}, {"id": None}, "news"])
+def test_what_names_no_stream_stops_nothing(site: Site, given: Any) -> None:
+    answer = site.ask("/streamy/overview/stop", json=given)
+    assert (answer.status_code, bool(answer.get_json()["error"])) == (400, True)
+    assert not site.acted()
 
 
 @pytest.mark.parametrize("given", [{}, [], None, {"key": ""}, {"key": {}}, {"key": None}, "ann"])

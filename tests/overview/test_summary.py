@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamy_core.overview import GroupSummary, StreamSummary, Summary, Wrong
-from streamy_core.overview.summary import MOST_GROUPS, MOST_STREAMS, read_summary
+from streamy_core.overview import GroupSummary, RunSummary, StreamSummary, Summary, Wrong
+from streamy_core.overview.summary import MOST_GROUPS, MOST_RUNS, MOST_STREAMS, read_summary
 
 FULL = Summary(
     process="web-1:7:ab",
@@ -22,6 +22,8 @@ FULL = Summary(
     clients={"detached": 5},
     groups={"room": GroupSummary(5, 9)},
     streams=(StreamSummary("room:<b>1</b>", 5, 0.5),),
+    runs=(RunSummary("chat:<b>1</b>", 61.5, 42, True), RunSummary("job:1")),
+    running=41,
     gaps={"trimmed": 1},
     bell_seconds=0.002,
     memory=1_000,
@@ -66,16 +68,30 @@ def test_a_value_of_another_kind_is_nothing_and_spoils_no_other(value: Any) -> N
     assert read_summary(summary.as_text()) is not None
 
 
+def test_of_a_run_that_is_told_badly_only_what_can_be_is_taken() -> None:
+    told = [
+        7,
+        {},
+        {"stream": 7},
+        {"stream": ""},
+        {"stream": "a", "seconds": "x", "entries": [], "stopping": 1},
+    ]
+    summary = read(runs=told, running="many")
+    assert (summary.runs, summary.running) == ((RunSummary("a"),), 0)
+
+
 def test_it_is_bounded_whatever_is_told() -> None:
     many = {f"{number}" * 400: {"clients": 1} for number in range(1_000)}
     summary = read(
         groups=many,
         streams=[{"name": "x" * 999}] * 999,
+        runs=[{"stream": "x" * 999}] * 999,
         last_failure="x" * 99_999,
         gaps=dict.fromkeys(many, 1),
     )
     assert len(summary.groups) <= MOST_GROUPS + 2
     assert len(summary.streams) == MOST_STREAMS
+    assert (len(summary.runs), len(summary.runs[0].stream)) == (MOST_RUNS, 255)
     assert len(summary.as_text()) < 100_000
 
 

@@ -68,7 +68,8 @@ class Picture:
         by = ", ".join(f"{amount(count)} {name}" for name, count in sorted(view.clients.items()) if count)
         processes = "1 process" if len(view.processes) == 1 else f"{amount(len(view.processes))} processes"
         clients = "1 client" if view.clients.total() == 1 else f"{amount(view.clients.total())} clients"
-        yield _line(f"{processes}, {clients}{f' ({by})' if by else ''}", "bold")
+        runs = f", {amount(view.running)} {'run' if view.running == 1 else 'runs'}" if view.running else ""
+        yield _line(f"{processes}, {clients}{f' ({by})' if by else ''}{runs}", "bold")
         rates = view.rates
         yield _line(
             f"a second: {rate(rates.published)} events published, {rate(rates.delivered)} delivered, "

@@ -35,6 +35,11 @@ class View:
         return _sum(process.summary.clients for process in self.processes)
 
     @property
+    def running(self) -> int:
+        """How many runs go on."""
+        return sum(process.summary.running for process in self.processes)
+
+    @property
     def gaps(self) -> Counter[str]:
         """How many there were since the processes began, by cause."""
         return _sum(process.summary.gaps for process in self.processes)
@@ -73,6 +78,7 @@ class View:
             "at": round(self.at, 3),
             "ready": self.ready,
             "clients": self.clients.total(),
+            "running": self.running,
             "processes": [{**process.as_json(), "ready": is_ready(process)} for process in self.processes],
         }
 

@@ -78,7 +78,7 @@ export function tile(parent, title) {
 }
 
 /**
- * A table that can be sorted. columns: { title, about, value(row), show(value, row), level(row), text, wide, open(row) }.
+ * A table that can be sorted. columns: { title, about, value(row), show(value, row), level(row), text, wide, open(row), label(row) }.
  * Returns what updates it: rows, and what identifies each.
  */
 export function table(element, columns, { sortedBy = 0, most = 200, nothing = "none" } = {}) {
@@ -129,6 +129,7 @@ export function table(element, columns, { sortedBy = 0, most = 200, nothing = "n
         const told = String(column.show ? column.show(column.value(row), row) : column.value(row));
         write(holder, told);
         if (column.text) mark(holder, "title", told);
+        if (column.label) mark(holder, "aria-label", column.label(row));
         mark(cell, "data-level", column.level?.(row));
       });
       if (body.children[place] !== found.element) body.insertBefore(found.element, body.children[place] ?? null);

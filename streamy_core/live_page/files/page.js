@@ -3,6 +3,7 @@
 import { connect } from "../streamy.js";
 import { bytes, count, make, many, mark, percent, rate, seconds, table, tile, write } from "./draw.js";
 import { FAULTS, Processes, ago, name, sum } from "./processes.js";
+import { runsPanel } from "./runs.js";
 import { ask, disconnectForm, streamPanel } from "./streams.js";
 
 const EARLY = 1.5; // seconds in which what comes may have been told before
@@ -74,6 +75,7 @@ const source = connect("overview/live", {
 
 const streams = streamPanel(happened);
 disconnectForm(happened);
+const drawRuns = runsPanel(happened, streams.open);
 
 const most = (values) => Math.max(...values, 0);
 const tiles = [
@@ -211,6 +213,7 @@ function draw() {
   drawProcesses(all, ({ id }) => id);
   drawStreams(processes.streams(), ({ name }) => name);
   drawGroups(processes.groups(), ({ name }) => name);
+  drawRuns(processes.runs(now()));
   const viewers = sum(all.map(({ told }) => told.viewers));
   write(element("processes-count"), `${all.length}${viewers > 1 ? ` · ${viewers} live pages are open` : ""}`);
   const lines = findings(FAULTS.map(([title], place) => [title, found[place]]).filter(([, { recent }]) => recent));

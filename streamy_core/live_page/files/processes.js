@@ -19,7 +19,7 @@ export const sum = (values) => values.reduce((all, value) => all + number(value)
 
 const each = (value, of) => Object.fromEntries(Object.entries(object(value)).map(([key, one]) => [key, of(one)]));
 
-const NUMBERS = ["since", "every", "viewers", "watched", "published", "delivered", "bytes", "opened", "cpu", "slow", "retries", "failures", "missed_bells", "damaged"];
+const NUMBERS = ["since", "every", "viewers", "running", "watched", "published", "delivered", "bytes", "opened", "cpu", "slow", "retries", "failures", "missed_bells", "damaged"];
 const MAYBE = ["bell_seconds", "loop_lag", "memory"]; // null, where nobody can tell
 const COUNTS = ["clients", "waiting", "gaps", "turned_away", "dropped"];
 
@@ -241,6 +241,20 @@ export class Processes {
 
   groups() {
     return this.addUp(({ groups }) => groups);
+  }
+
+  /** The runs that processes tell of, of each at most 40, and how many there are: { runs, running }. */
+  runs(now) {
+    const runs = new Map();
+    for (const { id, told, heard } of this.list)
+      for (const one of list(told.runs).slice(0, 40)) {
+        const stream = text(one?.stream);
+        const seconds = number(one?.seconds) + Math.max(0, now - heard);
+        const entries = number(one?.entries);
+        if (stream) runs.set(JSON.stringify([id, stream]), { stream, process: name(told), seconds, entries, stopping: one.stopping === true });
+      }
+    const running = sum(this.list.map(({ told }) => told.running));
+    return { runs: [...runs].map(([id, run]) => ({ id, ...run })), running: Math.max(running, runs.size) };
   }
 
   addUp(lines) {

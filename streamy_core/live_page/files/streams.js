@@ -20,7 +20,8 @@ export async function ask(path, given) {
   return answer;
 }
 
-function sure(question, yes) {
+/** Ask who looks; whether they say yes. */
+export function sure(question, yes) {
   const dialog = element("confirm");
   write(element("question"), question);
   write(element("yes"), yes);

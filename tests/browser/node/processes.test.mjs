@@ -113,6 +113,21 @@ test("streams and groups are those of all processes", () => {
   assert.deepEqual(processes.groups(), [{ name: "room", clients: 3, published: 10, told: 2 }]);
 });
 
+test("runs are those of all processes, as long as they go on", () => {
+  const runs = [{ stream: "__proto__", seconds: 10, entries: 3, stopping: true }, { stream: "job:1" }, { stream: 7 }, null];
+  processes.take(summary({ runs, running: 42 }), 0);
+  processes.take(summary({ process: "web:2:b", runs: [{ stream: "job:1", seconds: 1 }], running: 1 }), 1);
+  const found = processes.runs(3);
+  assert.equal(found.running, 43);
+  assert.deepEqual(
+    found.runs.map(({ stream, process, seconds, entries, stopping }) => [stream, process, seconds, entries, stopping]),
+    [["__proto__", "web:1", 13, 3, true], ["job:1", "web:1", 3, 0, false], ["job:1", "web:2", 3, 0, false]],
+  );
+  assert.equal(new Set(found.runs.map(({ id }) => id)).size, 3);
+  processes.take(summary({ at: 1002, runs: [], running: 0 }), 3);
+  assert.equal(processes.runs(3).running, 1);
+});
+
 test("hosts whose clocks are apart are all shown, from the first look on", () => {
   for (const at of [1000, 1005])
     for (const [host, ahead] of [["a", 0], ["b", 60], ["c", -60], ["d", 2 ** 52]])
@@ -151,12 +166,13 @@ test("whatever is told, nothing breaks", () => {
   for (const told of [...hostile, "x"]) processes.take(told, 0);
   assert.equal(processes.list.length, 0);
   for (const value of hostile)
-    for (const field of Object.keys(summary({ streams: 0, groups: 0, wrong: 0, gaps: 0, waiting: 0, live: 0, every: 0, bye: 0, versions: 0 })))
+    for (const field of Object.keys(summary({ streams: 0, runs: 0, running: 0, groups: 0, wrong: 0, gaps: 0, waiting: 0, live: 0, every: 0, bye: 0, versions: 0 })))
       if (field !== "process") processes.take(summary({ at: 1001, [field]: value }), 1);
   processes.look(2);
   processes.faults();
   processes.curve(1, 2);
   processes.streams();
+  processes.runs(2);
   processes.groups();
   for (const process of processes.list) assert.ok(name(process.told));
 });
