@@ -15,11 +15,11 @@ from ..commands import leases_event, parse_stop
 from ..engine.follower import Follower
 from ..engine.frames import Frame
 from ..engine.hub import Hub
-from ..engine.outcomes import RunEnd, RunOutcome
+from ..engine.outcomes import RunEnd, RunOutcome, start_of
 from ..engine.publisher import Publisher
 from ..errors import BrokerUnavailable, Closed, ConfigError, PublishFailed, StreamEnded
 from ..events import LEASES
-from ..ids import epoch_of, sequence_of
+from ..ids import OLDEST, epoch_of, sequence_of
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
 from .held import Held
@@ -159,10 +159,10 @@ class Keeper:
         log = self._hub.log
         tails = dict(log.tail(names))
         pages = {name: page for name, (_, page) in log.read(tails, 2**16, 1).items()}
-        ended = [name for name, page in pages.items() if page.ended]
-        self._leases.forget(ended)
+        over = {name for name, page in pages.items() if page.ended} | self._others_of(names)
+        self._leases.forget(over)
         for name in names:
-            if name in ended:
+            if name in over:
                 continue
             if sequence_of(pages[name].cursor) == 0:
                 self._leases.missing(name, self._clock())
@@ -174,6 +174,17 @@ class Keeper:
             else:
                 self._observer.run_ended(name, RunOutcome.LOST, None)
             self._leases.forget([name])
+
+    def _others_of(self, names: Collection[str]) -> set[str]:
+        """Those of these streams that are no runs, as their first entry says, where it is kept: somebody has
+        published there between a starter's look at it and its first entry."""
+        firsts = self._hub.log.read(dict.fromkeys(names, OLDEST), 2**16, 1)
+        entries = {name: frames[0].entry for name, (frames, _) in firsts.items() if frames}
+        return {
+            name
+            for name, entry in entries.items()
+            if sequence_of(entry.id) == 1 and start_of(entry.event) is None
+        }
 
     @property
     def stops_at(self) -> float:

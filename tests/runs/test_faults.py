@@ -22,7 +22,7 @@ from streamy_core import (
     RunOutcome,
     StreamManager,
 )
-from streamy_core.commands import stop_command
+from streamy_core.commands import leases_event, stop_command
 from streamy_core.engine.outcomes import RunStart, start_of
 from streamy_core.events import LEASES, RUN
 from streamy_core.runs.coalescing import Buffer
@@ -226,6 +226,20 @@ def test_who_has_tried_in_vain_to_begin_a_run_does_not_have_it_forgotten() -> No
     assert leases.overdue(11) == ["job:7"]
     leases.hear(message_of("holder", {}, everything=True), 12)
     assert len(leases) == 0
+
+
+def test_a_stream_that_is_no_run_is_not_ended_though_somebody_has_told_that_he_holds_it(
+    sse: StreamManager,
+) -> None:
+    sse.send_event("news", "a")
+    told = message_of("somebody", {"news": LEASE}, everything=True)
+    sse.binding.runs.follow()
+    sse.broker.append(LEASES, [leases_event(told)])
+    eventually(lambda: "news" in sse.binding.runs.known(), "it was told")
+    eventually(lambda: "news" not in sse.binding.runs.known(), "it was looked at")
+    with sse.subscribe("news") as entries:
+        sse.send_event("news", "b")
+        assert [entry.event.data for entry in (entries.next(DEADLINE),) if entry] == ["b"]
 
 
 def test_what_is_due_does_not_wait_for_what_is_slow() -> None:
