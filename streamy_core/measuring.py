@@ -39,7 +39,7 @@ def numbers_of(engine: Engine, delivery: DeliveryService, runs: Runs) -> Callabl
             (REPLAYS, ("waiting",), replays.waiting),
             (LOOKUPS, ("hit",), lookups.hits),
             (LOOKUPS, ("miss",), lookups.misses),
-            (RUNS, (), len(runs.held())),
+            (RUNS, (), len(runs.going())),
         )
 
     return numbers

@@ -120,6 +120,8 @@ class SqlBroker(Broker):
     ) -> list[str]:
         """See AppendsLast. One transaction."""
         self._ready()
+        if not events:
+            return []
         append = partial(self._append, stream_id, events, idempotency_key, last=True)
         return append_once_more(append, idempotency_key)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from ..errors import BrokerUnavailable, Closed
 from ..ids import OLDEST
@@ -17,6 +19,8 @@ from .reader import Reader
 Take = Callable[[Frame, bool], None]
 """Is given each frame, gaps among them, and whether it has come since all was read that was there. Must not
 block."""
+
+logger: Final = logging.getLogger("streamy.hub")
 
 
 class Follower:
@@ -77,6 +81,9 @@ class Follower:
             reader.attach(self._follow)
         except (BrokerUnavailable, Closed):
             return  # the process is about to stop
+        except Exception:
+            logger.exception("a stream of Streamy's own can't be followed")
+            return
         self._follow()  # something may have come before the hub knew of it
 
     def _read_recent(self) -> Reader:

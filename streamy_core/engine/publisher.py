@@ -20,7 +20,7 @@ from ..errors import (
     StreamEnded,
     StreamyError,
 )
-from ..events import CONTROL, Event
+from ..events import Event, is_internal
 from ..exact import exact_text
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
@@ -87,42 +87,48 @@ class Publisher:
         self._broker.append(stream_id, (event,))
 
     def publish(
-        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None = None, session: Any = None
+        self,
+        stream_id: str,
+        events: Sequence[Event],
+        idempotency_key: str | None = None,
+        session: Any = None,
+        *,
+        may_end: bool = True,
     ) -> list[str]:
         """Append the events in one round trip and return their ids.
 
         session: whose transaction they are to be part of; then there is one attempt, since after a
                  fault a transaction can only be rolled back, by the caller.
+        may_end: whether a failure for good may end the stream, where that is set; if not, the caller does.
 
         Raises InvalidEvent for the key; StreamEnded; PublishFailed after the last attempt; Closed; with a
         session ConfigError, if the broker can't, and TypeError.
         """
         if idempotency_key is not None:
             idempotency_key = check_idempotency_key(idempotency_key)
-        if self._traces is None or stream_id == CONTROL:
-            return self._publish(stream_id, events, idempotency_key, session)
+        may_end = may_end and session is None
+        if self._traces is None or is_internal(stream_id):
+            return self._publish(stream_id, events, idempotency_key, session, may_end)
         with self._traces.publishing((stream_id,), len(events)) as publishing:
-            ids = self._publish(stream_id, publishing.marked(events), idempotency_key, session)
+            ids = self._publish(stream_id, publishing.marked(events), idempotency_key, session, may_end)
             publishing.stored(ids)
         return ids
 
     def _publish(
-        self, stream_id: str, events: Sequence[Event], idempotency_key: str | None, session: Any
+        self, stream_id: str, events: Sequence[Event], key: str | None, session: Any, may_end: bool
     ) -> list[str]:
         self.used = True
         began = time.monotonic()
         count = len(events)
         try:
             ids = (
-                self._append(stream_id, events, idempotency_key)
+                self._append(stream_id, events, key)
                 if session is None
-                else self._append_within(session, stream_id, events, idempotency_key)
+                else self._append_within(session, stream_id, events, key)
             )
         except (StreamEnded, PublishFailed) as error:
-            ended = isinstance(error, StreamEnded)
-            outcome = PublishOutcome.ENDED if ended else PublishOutcome.FAILED
-            self._observer.published(stream_id, outcome, count, time.monotonic() - began, error)
-            if not ended and session is None:
+            self._observer.published(stream_id, _failure_of(error), count, time.monotonic() - began, error)
+            if may_end and isinstance(error, PublishFailed):
                 self.end_after_failure(stream_id)
             raise
         self._observer.published(stream_id, outcome_of(ids), count, time.monotonic() - began, None)
@@ -184,22 +190,28 @@ class Publisher:
 
         Raises StreamEnded, if others were first; PublishFailed; Closed; ConfigError, if the broker can't.
         """
+        *events, last = events
+        if self._traces is None or not events:
+            self._publish_last(stream_id, [*events, last])
+            return
+        with self._traces.publishing((stream_id,), len(events)) as publishing:
+            self._publish_last(stream_id, [*publishing.marked(events), last])
+
+    def _publish_last(self, stream_id: str, events: Sequence[Event]) -> None:
         broker = self._broker
         if not isinstance(broker, AppendsLast):
             raise no_runs(broker)
         self.used = True
         began = time.monotonic()
-        last = partial(broker.append_last, stream_id, events, idempotency_key=self.new_key())
+        append = partial(broker.append_last, stream_id, events, idempotency_key=self.new_key())
         failed = partial(self._failed, "end", stream_id)
-        outcome, error = PublishOutcome.STORED, None
+        count = len(events)
         try:
-            keep_trying(last, self._retry, wait=self._sleep, failed=failed)
-        except (StreamEnded, PublishFailed) as fault:
-            ended = isinstance(fault, StreamEnded)
-            outcome, error = PublishOutcome.ENDED if ended else PublishOutcome.FAILED, fault
+            keep_trying(append, self._retry, wait=self._sleep, failed=failed)
+        except (StreamEnded, PublishFailed) as error:
+            self._observer.published(stream_id, _failure_of(error), count, time.monotonic() - began, error)
             raise
-        finally:
-            self._observer.published(stream_id, outcome, len(events), time.monotonic() - began, error)
+        self._observer.published(stream_id, PublishOutcome.STORED, count, time.monotonic() - began, None)
 
     def new_key(self) -> str | None:
         """An idempotency key that nothing else has; None where the broker needs none."""
@@ -213,7 +225,7 @@ class Publisher:
 
     def end_after_failure(self, stream_id: str) -> None:
         """End the stream, to which publishing has failed for good, if it is set so. Never raises."""
-        if not self._end_on_failure or stream_id == CONTROL:
+        if not self._end_on_failure or is_internal(stream_id):
             return
         try:
             self._broker.end(stream_id)
@@ -342,6 +354,10 @@ class Publisher:
         if delay is None:
             raise PublishFailed(what, stream_id, attempt, error) from error
         self._observer.publish_retried(stream_id, attempt, delay, error)
+
+
+def _failure_of(error: StreamEnded | PublishFailed) -> PublishOutcome:
+    return PublishOutcome.ENDED if isinstance(error, StreamEnded) else PublishOutcome.FAILED
 
 
 def outcome_of(ids: list[str]) -> PublishOutcome:

@@ -176,8 +176,12 @@ class Traces:
             if self._closed:
                 return None
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="streamy-traces", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="streamy-traces", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread is to be had: the next entry will do
+                    return None
+                self._thread = thread
                 atexit.register(self.close)
             made = self._known[key] = Handover(self, entry, group)
             if len(self._known) > _REMEMBERED:

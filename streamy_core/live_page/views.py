@@ -12,7 +12,15 @@ from flask.typing import ResponseReturnValue
 
 from ..binding import Binding
 from ..broker import ReadsBack
-from ..errors import BrokerUnavailable, InvalidKey, InvalidStreamId, PublishFailed, StreamEnded
+from ..errors import (
+    BrokerUnavailable,
+    Closed,
+    ConfigError,
+    InvalidKey,
+    InvalidStreamId,
+    PublishFailed,
+    StreamEnded,
+)
 from ..events import SUMMARIES, Event, check_stream_id
 from ..opening import Opening, open_stream
 from ..overview.reporting import Reporting
@@ -186,7 +194,9 @@ def _answer(make: Callable[[], dict[str, Any]]) -> ResponseReturnValue:
         return _refusal(400, error)
     except StreamEnded as error:
         return _refusal(409, error)
-    except (BrokerUnavailable, PublishFailed) as error:
+    except ConfigError as error:
+        return _refusal(409, error)
+    except (BrokerUnavailable, PublishFailed, Closed) as error:
         return _refusal(503, error)
 
 

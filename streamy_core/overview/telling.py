@@ -89,13 +89,17 @@ class Teller:
         self._guard.check()
         if self._begun or self._over:
             return False
-        with self._lock:
-            begun, self._begun = self._begun, True
-        if begun:
-            return False
         wait = 0.0 if at_once else EVERY
-        self._thread = threading.Thread(target=self._run, args=(wait,), name="streamy-summaries", daemon=True)
-        self._thread.start()
+        with self._lock:
+            if self._begun:
+                return False
+            thread = threading.Thread(target=self._run, args=(wait,), name="streamy-summaries", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no thread is to be had: the next request tries again
+                self._failed(error)
+                return False
+            self._begun, self._thread = True, thread
         atexit.register(self.close)
         return True
 

@@ -22,6 +22,7 @@ from ..events import LEASES
 from ..ids import OLDEST, epoch_of, sequence_of
 from ..observers import Observer
 from ..strategies.retry import RetryPolicy
+from ..tally import Tally
 from .held import Held
 from .leases import Lease, Leases, message_of
 
@@ -33,6 +34,9 @@ _AGAIN: Final = 0.5
 
 _LOOK: Final = 0.25
 """Seconds between two looks for commands, where the hub has stopped."""
+
+_AT_ONCE: Final = 500
+"""Streams that are looked at by one read."""
 
 _LONGEST: Final = 5.0
 """Seconds between two turns at most, while there is anything."""
@@ -75,10 +79,11 @@ class Keeper:
         self._observer = observer
         self._clock = clock
         self._closed = False
+        self._tally = Tally()
         self._guard = ForkGuard(self._start)
 
     def follow(self) -> None:
-        """Hear of the runs of others, and end those that are lost. Once it is called, it does nothing."""
+        """Hear of the runs of others, and end those that are lost. Calling it again does nothing."""
         self._guard.check()
         with self._lock:
             if self._follower is None and not self._closed:
@@ -153,9 +158,20 @@ class Keeper:
             self._woken.set()
 
     def end_lost(self, names: Collection[str]) -> None:
-        """End these as lost, but for those that have ended. Raises BrokerUnavailable, PublishFailed."""
-        if not names:
-            return
+        """End these as lost, but for those that have ended. One that can't be ended keeps no other from it.
+
+        Raises BrokerUnavailable, PublishFailed.
+        """
+        failure: PublishFailed | None = None
+        waiting = list(names)
+        while waiting:
+            some, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+            failure = self._end_some(some) or failure
+        if failure is not None:
+            raise failure
+
+    def _end_some(self, names: Collection[str]) -> PublishFailed | None:
+        failure: PublishFailed | None = None
         log = self._hub.log
         tails = dict(log.tail(names))
         pages = {name: page for name, (_, page) in log.read(tails, 2**16, 1).items()}
@@ -171,9 +187,13 @@ class Keeper:
                 self._publisher.publish_last(name, [RunEnd(RunOutcome.LOST).as_event()])
             except StreamEnded:
                 pass
+            except PublishFailed as error:
+                failure = error
+                continue
             else:
                 self._observer.run_ended(name, RunOutcome.LOST, None)
             self._leases.forget([name])
+        return failure
 
     def _others_of(self, names: Collection[str]) -> set[str]:
         """Those of these streams that are no runs, as their first entry says, where it is kept: somebody has
@@ -223,8 +243,9 @@ class Keeper:
         with self._lock:
             if self._thread is None and not self._closed:
                 self._watches = max(1, self._hub.watches)
-                self._thread = threading.Thread(target=self._run, name="streamy-runs", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="streamy-runs", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _hear(self, frame: Frame, live: bool) -> None:
         if frame.gap is not None:
@@ -286,14 +307,14 @@ class Keeper:
                 self._renew_at = math.inf
             if now < self._renew_at:
                 return self._renew_at
-        every = min((one.lease for one in held), default=0.0) / _PART
+        every = min((one.lease for one in held), default=_LONGEST) / _PART
         alone = {one.stream_id: one.alone for one in held if one.alone is not None}
         runs = {one.stream_id: one.lease for one in held}
         try:
             everything = not self._leases.has_given_up  # others are to end those, if this one can't
             self._tell(message_of(self._me, runs, everything=everything, number=number, alone=alone))
         except BrokerUnavailable as error:
-            logger.warning("others can't be told which runs this process holds: %s", error)
+            self._warn("others can't be told which runs this process holds", error)
             self._renew_at = now + min(_AGAIN, every / _PART)
             return self._renew_at
         with self._lock:
@@ -343,7 +364,7 @@ class Keeper:
             if self._held and self._follower is not None:
                 self._follower.refresh()
         except BrokerUnavailable as error:
-            logger.warning("whether runs are to be stopped can't be read: %s", error)
+            self._warn("whether runs are to be stopped can't be read", error)
 
     def _sweep(self, now: float) -> float:
         """End what is lost. When to look again.
@@ -361,10 +382,14 @@ class Keeper:
                 self._leases.restart(self._clock(), held)  # given up once, and tried anew
                 self.end_lost(self._leases.overdue(self._clock()))
             except (BrokerUnavailable, PublishFailed, ConfigError) as error:
-                logger.warning("runs that may be lost can't be looked at: %s", error)
+                self._warn("runs that may be lost can't be looked at", error)
                 self._is_deaf = True
                 return now + _AGAIN
         return self._leases.next_due() or math.inf
+
+    def _warn(self, what: str, error: Exception) -> None:
+        if count := self._tally.count(what):
+            logger.warning("%s (%d times since it was last said): %s", what, count, error)
 
 
 def _is_before(one: str, other: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -38,6 +39,8 @@ _HEARING: Final = 5.0
 
 _FINISHING: Final = 0.5
 """Seconds that producers may take to end once it is time."""
+
+logger: Final = logging.getLogger("streamy.runs")
 
 
 class Runs(Closeable):
@@ -83,7 +86,7 @@ class Runs(Closeable):
         held = self._claim(name, terms)
         run = Run(self, name, held, terms.name, items, within)
         if held is not None and executor:
-            _launch(lambda: executor.submit(run.drain), run, held)
+            _launch(lambda: _submit(executor, run, held), run, held)
         return run
 
     def open(self, stream_id: str, terms: Terms) -> Run:
@@ -156,10 +159,12 @@ class Runs(Closeable):
         _, page = self._engine.hub.log.read(dict(tail), 1, 1)[name]
         if page.ended or sequence_of(page.cursor) == 0:
             return
-        self._engine.publisher.publish(LEASES, [stop_command(name)])
+        self._engine.publisher.append_own(LEASES, [stop_command(name)])
 
     def wait_for_end(self, stream_id: str, timeout: float | None) -> tuple[bool, RunEnd | None]:
         """Wait until the stream has ended; whether it has, and how. Raises BrokerUnavailable, Closed."""
+        if timeout is not None and timeout <= 0:
+            return self._end_now(stream_id)
         over = math.inf if timeout is None else time.monotonic() + timeout
         with self._engine.subscribe(stream_id) as entries:  # first: what comes from here on isn't missed
             ended, end = self._end_now(stream_id)
@@ -187,10 +192,6 @@ class Runs(Closeable):
 
         log = self._engine.hub.log
         return Sweeper(self._engine.broker, log, self._claims, known, self._keeper.end_lost)
-
-    def held(self) -> list[str]:
-        """The streams whose runs this process holds."""
-        return [held.stream_id for held in self._keeper.all_held()]
 
     def going(self) -> list[Held]:
         """The runs that this process holds, the oldest first, to be looked at: one of each stream."""
@@ -263,6 +264,22 @@ def _drain(run: Run, threads: threading.Semaphore) -> None:
         run.drain()
     finally:
         threads.release()
+
+
+def _submit(executor: Executor, run: Run, held: Held) -> None:
+    """Have an executor produce it; it ends where that has dropped it, or can't call it in this process."""
+
+    def look(future: Future[None]) -> None:
+        if held.ended.is_set() or not (future.cancelled() or future.exception()):
+            return
+        why = "was cancelled" if future.cancelled() else repr(future.exception())
+        logger.error("stream %r: its executor has not produced its run: %s", held.stream_id, why)
+        held.stop(RunOutcome.LOST)
+        run.drain()
+
+    future: Any = executor.submit(run.drain)
+    if hasattr(future, "add_done_callback"):
+        future.add_done_callback(look)
 
 
 def _launch(launch: Callable[[], object], run: Run, held: Held) -> None:

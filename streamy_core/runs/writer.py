@@ -48,7 +48,7 @@ class Writer:
         self._due = math.inf  # when the flusher comes
         self._failure: Exception | None = None
         self._over = False
-        self._progress: Progress | None = None
+        self._progress: Event | None = None  # the newest that waits
         self._progress_at = -math.inf
         self._safe_name: object = _NOTHING
         self.entries: int = 0
@@ -82,10 +82,11 @@ class Writer:
     def put_progress(self, progress: Progress) -> None:
         """Write how far it is, at most every `EVERY` seconds: the newest, and the last always. Raises as
         `put`."""
+        event = self._publisher.event(progress.told(), NAME)
         now = self._clock()
         with self._changed:
             self._check()
-            self._progress = progress
+            self._progress = event
             if (due := self._progress_at + EVERY) > now:
                 self._ask(due)
                 return
@@ -124,7 +125,7 @@ class Writer:
             with self._writing:
                 self._check()
                 try:
-                    self._publisher.publish(self._stream_id, [event])
+                    self._publisher.publish(self._stream_id, [event], may_end=False)
                 except Exception as error:  # noqa: BLE001 - it is raised, as it is at the next item
                     self._fail(error)
                     self._check()
@@ -151,14 +152,14 @@ class Writer:
     def _ask(self, due: float) -> None:
         """Have the flusher come by then."""
         if due < self._due:
-            self._due = due
             self._flusher.call_at(due, self._write)
+            self._due = due
 
     def _take_progress(self, now: float) -> None:
         progress, self._progress = self._progress, None
         if progress is not None:
             self._progress_at = now
-            self._buffer.add_event(self._publisher.event(progress.told(), NAME), now)
+            self._buffer.add_event(progress, now)
 
     def _write(self) -> None:
         with self._writing:
@@ -176,7 +177,7 @@ class Writer:
                     if self._progress is not None:
                         self._ask(self._progress_at + EVERY)
                 if events:
-                    self._publisher.publish(self._stream_id, events)
+                    self._publisher.publish(self._stream_id, events, may_end=False)
                     self.entries += len(events)
             except Exception as error:  # noqa: BLE001 - whoever yields is told
                 self._fail(error)
@@ -191,7 +192,7 @@ class Writer:
             return
         if isinstance(self._failure, StreamEnded):
             raise RunStopped(self._stream_id, "ended")
-        raise self._failure
+        raise self._failure.with_traceback(None)
 
 
 _EARLY: Final = 0.01

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -16,6 +17,7 @@ from streamy_core import (
     BrokerUnavailable,
     Coalesce,
     Event,
+    InvalidEvent,
     PublishFailed,
     Run,
     RunExists,
@@ -125,7 +127,7 @@ def test_an_end_that_could_not_be_stored_is_told_as_lost_once_the_backend_is_bac
         reading = read(other, "job:7")
         with holder.run("job:7", lease=LEASE):
             broker.fails = True
-        eventually(lambda: not holder.binding.runs.held(), "giving it up")
+        eventually(lambda: not holder.binding.runs.going(), "giving it up")
         broker.fails = False
         reading.rest(3 * LEASE)
         assert reading.end == (RunOutcome.LOST, None)
@@ -315,3 +317,124 @@ def test_a_stop_by_who_tries_in_vain_to_begin_a_run_reaches_the_one_that_has_it(
         with pytest.raises(RunExists):
             late.run("job:7")
         eventually(lambda: run.stopped, "hearing of it")
+
+
+class Refusing(MemoryBroker):
+    """Away for what is appended to these streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+        self.asked = 0
+
+    def append(self, stream_id, events, *, idempotency_key=None):  # type: ignore[no-untyped-def]
+        self._look(stream_id)
+        return super().append(stream_id, events, idempotency_key=idempotency_key)
+
+    def append_last(self, stream_id, events, *, idempotency_key=None):  # type: ignore[no-untyped-def]
+        self._look(stream_id)
+        return super().append_last(stream_id, events, idempotency_key=idempotency_key)
+
+    def _look(self, stream_id: str) -> None:
+        if stream_id in self.refused:
+            self.asked += 1
+            raise BrokerUnavailable("it is away")
+
+
+@pytest.fixture
+def refusing() -> Iterator[Refusing]:
+    with Refusing() as broker:
+        yield broker
+
+
+def test_a_stop_that_fails_ends_no_stream_that_all_runs_need(refusing: Refusing) -> None:
+    settings = {"max_retries": 0, "end_stream_on_failure": True}
+    with (
+        StreamManager(broker=refusing, **settings) as holder,
+        StreamManager(broker=refusing, **settings) as other,
+        holder.run("job:1"),
+    ):
+        refusing.refused.add(LEASES)
+        with pytest.raises(PublishFailed):
+            other.stop_run("job:1")
+        refusing.refused.clear()
+        assert other.start_run("job:2", ["a"]).wait(DEADLINE) is RunOutcome.DONE
+
+
+def test_a_run_that_cannot_be_written_has_failed_also_where_streams_are_ended_then(
+    refusing: Refusing,
+) -> None:
+    with StreamManager(broker=refusing, max_retries=0, end_stream_on_failure=True) as sse:
+
+        def away_for_one() -> Iterator[str]:
+            refusing.refused.add("job:1")
+            yield "a"
+
+        run = sse.start_run("job:1", away_for_one(), executor=False)
+        original = run._own.writer._fail  # type: ignore[union-attr]
+
+        def back(error: Exception) -> None:
+            refusing.refused.clear()
+            original(error)
+
+        run._own.writer._fail = back  # type: ignore[union-attr, method-assign]
+        run.drain()
+        assert run.outcome is RunOutcome.FAILED
+
+
+def test_while_others_cannot_be_told_that_the_last_run_is_over_they_are_tried_now_and_then(
+    refusing: Refusing,
+) -> None:
+    with StreamManager(broker=refusing, max_retries=0) as sse:
+        with sse.run("job:1"):
+            refusing.refused.add(LEASES)
+        sse.binding.runs._keeper._renew_at = 0.0
+        sse.binding.runs._keeper._woken.set()
+        eventually(lambda: refusing.asked > 0, "a first try")
+        before = refusing.asked
+        time.sleep(1.0)
+        assert refusing.asked - before <= 4
+
+
+def test_a_note_that_is_too_long_is_refused_where_it_is_given_and_the_run_goes_on() -> None:
+    with (
+        StreamManager(broker=MemoryBroker(), max_event_bytes=100) as sse,
+        sse.run("job:1", coalesce=0.05) as run,
+    ):
+        run.progress(1, total=9)
+        with pytest.raises(InvalidEvent):
+            run.progress(2, total=9, note="x" * 200)
+        run.send("a")
+    assert run.outcome is RunOutcome.DONE
+
+
+@pytest.mark.parametrize("way", ["cancelled", "another process"])
+def test_a_run_that_its_executor_does_not_produce_is_lost_at_once(sse: StreamManager, way: str) -> None:
+    executor: Executor
+    if way == "cancelled":
+        busy = threading.Event()
+        executor = ThreadPoolExecutor(1)
+        executor.submit(busy.wait, DEADLINE)
+        run = sse.start_run("job:1", ["a"], executor=executor)
+        executor.shutdown(wait=False, cancel_futures=True)
+        busy.set()
+    else:
+        executor = ProcessPoolExecutor(1)
+        run = sse.start_run("job:1", ["a"], executor=executor)
+    assert run.wait(DEADLINE) is RunOutcome.LOST
+    executor.shutdown()
+
+
+def test_one_lost_run_that_cannot_be_ended_keeps_no_other_from_its_end(
+    refusing: Refusing, read: Read
+) -> None:
+    with StreamManager(broker=refusing) as holder, StreamManager(broker=refusing, max_retries=0) as other:
+        for name in ("job:1", "job:2"):
+            holder.run(name, lease=LEASE)
+        reading = read(other, "job:2")
+        refusing.refused.add("job:1")
+        with pytest.raises(PublishFailed, match="job:1"):
+            other.binding.runs._keeper.end_lost(["job:1", "job:2"])
+        reading.rest()
+        assert reading.end == (RunOutcome.LOST, None)
+        refusing.refused.clear()

@@ -240,9 +240,9 @@ def test_of_two_starters_in_one_process_the_one_that_has_it_goes_on_holding_it(
         for _ in range(3):
             with pytest.raises(RunExists):
                 sse.run("job:7")
-        assert sse.binding.runs.held() == ["job:7"]
+        assert [held.stream_id for held in sse.binding.runs.going()] == ["job:7"]
         run.send("a")
-    assert sse.binding.runs.held() == []
+    assert sse.binding.runs.going() == []
 
 
 def test_a_block_ends_a_run_as_it_ends_itself(sse: StreamManager) -> None:
