@@ -192,8 +192,8 @@ class Settings:
     traces: Tracer | None = option(
         None,
         optional(kinds.traces()),
-        doc='Who makes spans of what is published and delivered: "opentelemetry", or a TracerProvider; '
-        "None: nobody.",
+        doc='Who makes spans of what is published and delivered: "opentelemetry", a TracerProvider, a '
+        "Tracer, or the name of one; None: nobody.",
     )
 
     canary_interval: float = option(

@@ -55,7 +55,7 @@ class RunVerbs(ABC):
         event_name: the name of what isn't an `Event`.
         coalesce:   seconds within which texts of one name that come close together become one event, or a
                     `Coalesce`. They are published by another thread then, and the producer only waits where
-                    256 kB have piled up.
+                    262,144 characters have piled up.
         executor:   what runs it: by itself, a thread of Streamy's own (`STREAMY_RUN_THREADS`); anything with
                     `submit`; False: nothing, until somebody calls `drain` of what is returned.
         key:        whom the run belongs to, as for `get_stream`.

@@ -19,7 +19,7 @@ class RunOutcome(StrEnum):
     DONE = "done"
     """All that it was to yield is there."""
     STOPPED = "stopped"
-    """It was stopped: by `stop_run`, or since nobody was there any more. What it had yielded is there."""
+    """It was stopped: by `stop_run`, or because nobody was reading. What it had yielded is there."""
     FAILED = "failed"
     """It raised an error."""
     LOST = "lost"
@@ -27,7 +27,7 @@ class RunOutcome(StrEnum):
 
 
 class RunEnd(NamedTuple):
-    """How a run ended. error: the text that its starter wants to be told, if it failed."""
+    """How a run ended. error: the text that readers are told, if it failed."""
 
     outcome: RunOutcome
     error: str | None = None

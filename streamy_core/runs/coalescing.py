@@ -18,8 +18,9 @@ class Coalesce:
     """How pieces are put together.
 
     seconds: how long the first piece of an entry may wait for others.
-    join:    makes the data of one entry of a list of such; texts are joined by themselves, anything else
-             goes out as it comes unless this is given. A thread of ours calls it, without an app context.
+    join:    makes the data of one entry of a list of pieces; texts are joined by themselves, anything else
+             goes out as it comes unless this is given. A thread of ours calls it, without an app context. If
+             it raises, the run has failed, and what still waits isn't published.
     size:    characters of text, or pieces, at which an entry goes out at once.
 
     Raises ValueError.

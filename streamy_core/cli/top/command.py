@@ -51,7 +51,7 @@ def top(once: bool, as_json: bool, within: float) -> None:
     They tell it by the broker, with STREAMY_OVERVIEW: clients, rates, lag, what is wrong. The picture is
     drawn anew every second until Ctrl-C; where it goes to no terminal, or to a dumb one, it is printed once.
 
-    With --once or --json it ends with 1 if a process isn't ready, and with 2 if none is heard of.
+    Where it prints once, it ends with 1 if a process isn't ready, and with 2 if none is heard of.
     """
     top = Top(binding_of(chosen_manager()), current_app.name)
     if not as_json:
