@@ -15,6 +15,7 @@ import pytest
 from streamy_core.testing import BrokerContract
 from streamy_core.testing.capability_contract import CapabilityContract
 from streamy_core.testing.history_contract import HistoryContract
+from streamy_core.testing.last_contract import LastContract
 from streamy_core.testing.many_contract import ManyContract
 from streamy_core.testing.within_contract import WithinContract
 
@@ -94,7 +95,7 @@ def test_the_wheel_has_all_of_the_template(wheel: Path) -> None:
 def test_each_promise_that_a_new_broker_breaks_names_the_method_to_write(python: Path, mine: Path) -> None:
     told = contract(python, mine)
     listed = to_do_in(told)
-    of_capabilities = (HistoryContract, CapabilityContract, ManyContract, WithinContract)
+    of_capabilities = (HistoryContract, CapabilityContract, LastContract, ManyContract, WithinContract)
     asked = set(names_of(BrokerContract)).difference(*map(vars, of_capabilities))
     promises = {name.removeprefix("test_").replace("_", " ") for name in asked - {ONLY_IF_IT_SAYS_HOW}}
     assert {promise for below in listed.values() for promise in below} == promises

@@ -47,7 +47,7 @@ class TestWorkers(WorkersPromises):
     ) -> None:
         first, second = workers.pids
         stay, go = connect(first, "stay"), connect(second, *[f"go-{n}" for n in range(10)])
-        own = len(workers.pids)  # each process hears of commands, too
+        own = 2 * len(workers.pids)  # each process hears of commands, and of runs, too
         eventually(lambda: sum(listening(server, prefix)) == own + 11, "eleven streams watched")
         go.reset()
         eventually(lambda: sum(listening(server, prefix)) == own + 1, "ten streams watched no more")
