@@ -59,11 +59,12 @@ class Reporting:
 
     def serves(self, server: str) -> None:
         """This process serves requests, by the server of this name: see that it tells, and listens."""
-        self._serving_in = os.getpid()
         self._summarizer.server = server
         self._canary.start()
         if not self._teller.start():  # it waits, in case this is a script
             self._teller.hurry()
+        if self._teller.has_begun:  # if not, the next request tries again
+            self._serving_in = os.getpid()
 
     def publishes(self) -> None:
         """This process publishes: see that it tells, if it is there for longer than scripts are."""

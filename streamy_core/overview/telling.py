@@ -96,12 +96,17 @@ class Teller:
             thread = threading.Thread(target=self._run, args=(wait,), name="streamy-summaries", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # no thread is to be had: the next request tries again
+            except RuntimeError as error:  # no thread is to be had: whoever starts it next tries again
                 self._failed(error)
                 return False
             self._begun, self._thread = True, thread
         atexit.register(self.close)
         return True
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether `start` has nothing to do any more: it tells, or is closed."""
+        return self._begun or self._over
 
     def hurry(self) -> None:
         """Tell soon: somebody begins to look here."""

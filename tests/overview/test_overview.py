@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -218,3 +219,28 @@ def test_what_is_no_summary_is_passed_over(site: Site) -> None:
     site.broker.append(SUMMARIES, [Event("{"), Event("[]", "x"), Event('{"process": "p", "clients": 7}')])
     assert [one.summary.process for one in site.processes()] == ["p"]
     assert json.dumps(site.overview.as_json())
+
+
+def test_where_no_thread_is_to_be_had_requests_are_answered_and_the_next_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = Flask(__name__)
+    sse = StreamManager(app, overview="loopback")
+    app.add_url_rule("/", view_func=lambda: "hello")
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "streamy-summaries":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert app.test_client().get("/").data == b"hello"
+    with app.app_context():
+        reporting = sse.binding.reporting
+    assert reporting is not None
+    assert not reporting.serving
+    monkeypatch.undo()
+    assert app.test_client().get("/").data == b"hello"
+    assert reporting.serving
+    sse.close()
