@@ -15,7 +15,7 @@ import pytest
 pytest.register_assert_rewrite(f"{__package__}.support")
 
 from streamy_core.delivery.detached import slow_clients  # noqa: E402
-from streamy_core.engine import hub  # noqa: E402
+from streamy_core.engine import record  # noqa: E402
 
 from .support.browser import browser  # noqa: E402
 from .support.process import ServerProcess  # noqa: E402
@@ -85,7 +85,7 @@ def stream(request: pytest.FixtureRequest) -> str:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the library gives a second, it gives less: to slow clients, and to bells on their way."""
     monkeypatch.setattr(slow_clients, "_INTERVAL", 0.1)
-    monkeypatch.setattr(hub, "_BELL_TAKES", 0.2)
+    monkeypatch.setattr(record, "_BELL_TAKES", 0.2)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -389,7 +389,7 @@ class RedisBroker(Broker):
 
     def _streams_of(self, node: Node) -> Iterable[StreamInfo]:
         pattern = self._keys.all_states
-        keys = set(node.scan_iter(match=pattern, count=_STREAMS_AT_ONCE))
+        keys = self._runner.keys_at(node, pattern, _STREAMS_AT_ONCE)
         states = sorted([text for key in keys if (text := text_or_none(key)) is not None])
         names = [self._keys.stream_of(state) for state in states]
         for first in range(0, len(names), _STREAMS_AT_ONCE):

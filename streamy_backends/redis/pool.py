@@ -63,6 +63,12 @@ class Pool:
                 raise
             finally:
                 self._release(node, connection, age)
+        except RedisError:
+            raise
+        except Exception as error:
+            if self._closed:  # redis-py closes sockets that are in use, and trips over them
+                raise NoConnection("the connections have been closed") from error
+            raise
         finally:
             self._free.put(None)
         for reply in replies:

@@ -134,6 +134,16 @@ class Runner:
         """The answers to commands on this key. Raises RedisError."""
         return self._execute(self._servers.node_of(key), commands)
 
+    def keys_at(self, node: Node, pattern: str, at_once: int) -> set[bytes]:
+        """The node's keys that match the pattern, looked for so many at once. Raises RedisError."""
+        found: set[bytes] = set()
+        cursor: bytes | None = None
+        while cursor != b"0":
+            (reply,) = self._execute(node, [("SCAN", cursor or 0, "MATCH", pattern, "COUNT", at_once)])
+            cursor, keys = reply
+            found.update(keys)
+        return found
+
     def time(self, key: str) -> float:
         """Seconds since 1970, where this key is. Raises RedisError."""
         ((seconds, microseconds),) = self.execute(key, [("TIME",)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from io import BufferedReader
 from typing import Final, cast
 
@@ -14,7 +16,7 @@ from ..engine.publisher import Publisher
 from ..errors import InvalidEvent
 from ..events import MAX_RETRY_MS, Event, check_stream_id, read_json
 from .bound import with_binding
-from .shell import say
+from .shell import SIGNALS_WAIT, say
 
 _CHUNK: Final = 64 * 2**10
 _BATCH: Final = 500
@@ -113,7 +115,7 @@ def _waiting_lines(source: BufferedReader, most: int) -> Iterator[list[str]]:
     rest = b""
     # read1 gives what is there, and waits only if that is nothing: a line that comes alone is not
     # held back, and what piles up during a round trip to the broker comes all at once.
-    while chunk := source.read1(_CHUNK):
+    while _wait_for_input(source) and (chunk := source.read1(_CHUNK)):
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > most + len(b"\r"):
             lines.append(rest)
@@ -122,6 +124,18 @@ def _waiting_lines(source: BufferedReader, most: int) -> Iterator[list[str]]:
             yield [_text(line) for line in lines]
     if rest:
         yield [_text(rest)]
+
+
+def _wait_for_input(source: BufferedReader) -> bool:
+    """Wait until reading doesn't block, if the system can tell, and return True.
+
+    Python heeds no signal that comes just before a call that blocks until that call returns
+    (https://docs.python.org/3/library/signal.html): Ctrl-C would be lost on a read.
+    """
+    with suppress(OSError, ValueError):  # no descriptor, or a system whose select takes sockets alone
+        while not select.select([source], [], [], SIGNALS_WAIT)[0]:
+            pass
+    return True
 
 
 def _text(line: bytes) -> str:

@@ -7,7 +7,7 @@ import json
 import select
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -21,7 +21,7 @@ from ..events import Entry, is_internal
 from ..ids import OLDEST
 from ..starts import Last, Since, Start
 from .bound import with_binding
-from .shell import one_line, say, say_table
+from .shell import SIGNALS_WAIT, one_line, say, say_table
 
 
 @click.command()
@@ -65,7 +65,7 @@ def tail(
         raise click.UsageError("give one of --after, --all, --last and --since")
     with binding.engine.subscribe(stream_ids, *given) as entries:
         abandoned = _close_when_nobody_reads(entries)
-        for entry in islice(entries, most):
+        for entry in islice(_each(entries), most):
             say(_as_json(entry) if as_json else _as_text(entry))
         if abandoned.is_set():
             raise BrokenPipeError(errno.EPIPE, "standard output has been closed")
@@ -85,6 +85,15 @@ def streams(binding: Binding) -> None:
             if not is_internal(info.stream_id)
         ],
     )
+
+
+def _each(entries: Subscription) -> Iterator[Entry]:
+    """The entries as they come, in waits so short that Ctrl-C is heeded."""
+    while True:
+        if (entry := entries.next(SIGNALS_WAIT)) is not None:
+            yield entry
+        elif entries.closed:
+            return
 
 
 def _close_when_nobody_reads(entries: Subscription) -> threading.Event:

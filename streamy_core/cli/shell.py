@@ -15,6 +15,9 @@ from ..errors import StreamyError
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 
+SIGNALS_WAIT: Final = 0.5
+"""Seconds for which a command may block in one call: a signal that comes just before waits for its end."""
+
 
 class StreamyGroup(click.Group):
     """Commands that end in `Error: …` and 1 for a StreamyError, in silence and 130 for Ctrl-C."""

@@ -36,6 +36,8 @@ logger: Final = logging.getLogger("streamy.delivery")
 
 _SHUTDOWN_TAKES: Final = 1.5
 
+_CATCHING_UP_TAKES: Final = 0.25
+
 _RECENT: Final = 60.0
 """Seconds for which a command disconnects clients of a process that wasn't there when it was given."""
 
@@ -140,6 +142,7 @@ class DeliveryService:
         self._stops()
         if self._leveller is not None:
             self._leveller.close()
+        self._hub.catch_up(_CATCHING_UP_TAKES)
         self._hub.stop()
         self._rechecks.close()
         self._limits.note_leaving()

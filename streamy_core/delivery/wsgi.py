@@ -101,7 +101,10 @@ class WsgiDelivery:
     def shutdown(self, timeout: float) -> None:
         """See `Delivery`. Nobody is waited for: a thread may be in the middle of the server's own `send`."""
         self.stopping = True
-        self.disconnect(lambda _: True, DisconnectReason.SHUTDOWN)
+        with self._lock:
+            bodies = list(self._bodies)
+        for body in bodies:
+            body.wake()  # the hub has stopped: each gives what the windows hold, and ends
 
     def _warn(self, connection: Connection) -> None:
         with self._lock:
@@ -194,6 +197,10 @@ class WsgiBody(Iterator[bytes]):
     def disconnect(self, reason: DisconnectReason) -> None:
         """Tell the client to come back, and end. Any thread."""
         self._disconnected = reason
+        self.wake()
+
+    def wake(self) -> None:
+        """Have it look at what is due, if it has begun. Any thread."""
         if self._wake is not None:
             self._wake.set()
 
@@ -212,14 +219,12 @@ class WsgiBody(Iterator[bytes]):
             self.disconnect(DisconnectReason.REVOKED)
             return
         self._terms.observer.revoked(session.told, self._delivery.name, lost)
-        if self._wake is not None:
-            self._wake.set()
+        self.wake()
 
     def close(self) -> None:
         """Free the slot. Closing twice does nothing."""
         self._end(DisconnectReason.GONE)
-        if self._wake is not None:
-            self._wake.set()
+        self.wake()
 
     def look_after(self) -> None:
         """See `Watched`. For the monitor's thread."""

@@ -32,9 +32,7 @@ from .window import Chunk, Feed, Lookups, Wake, WindowLimits
 
 _STREAMS_PER_READ: Final = 500
 _OVERDUE_PER_READ: Final = 100  # where no bell asks: so few that bells are heard in between
-_BELL_TAKES: Final = 1.0  # second, after which one was missed that hasn't named a stream found grown
 _BYTES_PER_READ: Final = 8 * 2**20
-
 logger: Final = logging.getLogger("streamy.hub")
 
 
@@ -62,7 +60,7 @@ class Hub:
     _changed: set[str]  # streams whose feed has come or gone
     _watched: set[str]  # what the watch knows; the hub's thread's own
     _overdue: list[str]  # what is to be read without a bell; its own, too
-    _unheard: dict[str, float]  # what was found grown so, and when: its bell may be on its way
+    _catching_up: threading.Event | None  # set by a round that began after it was put here
     _watch: Watch | None
     _brought: Callable[[str, str], Page | None] | None  # what the watch's bells brought
     _thread: threading.Thread | None
@@ -174,6 +172,16 @@ class Hub:
         parts = {name: part for name, part in self.log.read(heads, _BYTES_PER_READ).items() if part[0]}
         self._hand_out(heads, parts)
 
+    def catch_up(self, timeout: float) -> None:
+        """Have windows hold what bells have told of; wait for it at most `timeout` seconds."""
+        if self._closed or self._guard.inherited:
+            return
+        with self._lock:
+            watch, self._catching_up = self._watch, (caught_up := threading.Event())
+        if watch is not None:
+            watch.interrupt()
+            caught_up.wait(timeout)
+
     @property
     def closed(self) -> bool:
         """Whether it has been stopped: readers should leave."""
@@ -230,7 +238,7 @@ class Hub:
         self._changed = set()
         self._watched = set()
         self._overdue = []
-        self._unheard = {}
+        self._catching_up = None
         self._watch = None
         self._brought = None
         self._thread = None
@@ -271,7 +279,7 @@ class Hub:
     def _start_watching(self, watch: Watch) -> None:
         self._watched.clear()
         self._overdue.clear()
-        self._unheard.clear()
+        self._record.begin_anew()
         self._brought = watch.brought if isinstance(watch, BringsEntries) else None
         with self._lock:
             self._watch = watch
@@ -281,20 +289,23 @@ class Hub:
 
     def _follow(self, watch: Watch) -> None:
         """Wait for bells once, and read what has rung."""
+        caught_up, self._catching_up = self._catching_up, None
         arrived = self._watch_changes(watch)
         timeout = None
         if self._watched:
             timeout = max(0.0, self._looked_at + self._watchdog - self._clock())
-        if arrived or self._overdue:
+        if arrived or self._overdue or caught_up:
             timeout = 0
-        elif self._unheard and timeout is not None:
-            timeout = min(timeout, _BELL_TAKES)
+        elif timeout is not None and (due_in := self._record.due_in) is not None:
+            timeout = min(timeout, due_in)
         self._pulse.expect(timeout)
         rung = watch.wait(timeout)
         self._pulse.expect()
-        if self._unheard:
-            self._count_missed(rung)
+        if missed := self._record.heard(rung, self._clock()):
+            self._observer.bells_missed(missed)
         self._read({*arrived, *rung})
+        if caught_up:
+            caught_up.set()
         if self._watched and not self._overdue and self._clock() - self._looked_at >= self._watchdog:
             self._looked_at = self._clock()
             self._overdue = list(self._watched)
@@ -308,18 +319,7 @@ class Hub:
         """Read some of all streams, bell or no bell."""
         some, self._overdue = self._overdue[:_OVERDUE_PER_READ], self._overdue[_OVERDUE_PER_READ:]
         for name in self._read(self._watched.intersection(some)):
-            self._unheard.setdefault(name, self._clock())
-
-    def _count_missed(self, rung: Collection[str]) -> None:
-        for name in rung:
-            self._unheard.pop(name, None)
-        over = self._clock() - _BELL_TAKES
-        missed = [name for name, found_at in self._unheard.items() if found_at <= over]
-        for name in missed:
-            del self._unheard[name]
-        if missed:
-            self._record.missed_bells += len(missed)
-            self._observer.bells_missed(len(missed))
+            self._record.found_grown(name, self._clock())
 
     def _watch_changes(self, watch: Watch) -> set[str]:
         """Watch streams that readers have come to, and no longer those that the last has left."""

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from ..broker import Broker
+from ..broker import Broker, ListsStreams
 from ..errors import BrokerUnavailable, Closed, StreamEnded
 from ..ids import ID, OLDEST
 from .basis import MakeBroker, closed_in_the_end
@@ -209,6 +209,8 @@ class LifeContract:
                     lambda: broker.tail(["news"]),
                     lambda: broker.end("other"),
                 ]
+                if isinstance(broker, ListsStreams):
+                    calls.append(partial(_list_streams, broker))
                 for call in calls:
                     call()
                 callers = [in_a_thread(partial(_until_closed, call, over)) for call in calls]
@@ -218,6 +220,10 @@ class LifeContract:
                         finish(caller, "who calls while the broker is closed is told Closed")
                 finally:
                     over.set()
+
+
+def _list_streams(broker: ListsStreams) -> None:
+    list(broker.streams())
 
 
 def _until_closed(call: Callable[[], object], over: threading.Event) -> None:

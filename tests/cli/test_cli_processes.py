@@ -12,7 +12,7 @@ from streamy_core import Event
 from streamy_core.testing.reading import data_of, events, read_all
 
 from ..support.file_broker import FileBroker
-from .command import STREAMY, Command, flask_streamy
+from .command import APP, STREAMY, Command, flask_streamy
 from .conftest import Start
 
 pytestmark = pytest.mark.slow
@@ -108,6 +108,28 @@ def serving_demo(start: Start, log: FileBroker) -> Command:
 def test_ctrl_c_ends_a_command_with_130_and_no_traceback(
     start: Start, log: FileBroker, begin: Callable[[Start, FileBroker], Command]
 ) -> None:
+    command = begin(start, log)
+    command.wait_for_lines(1)
+    command.interrupt()
+    assert (command.wait(), command.errors.strip()) == (130, "")
+
+
+ELSEWHERE: str = f"""\
+import signal
+import threading
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+{APP}"""
+"""Its signals are taken by another thread than the one that waits, whose call they don't interrupt."""
+
+
+@pytest.mark.parametrize("begin", [waiting_tail, waiting_send])
+def test_ctrl_c_ends_a_command_whose_wait_it_does_not_interrupt(
+    start: Start, log: FileBroker, tmp_path: Path, begin: Callable[[Start, FileBroker], Command]
+) -> None:
+    (tmp_path / "shop.py").write_text(ELSEWHERE)
     command = begin(start, log)
     command.wait_for_lines(1)
     command.interrupt()

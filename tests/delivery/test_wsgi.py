@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -24,7 +25,7 @@ from streamy_core.testing.event_stream import parse
 from streamy_core.testing.reading import DEADLINE, events, eventually
 from streamy_core.wire import KEEP_ALIVE
 
-from ..engine.doubles import FaultyBroker
+from ..engine.doubles import FaultyBroker, SlowBroker
 from ..support.making import closed_in_the_end
 from .terms import terms_of
 
@@ -62,6 +63,20 @@ def test_a_body_that_is_never_read_takes_up_nothing(make_sse: Callable[..., Stre
     assert (sse.health.streams, len(sse.binding.delivery)) == (0, 0)
     body.close()
     assert list(body) == []
+
+
+def test_what_was_published_just_before_a_shutdown_is_delivered() -> None:
+    with SlowBroker() as broker, closing(StreamManager(broker=broker)) as sse, ThreadPoolExecutor(1) as pool:
+        body = body_of(sse)
+        next(body)
+        eventually(lambda: broker.reads, "the stream is being read")
+        broker.hold_up()
+        sse.send_event("news", "last")
+        closed = pool.submit(sse.binding.delivery.shutdown)
+        eventually(lambda: broker.held_up, "the bell has been heard")
+        broker.go_on()
+        closed.result(DEADLINE)
+        assert data_of(b"".join(body)) == ["last"]
 
 
 def test_health_counts_the_clients_that_are_connected(make_sse: Callable[..., StreamManager]) -> None:

@@ -59,6 +59,35 @@ class FaultyBroker(MemoryBroker):
             raise BrokerUnavailable("the broker is away")
 
 
+class SlowBroker(FaultyBroker):
+    """Its log can't be read while it is held up.
+
+    held_up: how many reads are.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        super().__init__(limits)
+        self.held_up = 0
+        self._goes_on = threading.Event()
+        self._goes_on.set()
+
+    def hold_up(self) -> None:
+        """Let no read end until `go_on`."""
+        self._goes_on.clear()
+
+    def go_on(self) -> None:
+        """Let reads end."""
+        self._goes_on.set()
+
+    def read(
+        self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
+    ) -> Mapping[str, Page]:
+        self.held_up += 1
+        self._goes_on.wait()
+        self.held_up -= 1
+        return super().read(cursors, limit, max_bytes)
+
+
 class _FaultyWatch(Watch):
     def __init__(self, broker: FaultyBroker, watch: Watch) -> None:
         self._broker = broker

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -19,10 +21,10 @@ from streamy_core.engine.reader import Reader
 from streamy_core.engine.window import WindowLimits
 from streamy_core.observers import GapCause, Observer
 from streamy_core.testing import ManualClock
-from streamy_core.testing.reading import events, eventually, tail
+from streamy_core.testing.reading import DEADLINE, events, eventually, tail
 
 from .conftest import Follower, hub_of
-from .doubles import BringingBroker, FaultyBroker
+from .doubles import BringingBroker, FaultyBroker, SlowBroker
 
 Follow = Callable[..., Follower]
 
@@ -231,6 +233,49 @@ def test_a_history_that_is_lost_under_a_reader_is_a_gap() -> None:
         assert names[0] == "streamy.gap"
         assert names.count("streamy.gap") == 1
         hub.close()
+
+
+def test_what_has_rung_is_waited_for() -> None:
+    with SlowBroker() as broker, closing(hub_of(broker)) as hub, ThreadPoolExecutor(1) as pool:
+        follower = Follower(hub, "news")
+        eventually(lambda: broker.reads, "the hub has begun")
+        start = tail(broker, "news")
+        broker.hold_up()
+        broker.append("news", events("a"))
+        caught_up = pool.submit(lambda: (hub.catch_up(DEADLINE), hub.distance("news", start)))
+        eventually(lambda: broker.held_up, "the hub has heard the bell")
+        broker.go_on()
+        assert caught_up.result(DEADLINE) == (None, 1)
+        follower.wait_for("a")
+
+
+def test_nobody_waits_longer_for_what_has_rung_than_is_said() -> None:
+    with SlowBroker() as broker, closing(hub_of(broker)) as hub:
+        Follower(hub, "news")
+        eventually(lambda: broker.reads, "the hub has begun")
+        broker.hold_up()
+        broker.append("news", events("a"))
+        hub.catch_up(0.01)
+        assert broker.held_up == 1
+        broker.go_on()
+
+
+def test_a_hub_that_has_nothing_to_read_is_waited_for_briefly(broker: FaultyBroker, hub: Hub) -> None:
+    Follower(hub, "news")
+    eventually(lambda: broker.reads, "the hub has begun")
+    began = time.monotonic()
+    for _ in range(3):
+        hub.catch_up(DEADLINE)
+    assert time.monotonic() - began < DEADLINE / 2
+
+
+def test_a_hub_that_has_no_watch_is_not_waited_for(broker: FaultyBroker, hub: Hub) -> None:
+    hub.catch_up(DEADLINE)
+    Follower(hub, "news")
+    hub.close()
+    began = time.monotonic()
+    hub.catch_up(DEADLINE)
+    assert time.monotonic() - began < DEADLINE / 2
 
 
 def test_a_stopped_hub_takes_no_readers(hub: Hub) -> None:

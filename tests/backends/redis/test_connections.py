@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
 from streamy_backends.redis import from_url
-from streamy_core.testing.reading import DEADLINE, data_of, events, eventually, read, read_all
+from streamy_backends.redis.broker import RedisBroker
+from streamy_core import BrokerUnavailable, Closed
+from streamy_core.testing.reading import (
+    DEADLINE,
+    data_of,
+    events,
+    eventually,
+    finish,
+    in_a_thread,
+    read,
+    read_all,
+)
 
 from ..conftest import NewBroker
 from ..promises.greenlets import GREENLETS, turns_of_greenlets
@@ -20,6 +33,14 @@ from .servers import Server
 pytestmark = pytest.mark.slow
 
 MOST: Final = 3
+
+CALLS: Final[tuple[Callable[[RedisBroker], object], ...]] = (
+    lambda broker: broker.append("news", events("a")),
+    lambda broker: broker.tail(["news"]),
+    lambda broker: read(broker, "news"),
+    lambda broker: list(broker.streams()),
+    lambda broker: broker.time(),
+)
 
 
 @pytest.fixture(params=KINDS)
@@ -71,6 +92,24 @@ def test_greenlets_publish_and_read_in_one_thread(server: Any, prefix: str) -> N
 def primaries(server: Any) -> list[Server]:
     """Those that hold keys."""
     return getattr(server, "nodes", None) or [getattr(server, "primary", server)]
+
+
+@on("redis", "cluster")
+def test_whoever_calls_while_the_broker_is_closed_is_told_so(
+    server: Any, new_broker: NewBroker, prefix: str
+) -> None:
+    def call_until_closed(call: Callable[[], object]) -> None:
+        with suppress(Closed):
+            while True:
+                with suppress(BrokerUnavailable):
+                    call()
+
+    for _ in range(100):
+        broker = new_broker(server.url, prefix=prefix)
+        outcomes = [in_a_thread(partial(call_until_closed, partial(call, broker))) for call in CALLS]
+        broker.close()
+        for outcome in outcomes:
+            finish(outcome, "the end of a call after the broker was closed")
 
 
 @on("redis", "valkey", "sentinel", "cluster", "old cluster")
