@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 pytest.register_assert_rewrite(f"{__package__}.support")
 
@@ -60,13 +61,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that starts a process, or waits for seconds, is slow, wherever it stands."""
+    """A test that starts a process, or waits for seconds, is slow, wherever it stands.
+
+    One that is slow is tried again, once, where it fails: all processors are busy with others.
+    """
     for item in items:
         if item.name.partition("[")[0] in _WAITING:
             item.add_marker(pytest.mark.slow)
         used = set(getattr(item, "fixturenames", ()))
         if used & _PROCESSES or (used & _SERVERS and "sqlite" not in item.name):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """What passed at the second try only is told in full."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"failed at first: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
 
 
 def pytest_collection_finish() -> None:
