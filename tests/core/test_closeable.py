@@ -10,6 +10,8 @@ import pytest
 
 from streamy_core.testing.reading import DEADLINE
 
+pytestmark = pytest.mark.slow
+
 APP: Final = """
 from flask import Flask
 from streamy_core import StreamManager

@@ -23,6 +23,8 @@ import pytest
 from streamy_core import OLDEST, StreamyError
 from streamy_core.demo.app import EXTENSION, create_app, run
 
+pytestmark = pytest.mark.slow
+
 # A parent may have told its children to ignore SIGINT.
 RUN = """
 import signal

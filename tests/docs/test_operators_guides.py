@@ -33,6 +33,8 @@ from ..support.proxy import Proxy
 from ..support.raw_client import RawClient
 from .conftest import EXAMPLES, Load
 
+pytestmark = pytest.mark.slow
+
 LATE: Final = "streamy_loop_lag_seconds_bucket"
 
 

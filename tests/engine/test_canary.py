@@ -20,6 +20,8 @@ from streamy_core.testing.reading import DEADLINE, eventually
 from ..support.forks import forks, told_by_child
 from .doubles import FaultyBroker
 
+pytestmark = pytest.mark.slow
+
 OFTEN = 0.02
 SOON = 0.3
 

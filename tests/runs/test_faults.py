@@ -38,6 +38,8 @@ from .conftest import Managers, Read
 from .test_keeping import LEASE, fall_silent
 from .test_runs import data_of
 
+pytestmark = pytest.mark.slow
+
 
 class Gated(MemoryBroker):
     """Where `gate` is closed, what a process tells of all of its runs waits, before it is stored or after."""

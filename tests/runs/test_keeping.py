@@ -21,6 +21,8 @@ from ..engine.doubles import FaultyBroker
 from .conftest import Managers, Read
 from .test_runs import Endless, data_of
 
+pytestmark = pytest.mark.slow
+
 LEASE = 1.0
 
 

@@ -21,6 +21,8 @@ from ..conftest import NewBroker
 from .conftest import SECRET, OwnServer, address, publishes
 from .servers import Cluster, SentinelGroup, Server
 
+pytestmark = pytest.mark.slow
+
 UNSHOWN: Final = [
     "redis://user:hunter2@host:many/0",
     "redis://user:hunter2@h1,h2",

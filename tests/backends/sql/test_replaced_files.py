@@ -22,6 +22,8 @@ from ..promises.moving import HEARD_WITHIN, heard
 from .conftest import NewEngine
 from .shop import next_of
 
+pytestmark = pytest.mark.slow
+
 Replace = Callable[[], None]
 
 

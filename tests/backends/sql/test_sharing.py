@@ -8,11 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import pytest
+
 from streamy_core.testing.reading import DEADLINE, data_of, events, read_all
 
 from ..conftest import NewBroker
 from ..promises.greenlets import GREENLETS, monkey_patched, turns_of_greenlets
 from .counting import Counting
+
+pytestmark = pytest.mark.slow
 
 _PACKAGE: Final = __name__.rpartition(".")[0]
 

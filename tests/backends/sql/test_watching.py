@@ -17,6 +17,8 @@ from ..conftest import NewBroker, NewManager
 from .publish import run_script
 from .servers import Server
 
+pytestmark = pytest.mark.slow
+
 SLOWLY: Final = {"poll_floor": 60.0, "poll_ceiling": 60.0}
 """So that what comes within the deadline was not found by polling."""
 

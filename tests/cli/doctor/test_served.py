@@ -19,6 +19,8 @@ from streamy_core.strategies.keepalive import Never
 
 from .planted import assert_found
 
+pytestmark = pytest.mark.slow
+
 WITHOUT = {"WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"}
 ENVIRON = {name: value for name, value in os.environ.items() if name not in WITHOUT}
 

@@ -232,7 +232,7 @@ def test_what_lies_back_waits_for_an_answer_and_the_opening_doesn_t(
     assert b"event: streamy.open\n" in ann.read_until(b"HEAD\n\n") + ann.read_until(b"\n\n")
     broker.append("a", events("new"))
     frames(other, 1)
-    assert rights.asked == [("ann", ("a", "b"))]
+    eventually(lambda: rights.asked == [("ann", ("a", "b"))], "she has been asked for")
     assert all_that_came(ann) == b""
     rights.answers.set()
     assert data_of(frames(ann, 2)) == ["old a", "new"]
