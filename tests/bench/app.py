@@ -40,6 +40,11 @@ def publish() -> str:
     return "ok"
 
 
+@app.post("/publish-one")
+def publish_one() -> str:
+    return sse.send_event("s0", payload())
+
+
 @app.get("/publish-in-turns")
 def publish_in_turns() -> str:
     args = request.args
