@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Generator, Sequence
@@ -52,10 +53,22 @@ def _own_words() -> Generator[None]:
         hub.removeHandler(told)
 
 
+@contextmanager
+def written() -> Generator[None]:
+    """What standard output doesn't take is an error in one line, but for a pipe that nobody reads."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise click.ClickException(f"standard output can't be written to: {error.strerror}") from error
+
+
 def say(line: str) -> None:
     """Write one line to standard output, at once, whatever its encoding can't show escaped."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(line.encode(encoding, "backslashreplace").decode(encoding))
+    with written():
+        click.echo(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_ctrl_c_ends_a_command_with_130_and_no_traceback(
     assert (command.wait(), command.errors.strip()) == (130, "")
 
 
-ELSEWHERE: str = f"""\
+ELSEWHERE: Final = f"""\
 import signal
 import threading
 
@@ -134,6 +135,36 @@ def test_ctrl_c_ends_a_command_whose_wait_it_does_not_interrupt(
     command.wait_for_lines(1)
     command.interrupt()
     assert (command.wait(), command.errors.strip()) == (130, "")
+
+
+# -- a full disk
+
+SHARED: Final = """\
+from flask import Flask
+
+from streamy_core import StreamManager
+
+app = Flask(__name__)
+app.config.update(STREAMY_BROKER_URL="sqlite:///streams.db", STREAMY_OVERVIEW="loopback")
+sse = StreamManager(app)
+with app.app_context():
+    sse.send_event("news", "hello")
+"""
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["send news hello", "streams", "tail news --all", "runs", "doctor", "top --once --json"],
+)
+def test_an_output_that_is_full_is_an_error_in_one_line(start: Start, tmp_path: Path, args: str) -> None:
+    (tmp_path / "shop.py").write_text(SHARED)
+    (tmp_path / "stdout").symlink_to("/dev/full")
+    command = start(flask_streamy(*args.split()))
+    code = command.wait()
+    assert (code, command.errors) == (
+        1,
+        "Error: standard output can't be written to: No space left on device\n",
+    )
 
 
 # -- a closed pipe

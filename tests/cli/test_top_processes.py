@@ -187,6 +187,22 @@ def test_a_terminal_whose_screen_can_not_be_drawn_anew_is_given_one_picture(
     assert "1 process, 11 clients" in screen.written
 
 
+def test_a_picture_that_can_not_be_written_is_an_error_in_one_line(
+    tmp_path: Path, variables: dict[str, str], tell: Callable[..., object]
+) -> None:
+    tell(7, clients={"detached": 11})
+    command = [*flask_streamy("top"), "--once"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=variables, stdout=full, stderr=subprocess.PIPE, timeout=TIMEOUT
+        )
+    errors = [line for line in done.stderr.decode().splitlines() if "a line of the log" not in line]
+    assert (done.returncode, errors) == (
+        1,
+        ["Error: standard output can't be written to: No space left on device"],
+    )
+
+
 def test_both_workers_of_a_server_are_there_and_one_that_is_killed_goes(
     tmp_path: Path, variables: dict[str, str]
 ) -> None:

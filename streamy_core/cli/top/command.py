@@ -17,7 +17,7 @@ from ...errors import BrokerUnavailable, ConfigError
 from ...overview import Overview
 from ...urls import redact
 from ..bound import binding_of, chosen_manager
-from ..shell import say
+from ..shell import say, written
 from .view import View
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def _print_once(top: Top, as_json: bool, within: float) -> int:
     elif view.processes:
         from .screen import open_console
 
-        open_console().print(top.picture())
+        with written():
+            open_console().print(top.picture())
     if not view.processes:
         click.echo(
             f"Error: no process has told anything within {within:g} s: does the server run, with the same "
