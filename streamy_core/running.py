@@ -43,6 +43,7 @@ class RunVerbs(ABC):
         lease: float = 10,
         on_error: Callable[[Exception], object] | None = None,
         stop_when_alone: float | None = None,
+        resume: Callable[[str], str | None] | None = None,
     ) -> Run:
         """Publish what an iterable yields to a stream of its own, read or not, and end it. Returns at once.
 
@@ -64,6 +65,10 @@ class RunVerbs(ABC):
         on_error:   called with what the iterable raises; the text that it returns is told to readers, as
                     `error`. `str` tells the error's own.
         stop_when_alone: seconds after which it is stopped when nobody has been reading it. At least 1.
+        resume:     called with the stream id where the run is about to be lost, since its process stops, once
+                    all that was yielded can be read there. It has another process do the rest, on a stream
+                    of its own, and returns the name of that, which readers are told as `resumed_on`; or None.
+                    It mustn't take long. In a process that is killed, nothing is called.
 
         It runs in a copy of the current context, with an app context of its own, and without the request.
 
@@ -79,6 +84,7 @@ class RunVerbs(ABC):
             lease=lease,
             on_error=on_error,
             stop_when_alone=stop_when_alone,
+            resume=resume,
         )
         runs = self._runs_of(self.binding)
         return runs.start(stream_id, iterable, terms, executor=executor, within=_within())
@@ -93,6 +99,7 @@ class RunVerbs(ABC):
         lease: float = 10,
         on_error: Callable[[Exception], object] | None = None,
         stop_when_alone: float | None = None,
+        resume: Callable[[str], str | None] | None = None,
     ) -> Run:
         """A run whose items the caller sends, by `send` and `progress`: `with sse.run("job:7") as run:`.
 
@@ -107,6 +114,7 @@ class RunVerbs(ABC):
             lease=lease,
             on_error=on_error,
             stop_when_alone=stop_when_alone,
+            resume=resume,
         )
         return self._runs_of(self.binding).open(stream_id, terms)
 

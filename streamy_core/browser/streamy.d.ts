@@ -53,6 +53,8 @@ export interface End {
   outcome?: "done" | "stopped" | "failed" | "lost";
   /** Why it failed, if the server tells. */
   error?: string;
+  /** The stream on which it goes on, if its process has stopped and another one does the rest. */
+  resumed_on?: string;
 }
 
 export interface Options {

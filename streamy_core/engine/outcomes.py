@@ -27,10 +27,15 @@ class RunOutcome(StrEnum):
 
 
 class RunEnd(NamedTuple):
-    """How a run ended. error: the text that readers are told, if it failed."""
+    """How a run ended.
+
+    error:      the text that readers are told, if it failed.
+    resumed_on: the stream on which it goes on, if it was lost and another process does the rest.
+    """
 
     outcome: RunOutcome
     error: str | None = None
+    resumed_on: str | None = None
 
     def as_event(self) -> Event:
         """The last entry's event."""
@@ -38,8 +43,8 @@ class RunEnd(NamedTuple):
 
     def told(self) -> dict[str, str]:
         """What a reader is told of it."""
-        error = {} if self.error is None else {"error": self.error}
-        return {"outcome": self.outcome.value, **error}
+        told = {"outcome": self.outcome.value, "error": self.error, "resumed_on": self.resumed_on}
+        return {name: text for name, text in told.items() if text is not None}
 
 
 class RunStart(NamedTuple):
@@ -58,8 +63,10 @@ def end_of(event: Event) -> RunEnd | None:
     """How a run ended, by what may be its last entry; None for what is none."""
     given = _given(event, END)
     try:
-        error = given.get("error")
-        return RunEnd(RunOutcome(given["outcome"]), None if error is None else str(error))
+        error, resumed_on = (
+            None if (text := given.get(name)) is None else str(text) for name in ("error", "resumed_on")
+        )
+        return RunEnd(RunOutcome(given["outcome"]), error, resumed_on)
     except (AttributeError, KeyError, ValueError):
         return None
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..engine.outcomes import RunEnd, RunOutcome
-from ..errors import RunStopped, StreamEnded, StreamyError
+from ..errors import InvalidStreamId, RunStopped, StreamEnded, StreamyError
+from ..events import check_stream_id
 from ..observers import Observer
 from . import progress as progresses
 from .writer import Writer
@@ -19,12 +20,16 @@ logger: Final = logging.getLogger("streamy.runs")
 OnError = Callable[[Exception], object]
 """Given what a run has raised; returns the text of it that readers are told, or None."""
 
+Resume = Callable[[str], str | None]
+"""Given a run's stream id; has another process do the rest, and returns the stream id of that, or None."""
+
 
 class Held:
     """See the module. Any thread, but for `put`: what one thread puts is in order.
 
     lease: seconds after which others end it as lost, unless they have heard of it.
     alone: seconds after which it is stopped when nobody reads it; None: it isn't.
+    resume: called before it ends as lost, with all written that was put; by the thread that ends it.
     on_end: called once, when it has ended.
 
     ended: is set then, and `end` says how: None if somebody has ended the stream as any other. `seen_at` is
@@ -41,6 +46,7 @@ class Held:
         lease: float,
         alone: float | None,
         on_error: OnError | None,
+        resume: Resume | None,
         on_end: Callable[[Held], object],
         find_end: Callable[[str], RunEnd | None],
         observer: Observer,
@@ -57,6 +63,7 @@ class Held:
         self.began_at: float = time.monotonic()
         self.writer = writer
         self._on_error = on_error
+        self._resume = resume
         self._on_end = on_end
         self._find_end = find_end
         self._observer = observer
@@ -131,15 +138,30 @@ class Held:
                 logger.error(
                     "stream %r: its run, which was to end, has failed", self.stream_id, exc_info=error
                 )
-            return RunEnd(self._wanted)
+            return self._lost() if self._wanted is RunOutcome.LOST else RunEnd(self._wanted)
         if isinstance(error, Exception) and not isinstance(error, RunStopped):
             return self._failed(error)
         failure = self.writer.failure
         if failure is not None and not isinstance(failure, StreamEnded):
             return self._failed(failure)
         if error is not None and not isinstance(error, Exception):
-            return RunEnd(RunOutcome.LOST)  # the process is told to end
+            return self._lost()  # the process is told to end
         return RunEnd(RunOutcome.DONE if error is None else RunOutcome.STOPPED)
+
+    def _lost(self) -> RunEnd:
+        if self._resume is None:
+            return RunEnd(RunOutcome.LOST)
+        self.writer.flush()
+        if self.writer.failure is not None:
+            return RunEnd(RunOutcome.LOST)  # nobody would be told where it goes on
+        try:
+            name = self._resume(self.stream_id)
+            if name == self.stream_id:
+                raise InvalidStreamId(f"a run goes on on a stream of its own, and not on {name!r} again")
+            return RunEnd(RunOutcome.LOST, resumed_on=None if name is None else check_stream_id(name))
+        except Exception:
+            logger.exception("stream %r: resume has failed, and its run is lost", self.stream_id)
+            return RunEnd(RunOutcome.LOST)
 
     def _failed(self, error: Exception) -> RunEnd:
         logger.error("stream %r: its run has failed", self.stream_id, exc_info=error)

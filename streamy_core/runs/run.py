@@ -17,7 +17,8 @@ Within = Callable[[Callable[[], None]], None]
 """Calls what it is given, within the context that a producer is to have."""
 
 
-def _as_it_is(call: Callable[[], None]) -> None:
+def as_it_is(call: Callable[[], None]) -> None:
+    """Within what is there."""
     call()
 
 
@@ -50,7 +51,7 @@ class Run:
         held: Held | None,
         event_name: str | None = None,
         items: Any = None,
-        within: Within = _as_it_is,
+        within: Within = as_it_is,
     ) -> None:
         self.stream_id: Final[str] = stream_id
         self.held: Final[bool] = held is not None

@@ -24,11 +24,11 @@ from ..events import LEASES, check_stream_id
 from ..ids import sequence_of
 from ..observers import Observer
 from .flusher import Flusher
-from .held import Held
+from .held import Held, Resume
 from .keeper import Keeper
 from .leases import Lease
 from .producing import check_iterable
-from .run import Run, Within
+from .run import Run, Within, as_it_is
 from .starting import Claims
 from .sweeping import Sweeper
 from .terms import Terms
@@ -83,7 +83,7 @@ class Runs(Closeable):
         self._guard.check()
         if executor is None:
             return self._start_thread(name, items, terms, within)
-        held = self._claim(name, terms)
+        held = self._claim(name, terms, within)
         run = Run(self, name, held, terms.name, items, within)
         if held is not None and executor:
             _launch(lambda: _submit(executor, run, held), run, held)
@@ -101,7 +101,7 @@ class Runs(Closeable):
             raise TooManyRuns(self._settings.run_threads)
         held: Held | None = None
         try:
-            held = self._claim(name, terms)
+            held = self._claim(name, terms, within)
             run = Run(self, name, held, terms.name, items, within)
             if held is not None:
                 target = partial(_drain, run, threads)
@@ -114,7 +114,7 @@ class Runs(Closeable):
             threads.release()  # else the thread does
         return run
 
-    def _claim(self, name: str, terms: Terms) -> Held | None:
+    def _claim(self, name: str, terms: Terms, within: Within = as_it_is) -> Held | None:
         """Begin a run; None: another has begun there, and that one is to be joined."""
         publisher, start = self._engine.publisher, terms.start
         publisher.event("", terms.name)  # whether the name can be
@@ -128,6 +128,7 @@ class Runs(Closeable):
             lease=start.lease,
             alone=terms.alone,
             on_error=terms.on_error,
+            resume=None if terms.resume is None else partial(_resume, terms.resume, within),
             on_end=self._keeper.release,
             find_end=lambda stream: self._end_now(stream)[1],
             observer=self._observer,
@@ -257,6 +258,13 @@ class Runs(Closeable):
         for held in left:
             held.ended.wait(max(0.0, over - time.monotonic()))  # its producer may clear up
             held.finish(whole=False)
+
+
+def _resume(resume: Resume, within: Within, stream_id: str) -> str | None:
+    """What it returns, called in the context of its run's producer."""
+    found: list[str | None] = []
+    within(lambda: found.append(resume(stream_id)))
+    return found[0]
 
 
 def _drain(run: Run, threads: threading.Semaphore) -> None:

@@ -10,7 +10,7 @@ from ..commands import check_key
 from ..engine.outcomes import RunStart
 from ..exact import exact_number
 from .coalescing import Coalesce
-from .held import OnError
+from .held import OnError, Resume
 
 _SHORTEST: Final = 1.0
 _LONGEST: Final = 3_600.0
@@ -29,6 +29,7 @@ class Terms:
     join: bool = False
     on_error: OnError | None = None
     alone: float | None = None
+    resume: Resume | None = None
 
     @classmethod
     def of(
@@ -41,14 +42,17 @@ class Terms:
         lease: float,
         on_error: OnError | None,
         stop_when_alone: float | None,
+        resume: Resume | None,
     ) -> Self:
         """For these arguments. Raises InvalidKey, ValueError, TypeError."""
         if on_error is not None and not callable(on_error):
             raise TypeError(f"on_error is a function of an error, not {on_error!r:.100}")
+        if resume is not None and not callable(resume):
+            raise TypeError(f"resume is a function of a stream id, not {resume!r:.100}")
         seconds = check_seconds("lease", lease)
         start = RunStart(secrets.token_hex(8), seconds, None if key is None else check_key(key))
         alone = None if stop_when_alone is None else check_seconds("stop_when_alone", stop_when_alone)
-        return cls(start, event_name, _check_coalesce(coalesce), join, on_error, alone)
+        return cls(start, event_name, _check_coalesce(coalesce), join, on_error, alone, resume)
 
 
 def _check_coalesce(given: float | Coalesce | None) -> Coalesce | None:

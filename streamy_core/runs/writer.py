@@ -98,6 +98,12 @@ class Writer:
         with self._changed:
             self._check()
 
+    def flush(self) -> None:
+        """Write all that waits, unless writing has failed, or fails: `failure` says so then."""
+        with self._changed:
+            self._take_progress(self._clock())
+        self._write()
+
     def end(self, last: Event) -> bool:
         """Write what waits, then the last entry, and end the stream, in one step; false: others were first,
         or have ended it. Raises PublishFailed, Closed; what joining pieces raises."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamy_core import OLDEST, RunOutcome
+from streamy_core import OLDEST, RunEnd, RunOutcome, StreamManager
 from streamy_core.testing import EventClient
 from streamy_core.testing.reading import eventually
 
@@ -50,8 +52,37 @@ def test_an_answer_is_stopped_from_any_process(load: Load) -> None:
     assert visitor.post(f"/chat/{name}/stop").status_code == 202
     with app.app_context(), example.sse.subscribe(f"chat:{name}", after=OLDEST) as entries:
         list(entries)
-        assert entries.ends[f"chat:{name}"] == (RunOutcome.STOPPED, None)
+        assert entries.ends[f"chat:{name}"] == RunEnd(RunOutcome.STOPPED)
         example.sse.close()
+
+
+def test_a_copy_goes_on_in_another_worker_when_its_own_is_told_to_stop(load: Load, tmp_path: Path) -> None:
+    example, url = load("resumed"), f"sqlite:///{tmp_path}/streams.db?create_tables=true"
+    queue: list[tuple[Callable[..., object], ...]] = []
+    saved: list[str] = []
+
+    def worker(call: Callable[..., object], *args: object, stops_after: int) -> None:
+        with StreamManager(broker=url) as example.sse:
+
+            def save(row: str) -> None:
+                saved.append(row)
+                if len(saved) == stops_after:
+                    threading.Thread(target=example.sse.close).start()
+                    runs = example.sse.binding.runs
+                    eventually(lambda: all(held.stopping for held in runs.going()), "it is told to stop")
+
+            example.save = save
+            call(*args)
+
+    worker(example.copy, "7", ["a", "b", "c"], lambda *job: queue.append(job), stops_after=2)
+    ((call, *args),) = queue
+    worker(call, *args, stops_after=9)
+    assert saved == ["a", "b", "c"]
+    with StreamManager(broker=url) as sse, sse.subscribe("copy:7:from-0", after=OLDEST) as entries:
+        list(entries)
+        assert entries.ends["copy:7:from-0"] == RunEnd(RunOutcome.LOST, resumed_on="copy:7:from-2")
+        rest = sse.history("copy:7:from-2").entries
+        assert rest[-1].event.data == '{"done": 3, "note": null, "total": 3}'
 
 
 def test_a_job_says_how_far_it_is(load: Load) -> None:

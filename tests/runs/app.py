@@ -44,7 +44,8 @@ def create_app(**settings: Any) -> Flask:
     def start(name: str) -> str:
         items = numbers(request.args.get("count", 10, int), request.args.get("pause", 0.0, float))
         coalesce, lease = request.args.get("coalesce", type=float), request.args.get("lease", 10.0, float)
-        sse.start_run(name, items, coalesce=coalesce, lease=lease)
+        resume = (lambda stream_id: f"{stream_id}-rest") if "rest" in request.args else None
+        sse.start_run(name, items, coalesce=coalesce, lease=lease, resume=resume)
         return str(os.getpid())
 
     @app.get("/run/<name>")

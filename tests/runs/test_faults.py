@@ -20,6 +20,7 @@ from streamy_core import (
     InvalidEvent,
     PublishFailed,
     Run,
+    RunEnd,
     RunExists,
     RunOutcome,
     StreamManager,
@@ -98,7 +99,7 @@ def test_a_run_that_begins_while_others_are_told_of_all_is_known_to_them(read: R
         fall_silent(holder)
         reading = read(other, "job:2")
         reading.rest(LEASE + 1)
-        assert reading.end == (RunOutcome.LOST, None)
+        assert reading.end == RunEnd(RunOutcome.LOST)
 
 
 class FaultyLast(FaultyBroker):
@@ -132,7 +133,7 @@ def test_an_end_that_could_not_be_stored_is_told_as_lost_once_the_backend_is_bac
         eventually(lambda: not holder.binding.runs.going(), "giving it up")
         broker.fails = False
         reading.rest(3 * LEASE)
-        assert reading.end == (RunOutcome.LOST, None)
+        assert reading.end == RunEnd(RunOutcome.LOST)
 
 
 def test_a_beginning_that_was_stored_without_its_starter_knowing_is_ended_as_lost(read: Read) -> None:
@@ -148,7 +149,7 @@ def test_a_beginning_that_was_stored_without_its_starter_knowing_is_ended_as_los
         broker.loses = False
         reading = read(other, "job:7")
         reading.rest(3 * LEASE)
-        assert reading.end == (RunOutcome.LOST, None)
+        assert reading.end == RunEnd(RunOutcome.LOST)
 
 
 def test_texts_that_pile_up_are_no_entry_that_is_too_large() -> None:
@@ -438,5 +439,5 @@ def test_one_lost_run_that_cannot_be_ended_keeps_no_other_from_its_end(
         with pytest.raises(PublishFailed, match="job:1"):
             other.binding.runs._keeper.end_lost(["job:1", "job:2"])
         reading.rest()
-        assert reading.end == (RunOutcome.LOST, None)
+        assert reading.end == RunEnd(RunOutcome.LOST)
         refusing.refused.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import time
@@ -125,6 +126,17 @@ def test_what_is_not_done_by_then_is_lost_at_once(start: Start, chat: str) -> No
     _, end = read_to_the_end(server, chat)
     assert end == ended(chat, "lost")
     assert time.monotonic() - began < 5, "nobody waits for the lease"
+    wait_until_gone(holder, 5)
+
+
+def test_what_is_not_done_by_then_may_go_on_elsewhere_and_its_readers_are_told_where(
+    start: Start, chat: str
+) -> None:
+    server = start(STREAMY_RUN_GRACE=0.3)
+    holder = int(server.ask(f"/run/{chat}?count=10000&pause=0.05&rest=1", method="POST"))
+    server.signal(signal.SIGHUP)
+    _, end = read_to_the_end(server, chat)
+    assert json.loads(end) == {"stream": chat, "outcome": "lost", "resumed_on": f"{chat}-rest"}
     wait_until_gone(holder, 5)
 
 

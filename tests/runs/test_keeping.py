@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streamy_backends.memory import MemoryBroker
-from streamy_core import OLDEST, BrokerUnavailable, Event, RunExists, RunOutcome, RunStopped, StreamManager
+from streamy_core import (
+    OLDEST,
+    BrokerUnavailable,
+    Event,
+    RunEnd,
+    RunExists,
+    RunOutcome,
+    RunStopped,
+    StreamManager,
+)
 from streamy_core.broker import Broker
 from streamy_core.engine.outcomes import RunStart
 from streamy_core.events import LEASES
@@ -49,7 +58,7 @@ def test_what_its_holder_tells_of_no_more_is_ended_as_lost_within_the_lease_and_
     fall_silent(holder)
     began = time.monotonic()
     assert [entry.event.data for entry in reading.rest()] == ["a"]
-    assert (reading.end, time.monotonic() - began <= LEASE + 1) == ((RunOutcome.LOST, None), True)
+    assert (reading.end, time.monotonic() - began <= LEASE + 1) == (RunEnd(RunOutcome.LOST), True)
     with pytest.raises(RunStopped):
         run.send("late")
     run.__exit__(None, None, None)
@@ -74,7 +83,7 @@ def test_a_process_that_comes_after_the_holder_has_gone_ends_it(managers: Manage
     reading = read(late, "job:7")
     late.binding.runs.follow()
     reading.rest()
-    assert reading.end == (RunOutcome.LOST, None)
+    assert reading.end == RunEnd(RunOutcome.LOST)
 
 
 def test_of_many_who_find_it_lost_one_ends_it(managers: Managers, caplog: pytest.LogCaptureFixture) -> None:

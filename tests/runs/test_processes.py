@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from streamy_core import RunOutcome, StreamManager
+from streamy_core import RunEnd, RunOutcome, StreamManager
 from streamy_core.testing import FromUrl
 from streamy_core.testing.processes import Process, starter_of
 from streamy_core.testing.reading import eventually
@@ -98,7 +98,7 @@ def test_a_run_whose_process_is_killed_at_any_moment_is_lost_to_all_in_time(
                 within = max(0.0, killed[name] + LEASE + 1 - time.monotonic())
                 text = "".join(entry.event.data for entry in reading.rest(within))
                 assert "".join(f"{number} " for number in range(20)).startswith(text)
-                assert reading.end in ((RunOutcome.LOST, None), (RunOutcome.DONE, None))
+                assert reading.end in (RunEnd(RunOutcome.LOST), RunEnd(RunOutcome.DONE))
                 ends[reading.end.outcome] += 1
             reading.close()
     print(f"killed: {dict(ends)}")
@@ -122,7 +122,7 @@ def test_a_process_that_stood_still_past_its_lease_writes_nothing_when_it_goes_o
     finally:
         os.kill(holder.pid, signal.SIGCONT)
     assert holder.result() == "lost", "its holder finds out"
-    assert (reading.end, sse.broker.tail(["job"])) == ((RunOutcome.LOST, None), before)
+    assert (reading.end, sse.broker.tail(["job"])) == (RunEnd(RunOutcome.LOST), before)
     reading.close()
 
 

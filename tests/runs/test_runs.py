@@ -17,6 +17,7 @@ from streamy_core import (
     ConfigError,
     Event,
     InvalidEvent,
+    RunEnd,
     RunExists,
     RunOutcome,
     RunStopped,
@@ -80,7 +81,7 @@ def test_all_that_is_yielded_is_there_and_then_the_end_says_done(sse: StreamMana
         ("named", "own"),
         ("token", "5"),
     ]
-    assert (reading.end, run.wait(DEADLINE)) == ((RunOutcome.DONE, None), RunOutcome.DONE)
+    assert (reading.end, run.wait(DEADLINE)) == (RunEnd(RunOutcome.DONE), RunOutcome.DONE)
 
 
 def test_who_comes_after_the_end_is_told_the_outcome(sse: StreamManager) -> None:
@@ -88,7 +89,7 @@ def test_who_comes_after_the_end_is_told_the_outcome(sse: StreamManager) -> None
     for cursor in (sse.cursor("chat:1"), sse.history("chat:1").cursor, None):
         with sse.subscribe("chat:1", after=cursor) as entries:
             assert list(entries) == []
-            assert entries.ends["chat:1"] == (RunOutcome.DONE, None), cursor
+            assert entries.ends["chat:1"] == RunEnd(RunOutcome.DONE), cursor
 
 
 def test_an_end_that_is_no_runs_has_no_outcome(sse: StreamManager, read: Read) -> None:
@@ -130,7 +131,7 @@ def test_an_error_ends_it_as_failed_and_its_text_is_told_only_where_that_is_aske
     for name, error in (("quiet", None), ("told", "the secret")):
         reading = read(sse, name)
         assert [entry.event.data for entry in reading.rest()] == ["before"]
-        assert reading.end == (RunOutcome.FAILED, error)
+        assert reading.end == RunEnd(RunOutcome.FAILED, error)
 
 
 def test_an_item_that_cannot_be_published_fails_the_run_and_is_named(sse: StreamManager, read: Read) -> None:
@@ -158,7 +159,7 @@ def test_a_stop_closes_the_producer_after_its_item_and_keeps_what_was_yielded(
     reading = read(sse, "chat:1")
     text = "".join(entry.event.data for entry in reading.rest())
     assert text == "".join(f"{number} " for number in range(1, source.count + 1))
-    assert reading.end == (RunOutcome.STOPPED, None)
+    assert reading.end == RunEnd(RunOutcome.STOPPED)
 
 
 def test_a_stop_is_heard_by_another_process(managers: Managers) -> None:
@@ -341,6 +342,7 @@ def _starts(sse: StreamManager) -> bool:
         (("chat:1", [], {"executor": 5}), TypeError, "has a method submit, and int has none"),
         (("chat:1", [], {"stop_when_alone": 0}), ValueError, "stop_when_alone is from 1"),
         (("chat:1", [], {"on_error": "text"}), TypeError, "on_error is a function"),
+        (("chat:1", [], {"resume": "job"}), TypeError, "resume is a function of a stream id"),
     ],
     ids=str,
 )
@@ -373,7 +375,7 @@ def test_a_run_that_is_closed_with_its_manager_is_lost(managers: Managers, read:
     reading = read(managers(), "chat:1")
     sse.close()
     assert [entry.event.data for entry in reading.rest()] == ["1 "]
-    assert reading.end == (RunOutcome.LOST, None)
+    assert reading.end == RunEnd(RunOutcome.LOST)
 
 
 def test_what_fails_for_a_moment_is_tried_again_and_stored_once() -> None:
