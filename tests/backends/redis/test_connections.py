@@ -104,7 +104,7 @@ def test_whoever_calls_while_the_broker_is_closed_is_told_so(
                 with suppress(BrokerUnavailable):
                     call()
 
-    for _ in range(100):
+    for _ in range(50):
         broker = new_broker(server.url, prefix=prefix)
         outcomes = [in_a_thread(partial(call_until_closed, partial(call, broker))) for call in CALLS]
         broker.close()
