@@ -159,7 +159,7 @@ def test_a_stop_that_races_the_end_has_one_outcome_and_loses_nothing_that_was_yi
         for _ in range(2):
             reading = Reading(sse, name)
             text = "".join(entry.event.data for entry in reading.rest())
-            assert reading.end == (outcome, None)
+            assert reading.end == RunEnd(RunOutcome(outcome))
             assert text == "".join(f"{number} " for number in range(yielded))
             reading.close()
         assert outcome == "stopped" or yielded == 3
