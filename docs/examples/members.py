@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Flask, Response, abort, redirect, render_template, request, session
-from werkzeug.security import check_password_hash, generate_password_hash
+from sign_in import sign_in_form, signed_in
 
 from streamy_core import StreamManager
 
@@ -16,24 +16,14 @@ app.config.from_mapping(
 )
 sse = StreamManager(app)
 app.register_blueprint(sse.blueprint)
+app.register_blueprint(sign_in_form)
 
-users = {name: generate_password_hash(f"{name}'s password") for name in ("ann", "bob", "eve")}
 members = {"tea": {"ann", "bob"}}
 
 
 @app.get("/")
 def page() -> str:
     return render_template("members.html") if "user" in session else render_template("sign_in.html")
-
-
-@app.post("/sign-in")
-def sign_in() -> Any:
-    user, password = request.form["user"], request.form["password"]
-    if user not in users or not check_password_hash(users[user], password):
-        return render_template("sign_in.html", wrong=True), 403
-    session.clear()
-    session["user"] = user
-    return redirect("/")
 
 
 @app.post("/sign-out")
@@ -46,9 +36,7 @@ def sign_out() -> Any:
 
 @app.get("/rooms/<room>/stream")
 def stream(room: str) -> Response:
-    user = session.get("user")
-    if user is None:
-        abort(401)
+    user = signed_in()
     if user not in members.get(room, ()):
         abort(403)
     return sse.get_stream(f"room:{room}", key=f"user:{user}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 from flask import Flask, Response, abort, redirect, render_template, request, session
-from werkzeug.security import check_password_hash, generate_password_hash
+from sign_in import sign_in_form, signed_in
 
 from streamy_core import StreamManager
 
@@ -26,8 +26,7 @@ app.config.from_mapping(
 )
 sse = StreamManager(app)
 app.register_blueprint(sse.blueprint)
-
-users = {name: generate_password_hash(f"{name}'s password") for name in ("ann", "bob", "eve")}
+app.register_blueprint(sign_in_form)
 
 
 def database() -> closing[sqlite3.Connection]:
@@ -40,13 +39,6 @@ def database() -> closing[sqlite3.Connection]:
 
 def stream_of(room: str) -> str:
     return f"room:{room}"
-
-
-def signed_in() -> str:
-    user: str | None = session.get("user")
-    if user is None:
-        abort(401)
-    return user
 
 
 def joined(room: str) -> str:
@@ -63,16 +55,6 @@ def joined(room: str) -> str:
 @app.get("/")
 def index() -> str:
     return render_template("private_rooms.html" if "user" in session else "sign_in.html")
-
-
-@app.post("/sign-in")
-def sign_in() -> Any:
-    user, password = request.form["user"], request.form["password"]
-    if user not in users or not check_password_hash(users[user], password):
-        return render_template("sign_in.html", wrong=True), 403
-    session.clear()
-    session["user"] = user
-    return redirect("/")
 
 
 @app.post("/rooms/<room>/join")

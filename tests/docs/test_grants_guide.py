@@ -20,7 +20,6 @@ from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..support.certificates import make_certificate
 from ..support.nginx import Nginx
-from .conftest import EXAMPLES
 from .reader import Reader
 from .test_authorize import sign_in
 
@@ -158,9 +157,8 @@ class Apps(NamedTuple):
 def apps(gunicorn: Serve, tmp_path: Path) -> Iterator[Apps]:
     broker = f"sqlite:///{tmp_path}/streams.db"
     environment = {"SECRET_KEY": "of both", "STREAMY_BROKER_URL": broker, "PYTHONDONTWRITEBYTECODE": 1}
-    served = {"cwd": EXAMPLES / "two_apps", "environment": environment}
     main, streaming = (
-        gunicorn(f"{name}:app", options=["-c", "../grants_gunicorn.py"], **served)
+        gunicorn(f"two_apps.{name}:app", options=["-c", "grants_gunicorn.py"], environment=environment)
         for name in ("main", "streaming")
     )
     ports = [int(address.rpartition(":")[2]) for address in (main, streaming)]
