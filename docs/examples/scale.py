@@ -128,17 +128,18 @@ def report(load: Load, costs: Costs) -> str:
     )
 
 
+def given(about: str, *kinds: Any) -> list[Any]:
+    """One of each kind, by the options of the command line, of which each field has one."""
+    parser = argparse.ArgumentParser(description=about)
+    for each in (each for kind in kinds for each in fields(kind)):
+        name = f"--{each.name.replace('_', '-')}"
+        parser.add_argument(name, type=type(each.default), default=each.default)
+    values = vars(parser.parse_args())
+    return [kind(**{each.name: values[each.name] for each in fields(kind)}) for kind in kinds]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    kinds: tuple[Any, ...] = (Load, Costs)
-    for kind in kinds:
-        for each in fields(kind):
-            parser.add_argument(
-                f"--{each.name.replace('_', '-')}", type=type(each.default), default=each.default
-            )
-    given = vars(parser.parse_args())
-    load, costs = (kind(**{each.name: given[each.name] for each in fields(kind)}) for kind in kinds)
-    print(report(load, costs))
+    print(report(*given(__doc__, Load, Costs)))
 
 
 if __name__ == "__main__":

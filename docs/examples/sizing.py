@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from scale import Costs, Plan
+from scale import Costs, Plan, given
 from scale import Load as Work
 
 ACCEPTED = 1_000  # gunicorn's worker_connections
@@ -73,11 +72,7 @@ def report(load: Load, costs: Costs) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for each in fields(Load):
-        name = f"--{each.name.replace('_', '-')}"
-        parser.add_argument(name, type=type(each.default), default=each.default)
-    print(report(Load(**vars(parser.parse_args())), Costs()))
+    print(report(*given(__doc__, Load), Costs()))
 
 
 if __name__ == "__main__":
