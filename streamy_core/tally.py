@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import Final
+
+from .errors import BrokerUnavailable
 
 LOGGED_EVERY: Final = 60.0
 """Seconds between two lines about the same, where people have to do something."""
@@ -34,3 +37,12 @@ class Tally:
                 return 0
             self._told_at[what], self._counts[what] = now, 0
             return count
+
+    def log_failure(self, logger: logging.Logger, message: str, error: Exception) -> None:
+        """It has failed once more: a line now and then says so, as a warning if the broker is away.
+
+        message: with a place for how often since it was last said, and one for the error.
+        """
+        if count := self.count("failures"):
+            level = logging.WARNING if isinstance(error, BrokerUnavailable) else logging.ERROR
+            logger.log(level, message, count, error)

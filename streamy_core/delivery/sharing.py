@@ -12,7 +12,7 @@ from ..commands import counts_event
 from ..engine.frames import Frame
 from ..engine.hub import Hub
 from ..engine.reader import Reader
-from ..errors import BrokerUnavailable, Closed
+from ..errors import Closed
 from ..events import CONNECTIONS, Event
 from ..tally import Tally
 from .shared_counts import SharedCounts
@@ -101,12 +101,9 @@ class Sharing:
         self._tell_at = now + PERIOD
 
     def _failed(self, error: Exception) -> None:
-        passes = isinstance(error, BrokerUnavailable)
-        if count := self._tally.count("failures"):
-            logger.log(
-                logging.WARNING if passes else logging.ERROR,
-                "other processes and this one can't tell each other how many connections keys have (%d "
-                "attempts since it was last said), so that each counts its own: %s",
-                count,
-                error,
-            )
+        self._tally.log_failure(
+            logger,
+            "other processes and this one can't tell each other how many connections keys have (%d "
+            "attempts since it was last said), so that each counts its own: %s",
+            error,
+        )

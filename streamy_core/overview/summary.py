@@ -1,28 +1,25 @@
 """What one process tells of itself, as a value and as JSON.
 
 What is read may come from another release, or from somebody who writes to the backend: what is unknown is
-left out, and what is of another kind than it should be is taken as nothing.
+left out, and the rest is read as `foreign` does.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from itertools import islice
 from typing import Any, Final
 
 from ..events import MAX_STREAM_ID, read_json
+from .foreign import counts, flag, items, number, number_or_none, objects, text, texts, whole
 
 MOST_GROUPS: Final = 50
 MOST_STREAMS: Final = 40
 MOST_RUNS: Final = 40
 
-_MOST: Final = 50
 _MOST_FIELDS: Final = 200
-_LONGEST: Final = 300
-_HUGE: Final = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,60 +70,20 @@ class Wrong:
     detail: str = ""
 
 
-def _text(value: Any) -> str:
-    return value[:_LONGEST] if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and -_HUGE <= value <= _HUGE else 0.0
-
-
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else _number(value)
-
-
-def _whole(value: Any) -> int:
-    return int(_number(value))
-
-
-def _flag(value: Any) -> bool:
-    return value is True
-
-
-def _items(value: Any, most: int) -> list[tuple[str, Any]]:
-    given: Any = value
-    pairs: Iterable[Any] = given.items() if isinstance(value, dict) else ()
-    return [(str(key)[:_LONGEST], item) for key, item in islice(pairs, most)]
-
-
-def _list(value: Any, most: int) -> list[dict[str, Any]]:
-    given: Any = value
-    return [dict(_items(item, _MOST)) for item in (given[:most] if isinstance(value, list) else ())]
-
-
-def _counts(value: Any) -> dict[str, int]:
-    return {key: _whole(item) for key, item in _items(value, _MOST)}
-
-
-def _texts(value: Any) -> dict[str, str]:
-    return {key: _text(item) for key, item in _items(value, _MOST)}
-
-
 def _groups(value: Any) -> dict[str, GroupSummary]:
     groups: dict[str, GroupSummary] = {}
-    for name, item in _items(value, MOST_GROUPS + 2):  # with those for all others
-        told = dict(_items(item, _MOST))
-        groups[name] = GroupSummary(_whole(told.get("clients")), _whole(told.get("published")))
+    for name, item in items(value, MOST_GROUPS + 2):  # with those for all others
+        told = dict(items(item))
+        groups[name] = GroupSummary(whole(told.get("clients")), whole(told.get("published")))
     return groups
 
 
 def _streams(value: Any) -> tuple[StreamSummary, ...]:
-    told = _list(value, MOST_STREAMS)
+    told = objects(value, MOST_STREAMS)
     return tuple(
-        StreamSummary(name[:MAX_STREAM_ID], _whole(item.get("clients")), _number(item.get("published")))
+        StreamSummary(name[:MAX_STREAM_ID], whole(item.get("clients")), number(item.get("published")))
         for item in told
-        if (name := _text(item.get("name")))
+        if (name := text(item.get("name")))
     )
 
 
@@ -134,20 +91,19 @@ def _runs(value: Any) -> tuple[RunSummary, ...]:
     return tuple(
         RunSummary(
             stream[:MAX_STREAM_ID],
-            _number(item.get("seconds")),
-            _whole(item.get("entries")),
-            _flag(item.get("stopping")),
+            number(item.get("seconds")),
+            whole(item.get("entries")),
+            flag(item.get("stopping")),
         )
-        for item in _list(value, MOST_RUNS)
-        if (stream := _text(item.get("stream")))
+        for item in objects(value, MOST_RUNS)
+        if (stream := text(item.get("stream")))
     )
 
 
 def _wrongs(value: Any) -> tuple[Wrong, ...]:
-    told = _list(value, _MOST)
+    told = objects(value)
     return tuple(
-        Wrong(_text(item.get("what")), _number(item.get("seconds")), _text(item.get("detail")))
-        for item in told
+        Wrong(text(item.get("what")), number(item.get("seconds")), text(item.get("detail"))) for item in told
     )
 
 
@@ -200,43 +156,43 @@ class Summary:
     live:     whether it may mend itself, as `/live` says.
     """
 
-    process: str = _read(_text, "")
-    host: str = _read(_text, "")
-    pid: int = _read(_whole, 0)
-    manager: str = _read(_text, "")
-    at: float = _read(_number, 0.0)
-    since: float = _read(_number, 0.0)
-    every: float = _read(_number, 0.0)
-    bye: bool = _read(_flag, False)
-    versions: Mapping[str, str] = _read(_texts, dict)
-    clients: Mapping[str, int] = _read(_counts, dict)
-    viewers: int = _read(_whole, 0)
+    process: str = _read(text, "")
+    host: str = _read(text, "")
+    pid: int = _read(whole, 0)
+    manager: str = _read(text, "")
+    at: float = _read(number, 0.0)
+    since: float = _read(number, 0.0)
+    every: float = _read(number, 0.0)
+    bye: bool = _read(flag, False)
+    versions: Mapping[str, str] = _read(texts, dict)
+    clients: Mapping[str, int] = _read(counts, dict)
+    viewers: int = _read(whole, 0)
     groups: Mapping[str, GroupSummary] = _read(_groups, dict)
     streams: tuple[StreamSummary, ...] = _read(_streams, ())
     runs: tuple[RunSummary, ...] = _read(_runs, ())
-    running: int = _read(_whole, 0)
-    watched: int = _read(_whole, 0)
-    waiting: Mapping[str, int] = _read(_counts, dict)
-    published: int = _read(_whole, 0)
-    delivered: int = _read(_whole, 0)
-    bytes: int = _read(_whole, 0)
-    opened: int = _read(_whole, 0)
-    closed: Mapping[str, int] = _read(_counts, dict)
-    gaps: Mapping[str, int] = _read(_counts, dict)
-    turned_away: Mapping[str, int] = _read(_counts, dict)
-    dropped: Mapping[str, int] = _read(_counts, dict)
-    slow: int = _read(_whole, 0)
-    retries: int = _read(_whole, 0)
-    failures: int = _read(_whole, 0)
-    last_failure: str = _read(_text, "")
-    missed_bells: int = _read(_whole, 0)
-    damaged: int = _read(_whole, 0)
-    bell_seconds: float | None = _read(_number_or_none)
-    loop_lag: float | None = _read(_number_or_none)
-    publish_seconds: float | None = _read(_number_or_none)
-    cpu: float = _read(_number, 0.0)
-    memory: int | None = _read(lambda value: None if value is None else _whole(value))
-    threads: int = _read(_whole, 0)
+    running: int = _read(whole, 0)
+    watched: int = _read(whole, 0)
+    waiting: Mapping[str, int] = _read(counts, dict)
+    published: int = _read(whole, 0)
+    delivered: int = _read(whole, 0)
+    bytes: int = _read(whole, 0)
+    opened: int = _read(whole, 0)
+    closed: Mapping[str, int] = _read(counts, dict)
+    gaps: Mapping[str, int] = _read(counts, dict)
+    turned_away: Mapping[str, int] = _read(counts, dict)
+    dropped: Mapping[str, int] = _read(counts, dict)
+    slow: int = _read(whole, 0)
+    retries: int = _read(whole, 0)
+    failures: int = _read(whole, 0)
+    last_failure: str = _read(text, "")
+    missed_bells: int = _read(whole, 0)
+    damaged: int = _read(whole, 0)
+    bell_seconds: float | None = _read(number_or_none)
+    loop_lag: float | None = _read(number_or_none)
+    publish_seconds: float | None = _read(number_or_none)
+    cpu: float = _read(number, 0.0)
+    memory: int | None = _read(lambda value: None if value is None else whole(value))
+    threads: int = _read(whole, 0)
     wrong: tuple[Wrong, ...] = _read(_wrongs, ())
     live: bool = _read(lambda value: value is not False, True)
 
@@ -254,13 +210,13 @@ class Summary:
         return json.dumps(_sound(self.as_json()), separators=(",", ":"))
 
 
-def read_summary(text: str) -> Summary | None:
-    """The summary that this text is; None: it is none."""
+def read_summary(told: str) -> Summary | None:
+    """The summary that this is as text; None: it is none."""
     try:
-        given = dict(_items(read_json(text), _MOST_FIELDS))
+        given = dict(items(read_json(told), _MOST_FIELDS))
     except (ValueError, RecursionError):
         return None
-    if not _text(given.get("process")):
+    if not text(given.get("process")):
         return None
     known = {item.name: item.metadata["reader"] for item in fields(Summary)}
     return Summary(**{name: read(given[name]) for name, read in known.items() if name in given})
@@ -270,9 +226,9 @@ def _sound(value: Any) -> Any:
     """Without what JSON can't say, and with text cut that is too long."""
     given: Any = value
     if isinstance(value, dict):
-        return {_text(str(key)): _sound(item) for key, item in given.items()}
+        return {text(str(key)): _sound(item) for key, item in given.items()}
     if isinstance(value, list | tuple):
         return [_sound(item) for item in given]
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else 0.0
-    return _text(value) if isinstance(value, str) else value
+    return text(value) if isinstance(value, str) else value

@@ -12,7 +12,7 @@ from typing import Final
 from ..broker import ForkGuard
 from ..engine.expiry import as_stored
 from ..engine.hub import Hub
-from ..errors import BrokerUnavailable, Closed
+from ..errors import Closed
 from ..events import LOOKS, SUMMARIES, Event
 from ..tally import Tally
 from .summary import Summary
@@ -172,12 +172,9 @@ class Teller:
         self._tell(SUMMARIES, as_stored(Event(summary.as_text(), SUMMARY, expires=KEPT), time.time()))
 
     def _failed(self, error: Exception) -> None:
-        passes = isinstance(error, BrokerUnavailable)
-        if count := self._tally.count("failures"):
-            logger.log(
-                logging.WARNING if passes else logging.ERROR,
-                "this process can't tell how it is doing, so that the live page lacks it (%d attempts since "
-                "it was last said): %s",
-                count,
-                error,
-            )
+        self._tally.log_failure(
+            logger,
+            "this process can't tell how it is doing, so that the live page lacks it (%d attempts since "
+            "it was last said): %s",
+            error,
+        )
