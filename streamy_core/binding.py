@@ -36,6 +36,7 @@ from .observers.signals import Signals
 from .overview.busiest import Busiest
 from .overview.kept import Kept
 from .overview.reporting import Reporting
+from .overview.summarizing import Summarizer
 from .runs.service import Runs
 from .starts import Floor, Start
 from .strategies.keepalive import KeepAliveScheduler, longest_silence
@@ -95,15 +96,8 @@ class Binding:
             self._metrics.watch(numbers_of(self.engine, self.delivery, self.runs))
         self.reporting: Reporting | None = None
         if kept is not None and busiest is not None:
-            self.reporting = Reporting(
-                self.engine,
-                self.delivery,
-                self.checkup,
-                self.runs,
-                kept=kept,
-                busiest=busiest,
-                manager=name,
-            )
+            summarizer = Summarizer(self.engine, self.delivery, self.checkup, self.runs, kept, busiest, name)
+            self.reporting = Reporting(self.engine, summarizer, busiest)
         self._opener = Opener()
         self.app: Flask | None = app
         self.response_types: dict[type, Any] = {}  # of the app's response classes, made once

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ..delivery.service import DeliveryService
 from ..engine.engine import Engine
-from ..health import Checkup
-from ..runs.service import Runs
 from .busiest import Busiest
-from .kept import Kept
 from .overview import Overview
 from .summarizing import Summarizer
 from .telling import Teller
@@ -20,28 +16,18 @@ class Reporting:
 
     Its attribute `overview` gathers what all processes have told.
 
-    kept: what the manager's metrics are kept by. busiest: one of its observers.
+    summarizer: of the manager. busiest: one of its observers.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        delivery: DeliveryService,
-        checkup: Checkup,
-        runs: Runs,
-        *,
-        kept: Kept,
-        busiest: Busiest,
-        manager: str,
-    ) -> None:
+    def __init__(self, engine: Engine, summarizer: Summarizer, busiest: Busiest) -> None:
         self._canary = engine.canary
         self._serving_in = 0
-        self._summarizer = Summarizer(engine, delivery, checkup, runs, kept, busiest, manager)
+        self._summarizer = summarizer
         self._teller = Teller(
             engine.hub,
             engine.publisher.tell,
-            summarize=self._summarizer.now,
-            farewell=self._summarizer.farewell,
+            summarize=summarizer.now,
+            farewell=summarizer.farewell,
             viewers=lambda: busiest.viewers,
         )
         busiest.on_viewer = self._teller.hurry
