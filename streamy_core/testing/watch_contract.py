@@ -38,9 +38,7 @@ class WatchContract:
     everything once when it is added, or all the time, needs no bell."""
 
     def test_an_append_after_add_makes_a_wait_name_the_stream(self, broker: Broker) -> None:
-        watch = _watching(broker, "news")
-        broker.append("news", events("a"))
-        wait_for_bell(watch, "news", within=broker.rings_within)
+        _assert_named(_watching(broker, "news"), broker, "news")
 
     def test_a_later_append_makes_a_later_wait_name_the_stream(self, broker: Broker) -> None:
         watch = _watching(broker, "news")
@@ -57,10 +55,7 @@ class WatchContract:
         wait_for_bell(watch, "news", "never written to", within=broker.rings_within)
 
     def test_a_bell_that_rang_before_wait_is_not_forgotten(self, broker: Broker) -> None:
-        watch = _watching(broker, "a", "b", "c")
-        for name in ("a", "b", "c"):
-            broker.append(name, events("x"))
-        wait_for_bell(watch, "a", "b", "c", within=broker.rings_within)
+        _assert_named(_watching(broker, "a", "b", "c"), broker, "a", "b", "c")
 
     def test_adding_again_forgets_no_bell(self, broker: Broker) -> None:
         watch = _watching(broker, "news")
@@ -89,17 +84,10 @@ class WatchContract:
 
     def test_a_thousand_streams_are_watched_at_once(self, broker: Broker) -> None:
         names = [f"s{n}" for n in range(1_000)]
-        watch = _watching(broker, *names)
-        grown = names[::100] + names[-1:]
-        for name in grown:
-            broker.append(name, events("a"))
-        wait_for_bell(watch, *grown, within=broker.rings_within)
+        _assert_named(_watching(broker, *names), broker, *names[::100], names[-1])
 
     def test_bells_name_streams_exactly(self, broker: Broker) -> None:
-        watch = _watching(broker, *AWKWARD_NAMES)
-        for name in AWKWARD_NAMES:
-            broker.append(name, events("a"))
-        wait_for_bell(watch, *AWKWARD_NAMES, within=broker.rings_within)
+        _assert_named(_watching(broker, *AWKWARD_NAMES), broker, *AWKWARD_NAMES)
 
     def test_every_watch_hears_every_bell(self, broker: Broker) -> None:
         watches = _watching(broker, "news"), _watching(broker, "news")
@@ -113,8 +101,7 @@ class WatchContract:
         first, second = _watching(broker, "news"), _watching(broker, "news")
         first.close()
         rest(second, broker)
-        broker.append("news", events("a"))
-        wait_for_bell(second, "news", within=broker.rings_within)
+        _assert_named(second, broker, "news")
 
     def test_adding_twice_and_discarding_once_stops_watching(self, broker: Broker) -> None:
         watch = _watching(broker, "news", "other")
@@ -125,8 +112,7 @@ class WatchContract:
         watch.discard("never added")
         watch.add("news")
         rest(watch, broker)
-        broker.append("news", events("a"))
-        wait_for_bell(watch, "news", within=broker.rings_within)
+        _assert_named(watch, broker, "news")
 
     def test_a_discarded_stream_is_named_no_more(self, broker: Broker) -> None:
         watch = _watching(broker, "news", "other")
@@ -293,6 +279,13 @@ def _waits_in_a_row(watch: Watch, timeout: float) -> float:
     for _ in range(ROUNDS):
         finish(in_a_thread(partial(watch.wait, timeout)), "`wait` returns after its timeout")
     return time.monotonic() - start
+
+
+def _assert_named(watch: Watch, broker: Broker, *names: str) -> None:
+    """Fails unless the watch, which is at rest, names these streams when they have grown."""
+    for name in names:
+        broker.append(name, events("a"))
+    wait_for_bell(watch, *names, within=broker.rings_within)
 
 
 def _assert_never_named(watch: Watch, broker: Broker, name: str) -> None:
