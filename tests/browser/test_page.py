@@ -44,6 +44,12 @@ def has_state(page: Page, state: str) -> None:
     eventually(lambda: page.evaluate("window.stream?.state") == state, f"the page is {state}")
 
 
+def live(page: Page) -> Page:
+    """The page, once it is live."""
+    has_state(page, "live")
+    return page
+
+
 def has(page: Page, *events: Any) -> None:
     eventually(lambda: len(seen(page, "events") or []) >= len(events), f"{len(events)} events")
     assert seen(page, "events") == list(events)
@@ -51,8 +57,7 @@ def has(page: Page, *events: Any) -> None:
 
 @pytest.mark.parametrize("fault", ["502", "503", "portal"])
 def test_what_passes_costs_no_event(shop: Shop, visit: Visit, fault: str) -> None:
-    page = visit(shop.port)
-    has_state(page, "live")
+    page = live(visit(shop.port))
     shop.send(1)
     has(page, 1)
     shop.post(f"/mode/{fault}")
@@ -68,8 +73,7 @@ def test_what_passes_costs_no_event(shop: Shop, visit: Visit, fault: str) -> Non
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_what_does_not_pass_is_said_and_asked_for_no_more(shop: Shop, visit: Visit, status: int) -> None:
-    page = visit(shop.port)
-    has_state(page, "live")
+    page = live(visit(shop.port))
     shop.post(f"/mode/{status}")
     shop.post("/cut?stream=news")
     has_state(page, "refused")
@@ -80,8 +84,7 @@ def test_what_does_not_pass_is_said_and_asked_for_no_more(shop: Shop, visit: Vis
 
 
 def test_an_end_is_said_and_asked_for_no_more(shop: Shop, visit: Visit) -> None:
-    page = visit(shop.port)
-    has_state(page, "live")
+    page = live(visit(shop.port))
     shop.send(1)
     shop.post("/end/news")
     has_state(page, "ended")
@@ -94,8 +97,7 @@ def test_an_end_is_said_and_asked_for_no_more(shop: Shop, visit: Visit) -> None:
 def test_a_connection_that_stands_still_is_noticed_and_made_anew(
     shop: Shop, proxy: Proxy, visit: Visit
 ) -> None:
-    page = visit(proxy.port)
-    has_state(page, "live")
+    page = live(visit(proxy.port))
     proxy.freeze()
     shop.send(1)
     has_state(page, "waiting")
@@ -105,8 +107,7 @@ def test_a_connection_that_stands_still_is_noticed_and_made_anew(
 
 
 def test_a_machine_that_slept_comes_back_at_once(shop: Shop, proxy: Proxy, visit: Visit) -> None:
-    page = visit(proxy.port)
-    has_state(page, "live")
+    page = live(visit(proxy.port))
     proxy.freeze()
     page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 3_600_000; })()")
     shop.send(1)
@@ -116,8 +117,7 @@ def test_a_machine_that_slept_comes_back_at_once(shop: Shop, proxy: Proxy, visit
 
 
 def test_a_cut_before_the_first_event_loses_none(shop: Shop, proxy: Proxy, visit: Visit) -> None:
-    page = visit(proxy.port)
-    has_state(page, "live")
+    page = live(visit(proxy.port))
     proxy.refuse()
     shop.send(1, 2)
     has_state(page, "waiting")
@@ -126,8 +126,7 @@ def test_a_cut_before_the_first_event_loses_none(shop: Shop, proxy: Proxy, visit
 
 
 def test_a_page_that_went_offline_comes_back_when_it_is_online(shop: Shop, visit: Visit) -> None:
-    page = visit(shop.port)
-    has_state(page, "live")
+    page = live(visit(shop.port))
     page.context.set_offline(True)
     shop.post("/cut?stream=news")
     has_state(page, "waiting")

@@ -134,6 +134,13 @@ def queue_a_batch(sse: StreamManager, broker: OutboxBroker, count: int) -> None:
         sse.send_soon("news", n)
 
 
+def send_in_vain(sse: StreamManager, broker: OutboxBroker, data: str) -> None:
+    """Send an event of "news", for which the broker is away from now on, and wait for an attempt."""
+    broker.failing.add("news")
+    sse.send_soon("news", data)
+    eventually(lambda: broker.appended, "an attempt")
+
+
 # -- what is published
 
 
@@ -256,9 +263,7 @@ def test_a_lost_reply_stores_nothing_twice(sse: StreamManager, broker: OutboxBro
 def test_a_batch_that_is_tried_again_has_the_same_events_and_key(
     sse: StreamManager, broker: OutboxBroker
 ) -> None:
-    broker.failing.add("news")
-    sse.send_soon("news", "a")
-    eventually(lambda: broker.appended, "an attempt")
+    send_in_vain(sse, broker, "a")
     sse.send_soon("news", "b")
     broker.failing.clear()
     empties(sse)
@@ -480,9 +485,7 @@ def test_what_waits_is_stored_though_the_app_is_gone(broker: OutboxBroker) -> No
 def test_a_forked_process_has_an_empty_queue_and_a_thread_of_its_own(
     sse: StreamManager, broker: OutboxBroker
 ) -> None:
-    broker.failing.add("news")
-    sse.send_soon("news", "the parent's")
-    eventually(lambda: broker.appended, "an attempt")
+    send_in_vain(sse, broker, "the parent's")
 
     def child() -> str:
         broker.failing.clear()

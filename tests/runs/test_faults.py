@@ -35,7 +35,7 @@ from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ..engine.doubles import FaultyBroker
-from .conftest import Managers, Read
+from .conftest import Managers, Read, Reading
 from .test_keeping import LEASE, fall_silent
 from .test_runs import data_of
 
@@ -120,36 +120,43 @@ class FaultyLast(FaultyBroker):
         return super().append_last(stream_id, events, idempotency_key=idempotency_key)
 
 
-def test_an_end_that_could_not_be_stored_is_told_as_lost_once_the_backend_is_back(read: Read) -> None:
+@contextmanager
+def holder_and_other(broker: FaultyLast) -> Iterator[tuple[StreamManager, StreamManager]]:
+    """Two managers, of which the second hears of the first one's runs, and ends those that are lost."""
     with (
-        FaultyLast() as broker,
+        broker,
         StreamManager(broker=broker, retry=FixedDelay(0.01, 1)) as holder,
         StreamManager(broker=broker) as other,
     ):
         other.binding.runs.follow()
+        yield holder, other
+
+
+def assert_is_lost(reading: Reading) -> None:
+    reading.rest(3 * LEASE)
+    assert reading.end == RunEnd(RunOutcome.LOST)
+
+
+def test_an_end_that_could_not_be_stored_is_told_as_lost_once_the_backend_is_back(read: Read) -> None:
+    broker = FaultyLast()
+    with holder_and_other(broker) as (holder, other):
         reading = read(other, "job:7")
         with holder.run("job:7", lease=LEASE):
             broker.fails = True
         eventually(lambda: not holder.binding.runs.going(), "giving it up")
         broker.fails = False
-        reading.rest(3 * LEASE)
-        assert reading.end == RunEnd(RunOutcome.LOST)
+        assert_is_lost(reading)
 
 
 def test_a_beginning_that_was_stored_without_its_starter_knowing_is_ended_as_lost(read: Read) -> None:
-    with (
-        FaultyLast() as broker,
-        StreamManager(broker=broker, retry=FixedDelay(0.01, 1)) as holder,
-        StreamManager(broker=broker) as other,
-    ):
-        other.binding.runs.follow()
+    broker = FaultyLast()
+    with holder_and_other(broker) as (holder, other):
         broker.loses = True
         with pytest.raises(PublishFailed):
             holder.run("job:7", lease=LEASE)
         broker.loses = False
         reading = read(other, "job:7")
-        reading.rest(3 * LEASE)
-        assert reading.end == RunEnd(RunOutcome.LOST)
+        assert_is_lost(reading)
 
 
 def test_texts_that_pile_up_are_no_entry_that_is_too_large() -> None:

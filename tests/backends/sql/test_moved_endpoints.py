@@ -16,7 +16,6 @@ from streamy_core.testing.reading import data_of, events, eventually, read_all
 from ..conftest import NewBroker, NewManager
 from ..promises.moving import (
     HEARD_WITHIN,
-    PUBLISHED_WITHIN,
     MovingPromises,
     heard,
     publish_until_it_works,
@@ -49,7 +48,7 @@ def test_publishing_works_at_once_after_the_endpoint_has_moved_to_a_server_that_
     with pytest.raises(PublishFailed, match="read-only"):
         sse.send_event("news", "refused")
     pair.move()
-    assert publish_until_it_works(sse, "b") < PUBLISHED_WITHIN
+    publish_until_it_works(sse, "b")
     assert texts(new_manager(pair.new_url)) == ["before", "b"]
 
 
@@ -110,7 +109,7 @@ def test_who_began_at_a_hot_standby_publishes_and_hears_once_the_endpoint_leads_
                 sse.send_event("news", "refused")
             eventually(lambda: sse.health.failing, "a bell that can't be listened to")
             pair.move()
-            assert publish_until_it_works(sse, "a") < PUBLISHED_WITHIN
+            publish_until_it_works(sse, "a")
             assert heard(subscription, "a") < HEARD_WITHIN
 
 
