@@ -23,7 +23,7 @@ members = {"tea": {"ann", "bob"}}
 
 @app.get("/")
 def page() -> str:
-    return render_template("members.html") if "user" in session else render_template("sign_in.html")
+    return render_template("members.html" if "user" in session else "sign_in.html", room="tea")
 
 
 @app.post("/sign-out")
