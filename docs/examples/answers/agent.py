@@ -7,11 +7,13 @@ from flask import Flask, Response, request, url_for
 from mapping import Texts, ag_ui_end, ag_ui_events, texts_of_chat
 from model import create_chat
 from plain import plain
+from views import run_views
 
-from streamy_core import BEGINNING, Coalesce, StreamManager
+from streamy_core import Coalesce, StreamManager
 
 app = Flask(__name__)
 sse = StreamManager(app)
+app.register_blueprint(run_views(sse, "run"), url_prefix="/runs")
 
 
 def answer(question: str) -> Texts:
@@ -36,18 +38,7 @@ def begin(given: dict[str, Any]) -> str:
 
 @app.post("/runs")
 def run() -> dict[str, str]:
-    return {"stream": url_for("follow", name=begin(request.get_json()))}
-
-
-@app.get("/runs/<name>")
-def follow(name: str) -> Response:
-    return sse.get_stream(f"run:{name}", after=BEGINNING)
-
-
-@app.delete("/runs/<name>")
-def stop(name: str) -> tuple[str, int]:
-    sse.stop_run(f"run:{name}")
-    return "", 202
+    return {"stream": url_for("run.follow", name=begin(request.get_json()))}
 
 
 # -- for AG-UI's own `HttpAgent`

@@ -8,11 +8,13 @@ from flask import Flask, Response, request, url_for
 from mapping import Texts, texts_of_response, ui_message, ui_message_end
 from model import create_response
 from plain import plain
+from views import run_views
 
-from streamy_core import BEGINNING, Coalesce, StreamManager
+from streamy_core import Coalesce, StreamManager
 
 app = Flask(__name__)
 sse = StreamManager(app)
+app.register_blueprint(run_views(sse, "answer"), url_prefix="/answers")
 
 
 def answer(question: str) -> Texts:
@@ -48,24 +50,13 @@ def newest(chat: str) -> str | None:
 
 @app.post("/chats")
 def ask() -> dict[str, str]:
-    return {"stream": url_for("follow", name=begin(request.get_json()))}
+    return {"stream": url_for("run.follow", name=begin(request.get_json()))}
 
 
 @app.get("/chats/<chat>/newest")
 def follow_newest(chat: str) -> dict[str, str] | tuple[str, int]:
     name = newest(chat)
-    return ("", 204) if name is None else {"stream": url_for("follow", name=name)}
-
-
-@app.get("/answers/<name>")
-def follow(name: str) -> Response:
-    return sse.get_stream(f"answer:{name}", after=BEGINNING)
-
-
-@app.delete("/answers/<name>")
-def stop(name: str) -> tuple[str, int]:
-    sse.stop_run(f"answer:{name}")
-    return "", 202
+    return ("", 204) if name is None else {"stream": url_for("run.follow", name=name)}
 
 
 # -- for the AI SDK's own transport
