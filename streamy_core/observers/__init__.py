@@ -4,17 +4,9 @@ An `Observer` has a method for each thing that happens; all of them do nothing. 
 want to hear, and name the observer in `STREAMY_OBSERVERS`.
 """
 
-from .base import (
-    Beginning,
-    ClientInfo,
-    DisconnectReason,
-    DropReason,
-    GapCause,
-    Observer,
-    PublishOutcome,
-    TurnAwayCause,
-)
+from .base import ClientInfo, Observer
 from .several import Observers
+from .words import Beginning, DisconnectReason, DropReason, GapCause, PublishOutcome, TurnAwayCause
 
 __all__ = [
     "Beginning",

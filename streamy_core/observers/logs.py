@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from ..errors import BrokerUnavailable, ConfigError, StreamyError
 from ..strategies.slow_clients import Lag
-from .base import ClientInfo, DisconnectReason, GapCause, Observer, PublishOutcome, TurnAwayCause
+from .base import ClientInfo, Observer
+from .words import DisconnectReason, GapCause, PublishOutcome, TurnAwayCause
 
 _publisher: Final = logging.getLogger("streamy.publisher")
 _hub: Final = logging.getLogger("streamy.hub")

@@ -8,15 +8,8 @@ from typing import Any, Final
 
 from ..errors import BrokerUnavailable, StreamyError
 from ..strategies.slow_clients import Lag
-from .base import (
-    ClientInfo,
-    DisconnectReason,
-    DropReason,
-    GapCause,
-    Observer,
-    PublishOutcome,
-    TurnAwayCause,
-)
+from .base import ClientInfo, Observer
+from .words import DisconnectReason, DropReason, GapCause, PublishOutcome, TurnAwayCause
 
 logger: Final = logging.getLogger("streamy.observers")
 

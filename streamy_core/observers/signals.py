@@ -10,7 +10,8 @@ from blinker import NamedSignal
 
 from ..signals import client_connected, client_disconnected, gap, slow_client, stream_ended
 from ..strategies.slow_clients import Lag
-from .base import ClientInfo, DisconnectReason, GapCause, Observer
+from .base import ClientInfo, Observer
+from .words import DisconnectReason, GapCause
 
 logger: Final = logging.getLogger("streamy.signals")
 

@@ -11,7 +11,7 @@ import pytest
 from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import OLDEST, PublishFailed, StreamEnded, StreamManager
 from streamy_core.observers import Observer, Observers
-from streamy_core.observers.base import DisconnectReason, GapCause, PublishOutcome
+from streamy_core.observers.words import DisconnectReason, GapCause, PublishOutcome
 from streamy_core.strategies import FixedDelay, NoRetry
 from streamy_core.testing import FaultyBroker
 from streamy_core.testing.reading import eventually

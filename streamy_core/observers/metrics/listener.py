@@ -11,15 +11,8 @@ from typing import Final
 from ...errors import BrokerUnavailable, StreamyError
 from ...events import INTERNAL
 from ...strategies.slow_clients import Lag
-from ..base import (
-    ClientInfo,
-    DisconnectReason,
-    DropReason,
-    GapCause,
-    Observer,
-    PublishOutcome,
-    TurnAwayCause,
-)
+from ..base import ClientInfo, Observer
+from ..words import DisconnectReason, DropReason, GapCause, PublishOutcome, TurnAwayCause
 from . import catalogue as of
 from .catalogue import Metric
 from .groups import GroupOf, Groups
