@@ -14,13 +14,7 @@ from streamy_core.strategies import NoRetry
 from streamy_core.testing.reading import data_of, events, eventually, read_all
 
 from ..conftest import NewBroker, NewManager
-from ..promises.moving import (
-    HEARD_WITHIN,
-    MovingPromises,
-    heard,
-    publish_until_it_works,
-    texts,
-)
+from ..promises.moving import MovingPromises, heard, publish_until_it_works, texts
 from .conftest import SERVERS, NewEngine, OwnServer
 from .moving import Pair, pair_of
 
@@ -63,7 +57,7 @@ def test_a_process_that_only_reads_hears_of_the_new_server(
         pair.demote()
         pair.move()
         writer.send_event("news", "a")
-        assert heard(subscription, "a") < HEARD_WITHIN
+        heard(subscription, "a")
         writer.send_event("news", "b")
         assert heard(subscription, "b") < 1.5
         assert not sse.health.failing
@@ -110,7 +104,7 @@ def test_who_began_at_a_hot_standby_publishes_and_hears_once_the_endpoint_leads_
             eventually(lambda: sse.health.failing, "a bell that can't be listened to")
             pair.move()
             publish_until_it_works(sse, "a")
-            assert heard(subscription, "a") < HEARD_WITHIN
+            heard(subscription, "a")
 
 
 def test_a_hot_standby_that_is_promoted_is_published_to(
