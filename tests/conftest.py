@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 from collections.abc import Generator
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +13,11 @@ from typing import Any, Final
 
 import pytest
 from _pytest.terminal import TerminalReporter
+
+# What is compiled is kept, whatever the environment says: it would be compiled anew by each worker, with its
+# assertions rewritten, and by each of some thousand processes that tests start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest.register_assert_rewrite(f"{__package__}.support")
 
