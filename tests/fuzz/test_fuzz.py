@@ -31,7 +31,7 @@ from ..support.secrets import PART, told_of
 from ..support.web_server import Pair
 from .inputs import Sent, anything, configs, cursors, headers, pages, requests, rows, texts_of_redis
 
-COUNT: Final = int(os.environ.get("TEST_FUZZ", "5000"))
+COUNT: Final = int(os.environ.get("TEST_FUZZ", "20000"))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(max(120, COUNT / 100))]
 
