@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 from collections.abc import Generator
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +13,11 @@ from typing import Any, Final
 
 import pytest
 from _pytest.terminal import TerminalReporter
+
+# What is compiled is kept, whatever the environment says: it would be compiled anew by each worker, with its
+# assertions rewritten, and by each of some thousand processes that tests start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 pytest.register_assert_rewrite(f"{__package__}.support")
 
@@ -35,11 +41,12 @@ _SERVERS = {"running", "server", "servers", "shared_servers"}
 
 
 _WAITING = {
+    "test_a_fork_while_other_threads_append_and_read_disturbs_nobody",
     "test_a_key_outlasts_seconds",
     "test_a_watch_at_rest_names_nothing_and_leaves_the_cpu_alone",
     "test_what_is_older_than_so_many_seconds_lies_before_the_cursor",
 }
-"""Promises that are about seconds."""
+"""Promises that are about seconds, or about processes that are forked in the midst of things."""
 
 
 _ALL_SLOW: Final = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)

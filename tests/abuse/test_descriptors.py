@@ -23,7 +23,7 @@ APP: Final = f"{__package__}.app:create_app()"
 ALLOWED: Final = 1_024
 CONNECTS: Final = 5_000
 HONEST: Final = 10
-ATTACK: Final = 5.0
+ATTACK: Final = 2.0
 """Seconds."""
 
 

@@ -228,6 +228,7 @@ print(json.dumps([len(logging.root.handlers), logging.root.level, names]))
 """
 
 
+@pytest.mark.slow
 def test_no_handler_is_set_anywhere_nor_a_level() -> None:
     fresh = subprocess.run([sys.executable, "-c", IMPORT_AND_USE], capture_output=True, text=True, check=True)
     assert json.loads(fresh.stdout) == [0, logging.WARNING, []]

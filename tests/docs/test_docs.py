@@ -35,6 +35,7 @@ PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts
 OWN_PAGES = [page for page in PAGES if "examples" not in page.parts]
 
 
+@pytest.mark.slow
 def test_no_page_is_stale() -> None:
     command = [sys.executable, str(DOCS / "generate.py"), "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

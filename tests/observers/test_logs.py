@@ -180,6 +180,7 @@ def test_every_method_that_logs_is_tried_here() -> None:
     assert overridden == TOLD.keys() <= set(vars(Observer))
 
 
+@pytest.mark.slow
 def test_the_recipe_writes_a_line_of_json_for_each() -> None:
     code = "from json_logs import app, sse; sse.send_event('news', 'secret-data')"
     done = subprocess.run(

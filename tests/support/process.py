@@ -165,10 +165,7 @@ class ServerProcess:
         return [first, *first.children(recursive=True)]
 
     def _end(self, processes: list[psutil.Process]) -> None:
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(processes, DEADLINE)
+        kill_all(processes)
         if self._process is not None:
             self._process.wait(DEADLINE)
 
@@ -185,6 +182,22 @@ def wait_until_gone(pid: int, timeout: float) -> None:
         assert poll.poll(timeout * 1000), f"process {pid} is still there after {timeout} s"
     finally:
         os.close(process)
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """End these processes at once (SIGKILL), and wait until they have, whoever is to bury them."""
+    killed = list(processes)
+    for process in killed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    eventually(lambda: all(map(_has_ended, killed)), "the end of processes that were killed")
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE) or not process.is_running()
+    except psutil.NoSuchProcess:
+        return True
 
 
 def suspend(processes: Iterable[psutil.Process]) -> None:

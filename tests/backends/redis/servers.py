@@ -75,7 +75,9 @@ class Server(ServerProcess):
     ) -> None:
         self.port = port or free_port()
         self.certificate = certificate
-        lines = [*self._listening(), "bind 127.0.0.1", 'save ""', f"dir {folder}", *settings]
+        # A replica is in step at once, instead of after five seconds in which others may come.
+        at_once = "repl-diskless-sync-delay 0"
+        lines = [*self._listening(), "bind 127.0.0.1", 'save ""', f"dir {folder}", at_once, *settings]
         tls = {"ssl": True, "ssl_cert_reqs": "none"} if certificate else {}
         self.client: Any = redis.Redis(port=self.port, protocol=2, socket_timeout=DEADLINE, **tls)
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,11 +117,9 @@ class SentinelGroup:
     SERVICE: Final = "streamy"
 
     def __init__(self, program: str, folder: Path, certificate: Path | None = None) -> None:
-        # A replica is in step at once, instead of after five seconds in which others may come.
-        at_once = "repl-diskless-sync-delay 0"
-        self.primary = Server(program, folder / "primary", at_once, certificate=certificate)
+        self.primary = Server(program, folder / "primary", certificate=certificate)
         replica_of = f"replicaof 127.0.0.1 {self.primary.port}"
-        self.replica = Server(program, folder / "replica", replica_of, at_once, certificate=certificate)
+        self.replica = Server(program, folder / "replica", replica_of, certificate=certificate)
         watched = f"127.0.0.1 {self.primary.port} 1"
         self.sentinel = Server(
             program,

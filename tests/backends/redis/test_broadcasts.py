@@ -109,8 +109,6 @@ def test_a_replica_s_listeners_find_it_when_the_bell_rings(
     broker: RedisBroker, server: Server, own_server: OwnServer, prefix: str, request: pytest.FixtureRequest
 ) -> None:
     kind = request.node.callspec.params["server"]
-    if kind != "redis":  # else that takes it five seconds
-        server.client.config_set("repl-diskless-sync-delay", 0)
     replica = own_server(f"replicaof 127.0.0.1 {server.port}", kind=kind).start()
     link = "a replica in step"
     eventually(lambda: replica.client.info("replication").get("master_link_status") == "up", link)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from streamy_backends.redis import from_url
 from streamy_core.testing import BrokerContract, FaultContract, Faults, FromUrl, MakeBroker
 
 from ..promises.outages import KilledServer
 from .conftest import ALL_KINDS, KINDS, OwnServer
+from .drivers import from_url
 from .servers import Server
 
 pytestmark = pytest.mark.slow

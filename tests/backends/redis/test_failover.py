@@ -154,13 +154,13 @@ def test_a_manager_from_before_a_failover_is_healthy_again(failover: Failover) -
 
 @pytest.fixture
 def primary(own_server: OwnServer) -> Server:
-    return own_server("repl-diskless-sync-delay 0").start()
+    return own_server().start()
 
 
 @pytest.fixture
 def replica(primary: Server, own_server: OwnServer) -> Server:
     """In step with the primary."""
-    replica = own_server(f"replicaof 127.0.0.1 {primary.port}", "repl-diskless-sync-delay 0").start()
+    replica = own_server(f"replicaof 127.0.0.1 {primary.port}").start()
 
     def in_step() -> bool:
         return bool(replica.client.info("replication")["master_link_status"] == "up")

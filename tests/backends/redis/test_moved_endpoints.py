@@ -46,9 +46,7 @@ class Pair:
 def pair(request: pytest.FixtureRequest, own_server: OwnServer, new_broker: NewBroker) -> Iterator[Pair]:
     old = own_server(kind=request.param).start()
     new_broker(old.url).append("news", events("before"))
-    new = own_server(
-        f"replicaof 127.0.0.1 {old.port}", "repl-diskless-sync-delay 0", kind=request.param
-    ).start()
+    new = own_server(f"replicaof 127.0.0.1 {old.port}", kind=request.param).start()
     eventually(lambda: new.client.info("replication")["master_link_status"] == "up", "a replica in step")
     new.client.replicaof("NO", "ONE")
     with Proxy(("127.0.0.1", old.port)) as endpoint:

@@ -7,26 +7,24 @@ from typing import Any, Final
 
 import pytest
 
-from streamy_backends.redis import from_url
 from streamy_core.broker import BrokerUnavailable, ListsStreams
 from streamy_core.testing import BrokerContract, FromUrl, MakeBroker
 from streamy_core.testing.reading import data_of, events, eventually, read_all, wait_for_bell
 
 from ..conftest import NewBroker
 from .conftest import EACH, THREADS, MakeClient, connections, descriptors, listening, publish_at_once
+from .drivers import from_url
 
 pytestmark = pytest.mark.slow
 
 CLIENTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "as it is": ("valkey", {}),
-    "decoding": ("valkey", {"decode_responses": True}),
-    "RESP2": ("valkey", {"protocol": 2}),
-    "RESP3": ("valkey", {"protocol": 3}),
+    "RESP2 decoding": ("valkey", {"protocol": 2, "decode_responses": True}),
     "RESP3 decoding": ("redis", {"protocol": 3, "decode_responses": True}),
-    "of a cluster": ("cluster", {}),
-    "of a cluster, decoding": ("cluster", {"decode_responses": True, "protocol": 3}),
-    "of an old cluster": ("old cluster", {}),
+    "RESP3 of a cluster": ("cluster", {"protocol": 3}),
+    "of an old cluster, decoding": ("old cluster", {"decode_responses": True}),
 }
+"""Each two of where, which protocol, and whether texts are decoded. RESP2 that isn't is the broker's own."""
 
 
 @pytest.fixture(params=CLIENTS)

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, Final, Self
 
 import psutil
@@ -19,7 +21,7 @@ import pymysql
 from streamy_core.testing.reading import DEADLINE, eventually
 
 from ...support.ports import free_port
-from ...support.process import suspend
+from ...support.process import kill_all, suspend
 from ...support.requirements import go_without
 
 HOW_TO_GET: Final = {
@@ -77,11 +79,7 @@ class Server(ABC):
     def kill(self) -> None:
         """End it and its children at once (SIGKILL)."""
         if self._process is not None:
-            processes = self._all()
-            for process in processes:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(processes, DEADLINE)
+            kill_all(self._all())
             self._process.wait(DEADLINE)
             self._process = None
             (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -165,11 +163,7 @@ class Postgresql(Server):
         return psycopg.connect(self.url, autocommit=True, connect_timeout=5)
 
     def _set_up(self, program: str) -> None:
-        password = self.folder / "password"
-        password.write_text("secret")
-        command = [program, "-D", str(self._data), "-U", "streamy", "--pwfile", str(password)]
-        command += ["-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"]
-        _run([*without_roots_rights(), *command])
+        shutil.copytree(_postgresqls_files(program).name, self._data)
         with (self._data / "postgresql.conf").open("a") as conf:
             conf.write("\n".join(["", "unix_socket_directories = ''", "listen_addresses = '127.0.0.1'", ""]))
 
@@ -188,9 +182,7 @@ class Mariadb(Server):
         return pymysql.connect(host="127.0.0.1", port=self.port, autocommit=True, **login)
 
     def _set_up(self, program: str) -> None:
-        command = [program, "--no-defaults", f"--datadir={self._data}", "--skip-test-db"]
-        command += [f"--tmpdir={self.folder}"]
-        _run([*command, "--auth-root-authentication-method=normal", f"--user={_user()}"])
+        shutil.copytree(_mariadbs_files(program).name, self._data)
         init = self.folder / "init.sql"
         init.write_text(
             f"ALTER USER root@localhost IDENTIFIED BY 'secret';\nCREATE DATABASE IF NOT EXISTS {self.home};\n"
@@ -230,6 +222,28 @@ class Mysql(Mariadb):
     def _mysqld(self, program: str) -> list[str]:
         data = f"--datadir=/srv/{self._files.name}/data"
         return ["chroot", str(MYSQL_ROOT), program, "--no-defaults", "--user=root", data]
+
+
+@cache
+def _postgresqls_files(initdb: str) -> TemporaryDirectory[str]:
+    """Those of a server that has not been started yet: each has a copy, which takes a tenth of the time."""
+    made = TemporaryDirectory()
+    with NamedTemporaryFile("w") as password:
+        password.write("secret")
+        password.flush()
+        command = [initdb, "-D", made.name, "-U", "streamy", "--pwfile", password.name]
+        command += ["-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"]
+        _run([*without_roots_rights(), *command])
+    return made
+
+
+@cache
+def _mariadbs_files(install: str) -> TemporaryDirectory[str]:
+    """Likewise."""
+    made = TemporaryDirectory()
+    command = [install, "--no-defaults", f"--datadir={made.name}", "--skip-test-db"]
+    _run([*command, "--auth-root-authentication-method=normal", f"--user={_user()}"])
+    return made
 
 
 def _run(command: list[str]) -> None:

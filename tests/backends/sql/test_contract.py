@@ -8,12 +8,12 @@ from functools import partial
 import pytest
 from sqlalchemy import inspect, text
 
-from streamy_backends.sql import from_url
 from streamy_core.testing import BrokerContract, FaultContract, Faults, FromUrl, MakeBroker
 from streamy_core.testing.within_contract import Begin
 
 from ..promises.outages import KilledServer
 from .conftest import KINDS, OTHER_DRIVERS, SERVERS, NewEngine, OwnServer, by_driver
+from .drivers import from_url
 from .servers import Server
 from .shop import in_a_session
 

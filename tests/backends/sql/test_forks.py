@@ -113,6 +113,7 @@ def test_a_child_may_make_the_tables_first_of_all(url: str, new_broker: NewBroke
     assert succeeds(in_child(broker.create_tables))
 
 
+@pytest.mark.slow
 def test_no_child_has_the_file_open_whichever_threads_fork(tmp_path: Path, new_broker: NewBroker) -> None:
     broker = new_broker(f"sqlite:///{tmp_path}/streams.db")
     stop = threading.Event()

@@ -100,6 +100,7 @@ def note_removals(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return removed
 
 
+@pytest.mark.slow
 def test_a_process_that_only_publishes_trims_too(url: str, new_broker: NewBroker, prefix: str) -> None:
     broker = new_broker(url)
     run_script(f"{url}?table_prefix={prefix}&history=20", "news", 100)

@@ -165,6 +165,7 @@ def test_an_app_that_makes_no_tables_works_after_init_db(
     assert data_of(read_all(new_broker(url), "news")) == ["hello"]
 
 
+@pytest.mark.slow
 def test_init_db_leaves_what_is_there(run: Run, new_broker: NewBroker, url: str) -> None:
     place = new_broker(url).append("news", events("hello"))[0]
     run("init-db")

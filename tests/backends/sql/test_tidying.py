@@ -75,6 +75,7 @@ def test_a_clock_that_was_a_little_ahead_stops_nobody_for_long(tables: Tables, t
     assert keeper(tables, time, tidy_every=60.0).tidy()
 
 
+@pytest.mark.slow
 def test_a_process_takes_over_from_one_that_was_killed(url: str, new_broker: NewBroker, prefix: str) -> None:
     broker = new_broker(url, **NEVER_BY_ITSELF)
     options = f"table_prefix={prefix}&history_age=0.2&tidy_every=0.1"

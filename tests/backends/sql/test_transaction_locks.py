@@ -118,6 +118,7 @@ def test_who_waits_takes_the_number_of_what_is_rolled_back(
     assert texts(sse, "a") == ["alone"]
 
 
+@pytest.mark.slow
 def test_who_waits_longer_than_the_timeout_fails(
     new_manager: NewManager, new_engine: NewEngine, url: str, threads: ThreadPoolExecutor
 ) -> None:

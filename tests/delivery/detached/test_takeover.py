@@ -388,6 +388,7 @@ def test_a_client_of_a_key_that_leaves_makes_room_for_another(server: Gunicorn, 
         server.hears_of_parting(stream, "gone", number + 1)
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_tls_says_why_it_does_not_detach(tmp_path: Path) -> None:
     with (
         Gunicorn(GTHREAD, tmp_path / "log", certificate=make_certificate(tmp_path)) as server,

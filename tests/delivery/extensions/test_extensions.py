@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -24,14 +23,16 @@ pytestmark = pytest.mark.slow
 PAIRS = (Pair("gthread", "detached", threads=1), Pair("gthread", "wsgi", threads=4))
 
 
-@pytest.fixture(params=EXTENSIONS)
+@pytest.fixture(scope="module", params=EXTENSIONS)
 def extension(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
 
-@pytest.fixture(params=PAIRS, ids=str)
-def own_server(request: pytest.FixtureRequest, extension: str, tmp_path: Path) -> Iterator[AppServer]:
+@pytest.fixture(scope="module", params=PAIRS, ids=str)
+def own_server(
+    request: pytest.FixtureRequest, extension: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AppServer]:
     settings = {
         VARIABLE: extension,
         SLOTS: None,
@@ -39,7 +40,8 @@ def own_server(request: pytest.FixtureRequest, extension: str, tmp_path: Path) -
         **EXTENSIONS[extension].environment,
     }
     app = f"{__package__}.app:create_app()"
-    with AppServer(tmp_path / "log", request.param, app=app, settings=settings).start() as server:
+    log = tmp_path_factory.mktemp("extensions") / "log"
+    with AppServer(log, request.param, app=app, settings=settings).start() as server:
         yield server
 
 

@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -27,20 +27,62 @@ VERSION: Final = re.compile(r"(?<=\| )[\d.]+(?= \|)")
 """Which the page shows as it was when the table was made."""
 
 
-@pytest.fixture(params=ROWS, ids=str)
+@pytest.fixture(scope="module", params=ROWS, ids=str)
 def row(request: pytest.FixtureRequest) -> Row:
     return installed(request.param)
 
 
-@pytest.fixture
-def small_server(row: Row, tmp_path: Path) -> Iterator[AppServer]:
-    """As few threads as the row says."""
+def small(row: Row, folder: Path) -> AppServer:
+    """As few threads as the row says. Not started yet."""
     slots = row.threads // 2 if row.how == UNKNOWN else None
     settings = {"STREAMY_DELIVERY": None, SLOTS: slots, "STREAMY_RECONNECT_DELAY": 0.1}
-    server = AppServer(tmp_path / "log", row.pair, settings=settings)
-    with server.start():
+    return AppServer(folder / "log", row.pair, settings=settings)
+
+
+@pytest.fixture
+def small_server(row: Row, tmp_path: Path) -> Iterator[AppServer]:
+    with small(row, tmp_path).start() as server:
         yield server
         server.kill()
+
+
+class Crowded:
+    """A small server, asked for more streams than it has threads."""
+
+    def __init__(self, server: AppServer, clients: int) -> None:
+        self.server = server
+        self._clients = clients
+        self._opened = ExitStack()
+
+    def fill(self) -> None:
+        """Start it, if it has ended or not begun, and ask for the streams."""
+        if self.server.running:
+            return
+        self.close()
+        self.server.start()
+        try:
+            for _ in range(self._clients):
+                self._opened.enter_context(self.server.connect("news")).read_head()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._opened.close()
+        self.server.kill()
+
+
+@pytest.fixture(scope="module")
+def crowd(row: Row, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowded]:
+    with closing(Crowded(small(row, tmp_path_factory.mktemp("table")), 2 * row.threads)) as crowd:
+        yield crowd
+
+
+@pytest.fixture
+def crowded_server(crowd: Crowded) -> AppServer:
+    """Its clients, twice as many as it has threads, are there from one test to the next."""
+    crowd.fill()
+    return crowd.server
 
 
 def polled(server: AppServer, stream: str, *, after: str) -> list[str]:
@@ -73,24 +115,18 @@ def test_a_client_gets_every_event(small_server: AppServer, row: Row, stream: st
 
 
 def test_a_view_answers_while_more_streams_are_asked_for_than_there_are_threads(
-    small_server: AppServer, row: Row, stream: str
+    crowded_server: AppServer, row: Row
 ) -> None:
-    with ExitStack() as to_close:
-        for _ in range(2 * row.threads):
-            to_close.enter_context(small_server.connect(stream)).read_head()
-        began = time.monotonic()
-        assert small_server.ask("/hello") == b"hello"
-        assert time.monotonic() - began < QUICK
-        if row.how == DETACHED:
-            assert small_server.health().clients == 2 * row.threads
+    began = time.monotonic()
+    assert crowded_server.ask("/hello") == b"hello"
+    assert time.monotonic() - began < QUICK
+    if row.how == DETACHED:
+        assert crowded_server.health().clients == 2 * row.threads
 
 
-def test_it_stops_while_streams_are_open(small_server: AppServer, row: Row, stream: str) -> None:
-    with ExitStack() as to_close:
-        for _ in range(row.threads):
-            to_close.enter_context(small_server.connect(stream)).read_head()
-        small_server.signal(signal.SIGTERM)
-        small_server.wait(row.stops)
+def test_it_stops_while_streams_are_open(crowded_server: AppServer, row: Row) -> None:
+    crowded_server.signal(signal.SIGTERM)
+    crowded_server.wait(row.stops)
 
 
 def test_the_page_shows_this_table() -> None:

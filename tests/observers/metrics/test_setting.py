@@ -79,6 +79,7 @@ def test_what_a_closed_manager_has_counted_stays_and_what_it_held_goes() -> None
     assert registry.get_sample_value("streamy_watched_streams", {"manager": "default"}) is None
 
 
+@pytest.mark.slow
 def test_metrics_keep_no_app_alive() -> None:
     registry = CollectorRegistry()
     app, sse = app_with(PrometheusInstruments(registry))
