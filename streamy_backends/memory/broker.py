@@ -94,16 +94,19 @@ class MemoryBroker(Broker):
         return ids
 
     def append_to_many(
-        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+        self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
         """See AppendsToMany."""
+        measured: Sequence[Event] = ()
+        size = 0
+        stored: dict[str, list[str]] = {}
         with self._lock():
-            if not events:
-                return {name: [] for name in stream_ids}
-            now, size = self._clock(), size_of(events)
-            stored: dict[str, list[str]] = {}
-            for name in stream_ids:
-                if (ids := self._append(name, events, size, idempotency_key, now)) is not None:
+            now = self._clock()
+            for name, events in batches.items():
+                if events is not measured:
+                    measured, size = events, size_of(events)
+                ids = self._append(name, events, size, idempotency_key, now) if events else []
+                if ids is not None:
                     stored[name] = ids
             self._tidy(now)
             watches = self._watches

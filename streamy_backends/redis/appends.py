@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from streamy_core.broker import BrokerUnavailable, Duplicate, PartlyUnavailable, make_id
+from streamy_core.broker import BrokerUnavailable, Duplicate, Event, PartlyUnavailable, make_id
 
 from .entries import text_of
 from .scripts import FAILED, unavailable
@@ -43,6 +43,15 @@ def appended_of(reply: Any) -> Appended | None:
     sequence = int(before)
     ids = [make_id(epoch, sequence + n, nonce) for n in range(1, int(count) + 1)]
     return Appended(Duplicate(ids) if outcome == "known" else ids, int(others[0]) if others else 0)
+
+
+def by_events(batches: Mapping[str, Sequence[Event]]) -> Iterable[tuple[Sequence[Event], list[str]]]:
+    """Events, if any, with the streams that are to get them: a script takes one sequence."""
+    found: dict[int, tuple[Sequence[Event], list[str]]] = {}
+    for name, events in batches.items():
+        if events:
+            found.setdefault(id(events), (events, []))[1].append(name)
+    return found.values()
 
 
 def in_lots(stream_ids: Iterable[str], *, clustered: bool) -> list[list[str]]:

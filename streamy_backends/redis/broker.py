@@ -30,7 +30,7 @@ from streamy_core.broker import (
 from streamy_core.events import CONTROL
 
 from .address import Address
-from .appends import appended_of, by_stream, in_lots, stored_of
+from .appends import appended_of, by_events, by_stream, in_lots, stored_of
 from .checks import fault_of, other_language, refusal
 from .entries import encode, epoch_of, text_of, text_or_none
 from .faults import faults
@@ -128,26 +128,27 @@ class RedisBroker(Broker):
         return ids
 
     def append_to_many(
-        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+        self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
         """See AppendsToMany."""
-        if not events:
-            return {name: [] for name in stream_ids}
         key = secrets.token_hex(8) if idempotency_key is None else idempotency_key
-        texts = encode(events, new_nonce())
-        found = self._append_to_many(stream_ids, key, "", texts)
-        if unknown := [name for name, reply in found.items() if reply in NOTHING_WRITTEN]:
-            found.update(self._append_to_many(unknown, key, self._epoch(), texts))
-        return stored_of(found, self._ids)
+        found = self._append_to_many(batches, key, "")
+        if unknown := {name: batches[name] for name, reply in found.items() if reply in NOTHING_WRITTEN}:
+            found.update(self._append_to_many(unknown, key, self._epoch()))
+        return {**{name: [] for name in batches if name not in found}, **stored_of(found, self._ids)}
 
-    def _append_to_many(
-        self, stream_ids: Collection[str], key: str, epoch: str, texts: Sequence[str]
-    ) -> dict[str, Any]:
+    def _append_to_many(self, batches: Mapping[str, Sequence[Event]], key: str, epoch: str) -> dict[str, Any]:
         """What the script has said of each stream, or BrokerUnavailable. Raises as `append_to_many`."""
         runner = self._open()
-        settings, keys = self._settings(), self._keys.for_append_to_many
-        lots = in_lots(stream_ids, clustered=self._servers.clustered)
-        calls = [self._append.call(keys(lot, key), settings, epoch, *texts) for lot in lots]
+        settings = self._settings()
+        lots: list[Sequence[str]] = []
+        calls: list[Call] = []
+        for events, names in by_events(batches):
+            texts = encode(events, new_nonce())
+            for lot in in_lots(names, clustered=self._servers.clustered):
+                lots.append(lot)
+                keys = self._keys.for_append_to_many(lot, key)
+                calls.append(self._append.call(keys, settings, epoch, *texts))
         return by_stream(lots, runner.write_many(calls))
 
     def _ids(self, stream_id: str, reply: Any) -> list[str] | None:

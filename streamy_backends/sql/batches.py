@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streamy_core.broker import Event, make_id
 
-from .meta import Packed
+from .meta import Packed, with_meta
 from .pages import epoch_of
 
 
@@ -39,21 +39,36 @@ class Batch(NamedTuple):
 
 
 class ManyBatch(NamedTuple):
-    """The same events for many streams: `batch`, whose stream and key are none, and the key of each stream.
+    """Events for many streams: `batch`, whose stream and key are none, and the key of each stream.
+
+    each: the events of each stream, where they aren't those of the batch for all.
 
     The streams are sorted, so that two transactions don't wait for each other.
     """
 
     batch: Batch
     keys: dict[str, str]
+    each: Mapping[str, Sequence[Event | Packed]] | None = None
 
     @classmethod
-    def of(cls, stream_ids: Collection[str], batch: Batch, idempotency_key: str | None) -> ManyBatch:
-        """For these streams; None for no key."""
-        names = sorted(stream_ids)
-        if idempotency_key is None:
-            return cls(batch, dict.fromkeys(names, ""))
-        return cls(batch, {name: hashed(name, idempotency_key) for name in names})
+    def of(
+        cls,
+        events: Mapping[str, Sequence[Event]],
+        batch: Callable[[Sequence[Event]], Batch],
+        idempotency_key: str | None,
+    ) -> ManyBatch:
+        """For these streams, of which there is at least one. batch: makes one of events."""
+        names = sorted(events)
+        keys = {name: "" if idempotency_key is None else hashed(name, idempotency_key) for name in names}
+        common = events[names[0]]
+        if all(own is common for own in events.values()):
+            return cls(batch(common), keys)
+        return cls(batch(()), keys, {name: with_meta(own) for name, own in events.items()})
+
+    def batch_of(self, stream_id: str) -> Batch:
+        """That of one of the streams."""
+        events = self.batch.events if self.each is None else self.each[stream_id]
+        return self.batch._replace(stream_id=stream_id, key=self.keys[stream_id], events=events)
 
     def without(self, stream_ids: Collection[str]) -> ManyBatch:
         """What is left without these streams."""

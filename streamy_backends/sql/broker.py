@@ -148,26 +148,30 @@ class SqlBroker(Broker):
             return self._remembered(db, batch, otherwise=refusal)
 
     def append_to_many(
-        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+        self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
         """See AppendsToMany. All streams are appended to, or none."""
         self._ready()
-        if not events or not stream_ids:
-            return {name: [] for name in stream_ids}
-        return append_once_more(
-            partial(self._append_to_many, stream_ids, events, idempotency_key), idempotency_key
-        )
+        found = {name: events for name, events in batches.items() if events}
+        if not found:
+            return {name: [] for name in batches}
+        append = partial(self._append_to_many, found, idempotency_key)
+        return {name: [] for name in batches.keys() - found} | append_once_more(append, idempotency_key)
 
     def _append_to_many(
-        self, stream_ids: Collection[str], events: Sequence[Event], key: str | None
+        self, batches: Mapping[str, Sequence[Event]], key: str | None
     ) -> dict[str, list[str]]:
-        many = ManyBatch.of(stream_ids, self._batch("", events, None), key)
+        many = ManyBatch.of(batches, partial(self._batch, "", key=None), key)
+        dialect = self._database.dialect
+        same = many.each is None
         known: dict[str, list[str]] = {}
         while True:
             left = many.without(known)
             try:
-                with self._database.transaction("append", self._database.dialect.begin_many) as db:
-                    stored = self._database.dialect.append_to_many(db, left) if left.keys else {}
+                begin = dialect.begin_many if same else dialect.begin_several
+                with self._database.transaction("append", begin) as db:
+                    append = dialect.append_to_many if same else dialect.append_to_each
+                    stored = append(db, left) if left.keys else {}
                 break
             except MissingTable as error:
                 raise self._readiness.without_tables(error) from error
@@ -184,8 +188,8 @@ class SqlBroker(Broker):
             known.update({name: Duplicate(ids) for name, ids in found.items()})
         self._retention.start()
         for name, where in stored.items():
-            self._tell_of(name, where, len(events))
-        return {**known, **{name: ids_of(many.batch, where) for name, where in stored.items()}}
+            self._tell_of(name, where, len(batches[name]))
+        return {**known, **{name: ids_of(many.batch_of(name), where) for name, where in stored.items()}}
 
     def append_within(
         self, session: Any, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None

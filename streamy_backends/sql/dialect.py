@@ -214,6 +214,14 @@ class Dialect(ABC):
         The transaction has begun unless `begin_many` is None. Raises as `append`.
         """
 
+    def append_to_each(self, db: DBAPICursor, many: ManyBatch) -> dict[str, Stored]:
+        """Store in each of the streams its own events, but for those that have ended; where they lie in each.
+
+        The transaction has begun, by `begin_several`. Raises as `append`.
+        """
+        found = {name: self.append(db, many.batch_of(name), alone=False) for name in many.keys}
+        return {name: stored for name, stored in found.items() if stored is not None}
+
     def store_in_many(self, db: DBAPICursor, many: ManyBatch, stored: Mapping[str, Stored]) -> None:
         """Store keys and entries where streams have been counted on. Raises likewise."""
         batch = many.batch

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from ..broker import AppendsToMany, AppendsWithin, Broker, PartlyUnavailable
 from ..errors import StreamEnded
 from ..events import Event
+
+Batches = Mapping[str, Sequence[Event]]
+"""The events of each stream: the same object where they are the same."""
 
 _MOST_STREAMS: Final = 1_000
 _MOST_BYTES: Final = 4 * 2**20
@@ -23,7 +26,7 @@ class Progress:
     ended:  the streams that were left out because they have ended.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Collection[str]) -> None:
         self._names = names
         self.stored: dict[str, list[str]] = {}
         self.ended: set[str] = set()
@@ -38,12 +41,6 @@ class Progress:
         """The id of each entry, by stream, in the order that was given."""
         return {name: ids[0] for name in self._names if (ids := self.stored.get(name))}
 
-    def slices(self, event: Event) -> Iterator[Sequence[str]]:
-        """The streams in lots that are not too much for one call."""
-        size = max(1, min(_MOST_STREAMS, _MOST_BYTES // (event.size + _NAME_BYTES)))
-        for start in range(0, len(self._names), size):
-            yield self._names[start : start + size]
-
     def note(self, asked: Iterable[str], stored: Mapping[str, list[str]], *, all_told: bool = True) -> None:
         """These were stored. all_told: whether the others that were asked for have ended."""
         self.stored.update(stored)
@@ -51,20 +48,36 @@ class Progress:
             self.ended.update(name for name in asked if name not in stored)
 
 
-def append_to_many(
-    broker: Broker, names: Sequence[str], events: Sequence[Event], key: str | None, progress: Progress
-) -> None:
+def in_slices(batches: Batches) -> Iterator[Batches]:
+    """What is to be appended, in lots that are not too much for one call."""
+    lot: dict[str, Sequence[Event]] = {}
+    left = _MOST_BYTES
+    last: Sequence[Event] | None = None
+    size = 0
+    for name, events in batches.items():
+        if events is not last:
+            last, size = events, sum([event.size for event in events]) + _NAME_BYTES
+        if lot and (left < size or len(lot) == _MOST_STREAMS):
+            yield lot
+            lot, left = {}, _MOST_BYTES
+        lot[name] = events
+        left -= size
+    if lot:
+        yield lot
+
+
+def append_to_many(broker: Broker, batches: Batches, key: str | None, progress: Progress) -> None:
     """Append to those of the streams that nothing is known of, and note what comes of it.
 
     Raises BrokerUnavailable, once all that is known is noted.
     """
-    done = progress.stored
-    left = [name for name in names if name not in done and name not in progress.ended] if done else names
+    known = {**progress.stored, **dict.fromkeys(progress.ended)} if progress.stored else {}
+    left = {name: events for name, events in batches.items() if name not in known} if known else batches
     try:
         if isinstance(broker, AppendsToMany):
-            progress.note(left, broker.append_to_many(left, events, idempotency_key=key))
+            progress.note(left, broker.append_to_many(left, idempotency_key=key))
         else:
-            _one_by_one(partial(broker.append, events=events, idempotency_key=key), left, progress)
+            _one_by_one(lambda name: broker.append(name, left[name], idempotency_key=key), left, progress)
     except PartlyUnavailable as error:
         progress.note(left, error.stored, all_told=False)
         raise
@@ -83,7 +96,7 @@ def append_within(
     _one_by_one(append, sorted(names), progress)  # so that two transactions don't wait for each other
 
 
-def _one_by_one(append: Callable[[str], list[str]], names: Sequence[str], progress: Progress) -> None:
+def _one_by_one(append: Callable[[str], list[str]], names: Iterable[str], progress: Progress) -> None:
     for name in names:
         try:
             progress.note([name], {name: append(name)})

@@ -1,4 +1,4 @@
-"""Turns what a user sends into events."""
+"""Turns what a user sends into events, and keys."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any, Final
 
 from ..errors import InvalidEvent
 from ..events import RESERVED_PREFIX, Event, read_json
-from ..exact import behind_proxy
+from ..exact import behind_proxy, exact_text
 from ..wire import data_size
 from .expiry import as_stored
+
+MAX_KEY: Final = 255
+"""Characters of an idempotency key, which each backend keeps for a while."""
 
 _MOST_PER_CHARACTER: Final = 7
 """Bytes that a character may be when it is sent: so many for a line break, four for others."""
@@ -81,3 +84,15 @@ class EventMaker:
                 f"the event has {size:,} bytes of data{breaks}, more than the {self._max_bytes:,} that "
                 "STREAMY_MAX_EVENT_BYTES allows: send a link to it, or raise the limit"
             )
+
+
+def check_idempotency_key(key: object) -> str:
+    """The key as plain text. Raises InvalidEvent for what can't be one."""
+    text = exact_text(key)
+    if text is None:
+        raise InvalidEvent(f"an idempotency key is a str, not {type(key).__name__}")
+    if len(text) > MAX_KEY:
+        raise InvalidEvent(
+            f"an idempotency key has at most {MAX_KEY} characters, not {len(text):,}: use a hash of it"
+        )
+    return text

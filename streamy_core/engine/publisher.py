@@ -8,29 +8,28 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..broker import AppendsLast, AppendsWithin, Broker, Duplicate, EndsWithin, KeepsMeta
+from ..broker import AppendsToMany, Broker, Duplicate, KeepsMeta
 from ..errors import (
     BrokerUnavailable,
-    ConfigError,
-    InvalidEvent,
     PublishFailed,
     StreamEnded,
     StreamyError,
 )
 from ..events import Event, is_internal
-from ..exact import exact_text
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
-from .broadcast import Progress, append_to_many, append_within
-from .making import EventMaker
+from .abilities import that_appends_last, that_appends_within, that_ends_within
+from .broadcast import Batches, Progress, append_to_many, append_within, in_slices
+from .making import EventMaker, check_idempotency_key
 from .traces import Traces
 
-MAX_KEY: Final = 255
-"""Characters of an idempotency key, which each backend keeps for a while."""
+MOST_TOGETHER: Final = 100
+"""Streams whose events are published together: a failure of the call is one of all."""
 
 _ENDING_TAKES: Final = 10.0
 """Seconds for ending streams to which a broadcast has failed, where that is set."""
@@ -134,6 +133,51 @@ class Publisher:
         self._observer.published(stream_id, outcome_of(ids), count, time.monotonic() - began, None)
         return ids
 
+    @property
+    def most_streams(self) -> int:
+        """So many streams at a time are best given to `publish_each`."""
+        grouped = isinstance(self._broker, AppendsToMany) and self._traces is None  # a span is of one stream
+        return MOST_TOGETHER if grouped else 1
+
+    def publish_each(self, batches: Batches, settled: Callable[[str, Exception | None], object]) -> None:
+        """Append to each stream its own events: together, and those where that fails one after the other.
+
+        settled: told of each stream once, as soon as it is known: its name, and why its events could not be
+                 stored, if so, which is what `publish` raises.
+        """
+        key = None
+        if len(batches) > 1:
+            key = self.new_key()
+            batches = self._publish_together(batches, key, settled)
+        for name, events in batches.items():
+            error: Exception | None = None
+            try:
+                self.publish(name, events, key, may_end=False)
+            except Exception as raised:  # noqa: BLE001 - it is told
+                error = raised
+            settled(name, error)
+
+    def _publish_together(
+        self, batches: Batches, key: str | None, settled: Callable[[str, Exception | None], object]
+    ) -> Batches:
+        """By one attempt; those of which nothing is known after it."""
+        self.used = True
+        began = time.monotonic()
+        progress = Progress(batches)
+        with suppress(Exception):  # which comes again, where it doesn't pass
+            for some in in_slices(batches):
+                append_to_many(self._broker, some, key, progress)
+        told = self._observer.published
+        seconds = time.monotonic() - began
+        for name, ids in progress.stored.items():
+            told(name, outcome_of(ids), len(batches[name]), seconds, None)
+            settled(name, None)
+        for name in progress.ended:
+            error = StreamEnded(name)
+            told(name, PublishOutcome.ENDED, len(batches[name]), seconds, error)
+            settled(name, error)
+        return {name: batches[name] for name in progress.left}
+
     def broadcast(
         self, names: Sequence[str], event: Event, idempotency_key: str | None = None, session: Any = None
     ) -> dict[str, str]:
@@ -198,9 +242,7 @@ class Publisher:
             self._publish_last(stream_id, [*publishing.marked(events), last])
 
     def _publish_last(self, stream_id: str, events: Sequence[Event]) -> None:
-        broker = self._broker
-        if not isinstance(broker, AppendsLast):
-            raise no_runs(broker)
+        broker = that_appends_last(self._broker)
         self.used = True
         began = time.monotonic()
         append = partial(broker.append_last, stream_id, events, idempotency_key=self.new_key())
@@ -265,42 +307,30 @@ class Publisher:
     def _append_within(
         self, session: Any, stream_id: str, events: Sequence[Event], key: str | None
     ) -> list[str]:
-        broker = self._in_transactions()
+        broker = that_appends_within(self._broker)
         try:
             return broker.append_within(session, stream_id, events, idempotency_key=key)
         except BrokerUnavailable as error:
             raise PublishFailed("publish to", stream_id, 1, error) from error
 
     def _end_within(self, session: Any, stream_id: str) -> None:
-        if not isinstance(self._broker, EndsWithin):
-            raise self._no_transactions("end a stream")
+        broker = that_ends_within(self._broker)
         try:
-            self._broker.end_within(session, stream_id)
+            broker.end_within(session, stream_id)
         except BrokerUnavailable as error:
             raise PublishFailed("end", stream_id, 1, error) from error
 
-    def _in_transactions(self) -> AppendsWithin:
-        if isinstance(self._broker, AppendsWithin):
-            return self._broker
-        raise self._no_transactions("publish")
-
-    def _no_transactions(self, what: str) -> ConfigError:
-        return ConfigError(
-            f"{type(self._broker).__name__} can't {what} within a transaction: session= is for a "
-            "backend that keeps streams in the app's database, like postgresql: or sqlite:"
-        )
-
     def _broadcast(self, names: Sequence[str], event: Event, key: str | None, progress: Progress) -> None:
         key = key if key is not None else self.new_key()
-        for some in progress.slices(event):
-            append = partial(append_to_many, self._broker, some, (event,), key, progress)
+        for some in in_slices(dict.fromkeys(names, (event,))):
+            append = partial(append_to_many, self._broker, some, key, progress)
             failed = partial(self._broadcast_failed, progress)
             keep_trying(append, self._retry, wait=self._sleep, failed=failed)
 
     def _broadcast_within(
         self, session: Any, names: Sequence[str], event: Event, key: str | None, progress: Progress
     ) -> None:
-        broker = self._in_transactions()
+        broker = that_appends_within(self._broker)
         try:
             append_within(broker, session, names, (event,), key, progress)
         except BaseException as error:
@@ -363,23 +393,3 @@ def _failure_of(error: StreamEnded | PublishFailed) -> PublishOutcome:
 def outcome_of(ids: list[str]) -> PublishOutcome:
     """What came of an append that returned these."""
     return PublishOutcome.DUPLICATE if isinstance(ids, Duplicate) else PublishOutcome.STORED
-
-
-def no_runs(broker: Broker) -> ConfigError:
-    """What is raised where a broker can't decide what a run's end is."""
-    return ConfigError(
-        f"{type(broker).__name__} can't be used for runs: it has no append_last, by which a log decides how "
-        "a run ends (see AppendsLast in streamy_core.broker)"
-    )
-
-
-def check_idempotency_key(key: object) -> str:
-    """The key as plain text. Raises InvalidEvent for what can't be one."""
-    text = exact_text(key)
-    if text is None:
-        raise InvalidEvent(f"an idempotency key is a str, not {type(key).__name__}")
-    if len(text) > MAX_KEY:
-        raise InvalidEvent(
-            f"an idempotency key has at most {MAX_KEY} characters, not {len(text):,}: use a hash of it"
-        )
-    return text

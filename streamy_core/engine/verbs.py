@@ -9,8 +9,9 @@ from typing import Any, Final
 from ..commands import check_key, disconnect_command
 from ..errors import InvalidEvent
 from ..events import CONTROL, Event, check_stream_id
+from .making import check_idempotency_key
 from .outbox import Outbox
-from .publisher import Publisher, check_idempotency_key
+from .publisher import Publisher
 from .streams import StreamIds, any_names_of
 
 _ONE: Final[tuple[type, ...]] = (str, bytes, bytearray, Mapping)

@@ -16,9 +16,9 @@ from ..broker import AppendsLast, ForkGuard
 from ..closeable import Closeable
 from ..commands import stop_command
 from ..config import Settings
+from ..engine.abilities import that_appends_last
 from ..engine.engine import Engine
 from ..engine.outcomes import RunEnd, RunOutcome, RunStart, end_of
-from ..engine.publisher import no_runs
 from ..errors import Closed, RunExists, TooManyRuns
 from ..events import LEASES, check_stream_id
 from ..ids import sequence_of
@@ -32,7 +32,7 @@ from .run import Run, Within, as_it_is
 from .starting import Claims
 from .sweeping import Sweeper
 from .terms import Terms
-from .writer import Writer
+from .writer import Writer, write_all
 
 _HEARING: Final = 5.0
 """Seconds to wait for what processes have told."""
@@ -61,7 +61,8 @@ class Runs(Closeable):
         self._observer = observer
         self._grace = grace
         self._closed = False
-        self._flusher = Flusher()
+        publisher = engine.publisher
+        self._flusher = Flusher(partial(write_all, publisher), most=publisher.most_streams)
         self._claims = Claims(engine.hub, engine.publisher)
         self._keeper = Keeper(engine.hub, engine.publisher, settings.retry, observer)
         self._guard = ForkGuard(self._start)
@@ -233,8 +234,7 @@ class Runs(Closeable):
     def _check_open(self) -> None:
         if self._closed:
             raise Closed("this StreamManager is closed: it starts no more runs")
-        if not isinstance(self._engine.broker, AppendsLast):
-            raise no_runs(self._engine.broker)
+        that_appends_last(self._engine.broker)
 
     def _watch_exit(self) -> None:
         if not self._exiting:

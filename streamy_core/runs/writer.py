@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ..engine.publisher import Publisher
@@ -32,11 +32,11 @@ class Writer:
         self,
         stream_id: str,
         publisher: Publisher,
-        flusher: Flusher,
+        flusher: Flusher[Writer],
         how: Coalesce | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream_id = stream_id
+        self.stream_id: Final = stream_id
         self._publisher = publisher
         self._flusher = flusher
         self._how = how
@@ -48,9 +48,11 @@ class Writer:
         self._due = math.inf  # when the flusher comes
         self._failure: Exception | None = None
         self._over = False
+        self._asked_in_vain = False  # it was to be written while somebody was writing
         self._progress: Event | None = None  # the newest that waits
         self._progress_at = -math.inf
         self._safe_name: object = _NOTHING
+        self._taken = 0  # entries that are being written
         self.entries: int = 0
 
     @property
@@ -114,24 +116,42 @@ class Writer:
                         self._buffer.take()
                     self._take_progress(self._clock())
                     events = self._buffer.take()
-                self._publisher.publish_last(self._stream_id, [*events, last])
+                self._publisher.publish_last(self.stream_id, [*events, last])
             except StreamEnded as error:
                 self._fail(error)
                 return False
             finally:
                 with self._changed:
                     self._over = True
-                    self._failure = self._failure or StreamEnded(self._stream_id)
+                    self._failure = self._failure or StreamEnded(self.stream_id)
                     self._changed.notify_all()
         self.entries += len(events)
         return True
+
+    def take(self) -> list[Event]:
+        """What is due: nobody else writes then, until it is settled. None, and nothing to settle, if there is
+        nothing, or somebody is writing."""
+        with self._changed:
+            if not self._writing.acquire(blocking=False):
+                self._asked_in_vain = True
+                return []
+        return self._take()
+
+    def settle(self, error: Exception | None) -> None:
+        """What was taken is written, or why it can't be."""
+        with self._changed:
+            if error is None:
+                self.entries += self._taken
+            elif self._failure is None:
+                self._failure = error
+            self._release()
 
     def _put_event(self, event: Event) -> None:
         if self._how is None:
             with self._writing:
                 self._check()
                 try:
-                    self._publisher.publish(self._stream_id, [event], may_end=False)
+                    self._publisher.publish(self.stream_id, [event], may_end=False)
                 except Exception as error:  # noqa: BLE001 - it is raised, as it is at the next item
                     self._fail(error)
                     self._check()
@@ -158,7 +178,7 @@ class Writer:
     def _ask(self, due: float) -> None:
         """Have the flusher come by then."""
         if due < self._due:
-            self._flusher.call_at(due, self._write)
+            self._flusher.flush_at(due, self)
             self._due = due
 
     def _take_progress(self, now: float) -> None:
@@ -168,25 +188,41 @@ class Writer:
             self._buffer.add_event(progress, now)
 
     def _write(self) -> None:
-        with self._writing:
-            with self._changed:
-                if self._over or self._failure is not None:
-                    return
-                self._due = math.inf
-                now = self._clock()
-                if self._progress is not None and self._progress_at + EVERY <= now + _EARLY:
-                    self._take_progress(now)
-            try:
-                with self._changed:
-                    events = self._buffer.take()
-                    self._changed.notify_all()
-                    if self._progress is not None:
-                        self._ask(self._progress_at + EVERY)
-                if events:
-                    self._publisher.publish(self._stream_id, events, may_end=False)
-                    self.entries += len(events)
-            except Exception as error:  # noqa: BLE001 - whoever yields is told
-                self._fail(error)
+        self._writing.acquire()
+        if events := self._take():
+            self._publisher.publish_each({self.stream_id: events}, lambda _, error: self.settle(error))
+
+    def _take(self) -> list[Event]:
+        with self._changed:
+            events = self._take_due() if self._failure is None and not self._over else []
+            self._taken = len(events)
+            if not events:
+                self._release()
+        return events
+
+    def _take_due(self) -> list[Event]:
+        self._due = math.inf
+        now = self._clock()
+        if self._progress is not None and self._progress_at + EVERY <= now + _EARLY:
+            self._take_progress(now)
+        if self._progress is not None:
+            self._ask(self._progress_at + EVERY)
+        try:
+            return self._buffer.take()
+        except Exception as error:  # noqa: BLE001 - whoever yields is told
+            self._failure = error
+            return []
+        finally:
+            self._changed.notify_all()
+
+    def _release(self) -> None:
+        """Nobody writes any more: others may, and are asked to if they were in vain."""
+        self._writing.release()
+        self._changed.notify_all()
+        if self._asked_in_vain:
+            self._asked_in_vain = False
+            self._due = math.inf
+            self._ask(self._clock())
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
@@ -197,8 +233,23 @@ class Writer:
         if self._failure is None:
             return
         if isinstance(self._failure, StreamEnded):
-            raise RunStopped(self._stream_id, "ended")
+            raise RunStopped(self.stream_id, "ended")
         raise self._failure.with_traceback(None)
+
+
+def write_all(publisher: Publisher, writers: Iterable[Writer]) -> None:
+    """Write what is due in these, together."""
+    batches: dict[str, list[Event]] = {}
+    taken: dict[str, Writer] = {}
+    others: list[Writer] = []
+    for writer in writers:
+        if writer.stream_id in taken:
+            others.append(writer)  # of a run that is over, and whose name another has
+        elif events := writer.take():
+            taken[writer.stream_id], batches[writer.stream_id] = writer, events
+    publisher.publish_each(batches, lambda name, error: taken[name].settle(error))
+    if others:
+        write_all(publisher, others)
 
 
 _EARLY: Final = 0.01

@@ -66,20 +66,21 @@ class Wrapper(Broker):
 
 class _AppendsToMany(Wrapper):
     def append_to_many(
-        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+        self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
-        names = {self.inner_name(name): name for name in stream_ids}
+        names = {self.inner_name(name): name for name in batches}
+        inner = {own: batches[name] for own, name in names.items()}
 
         def append() -> dict[str, list[str]]:
             try:
-                stored = self.inner().append_to_many(list(names), events, idempotency_key=idempotency_key)
+                stored = self.inner().append_to_many(inner, idempotency_key=idempotency_key)
             except PartlyUnavailable as error:
                 raise PartlyUnavailable(self._called(error.stored, names), error.fault) from error
             return self._called(stored, names)
 
-        stored = self.appending(stream_ids, append)
+        stored = self.appending(batches, append)
         for name, ids in stored.items():
-            self.on_appended(name, events, ids)
+            self.on_appended(name, batches[name], ids)
         return stored
 
     @staticmethod

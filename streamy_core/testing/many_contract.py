@@ -30,7 +30,7 @@ class ManyContract(ElsewhereFixture):
     def test_each_of_many_streams_has_the_events_after_what_it_had(self, broker: Broker) -> None:
         many = _appending(broker)
         before = {name: broker.append(name, events("before"))[-1] for name in ("b", "c")}
-        stored = many.append_to_many(["c", "a", "b"], events("1", "2"))
+        stored = many.append_to_many(dict.fromkeys(["c", "a", "b"], events("1", "2")))
         assert set(stored) == {"a", "b", "c"}, "the ids of every stream are returned"
         for name, ids in stored.items():
             found = read_all(broker, name, before.get(name, ""))
@@ -39,10 +39,32 @@ class ManyContract(ElsewhereFixture):
             assert {entry.stream_id for entry in found} == {name}
             assert tail(broker, name) == ids[-1]
 
+    def test_each_of_many_streams_may_have_events_of_its_own(self, broker: Broker) -> None:
+        many = _appending(broker)
+        broker.end("over")
+        same = events("same", "for two")
+        given = {"c": events("1"), "b": same, "over": events("x"), "e": [], "a": events("2", "é"), "d": same}
+        stored = many.append_to_many(given)
+        assert set(stored) == {"a", "b", "c", "d", "e"}, "a stream that has ended is left out, and no other"
+        for name, ids in stored.items():
+            found = read_all(broker, name)
+            assert [entry.event for entry in found] == list(given[name]), "each gets the events of its own"
+            assert ids == [entry.id for entry in found], "what is returned are the entries' ids"
+
+    def test_a_key_of_many_streams_with_events_of_their_own_is_one_of_each(self, broker: Broker) -> None:
+        many = _appending(broker)
+        given = {"a": events("a"), "b": events("b", "b"), "c": events("c")}
+        first = broker.append("b", given["b"], idempotency_key="k")
+        stored = many.append_to_many(given, idempotency_key="k")
+        assert stored["b"] == first, "on this stream the key was used before"
+        broker.end("c")
+        assert many.append_to_many(given, idempotency_key="k") == stored, "an event is stored twice"
+        assert [data_of(read_all(broker, name)) for name in given] == [["a"], ["b", "b"], ["c"]]
+
     def test_events_for_many_streams_are_kept_whole(self, broker: Broker) -> None:
         (event,) = events("é\r\n😀")
         event = type(event)(event.data, "name", 0)
-        _appending(broker).append_to_many(["a", "b"], [event])
+        _appending(broker).append_to_many(dict.fromkeys(["a", "b"], (event,)))
         for name in ("a", "b"):
             assert [entry.event for entry in read_all(broker, name)] == [event]
 
@@ -51,7 +73,7 @@ class ManyContract(ElsewhereFixture):
         if not isinstance(broker, KeepsMeta):
             pytest.skip(f"{type(broker).__name__} has no `keeps_meta`")
         given = [Event("a", "name", 0, meta={"n": "1"}), Event("b"), Event("c", meta={"n": "3"})]
-        many.append_to_many(["a", "b"], given)
+        many.append_to_many(dict.fromkeys(["a", "b"], given))
         for name in ("a", "b"):
             assert [entry.event for entry in read_all(broker, name)] == given
 
@@ -60,7 +82,8 @@ class ManyContract(ElsewhereFixture):
         broker.append("over", events("before"))
         for name in ("over", "over, and never written to"):
             broker.end(name)
-        stored = many.append_to_many(["a", "over", "over, and never written to", "z"], events("new"))
+        names = ["a", "over", "over, and never written to", "z"]
+        stored = many.append_to_many(dict.fromkeys(names, events("new")))
         assert sorted(stored) == ["a", "z"], "a stream that has ended is left out, and keeps no other from it"
         assert data_of(read_all(broker, "over")) == ["before"], "nothing is stored after an end"
         assert [data_of(read_all(broker, name)) for name in ("a", "z")] == [["new"], ["new"]]
@@ -68,10 +91,10 @@ class ManyContract(ElsewhereFixture):
     def test_repeating_a_key_for_many_streams_stores_nothing_more(self, broker: Broker) -> None:
         many = _appending(broker)
         names = ["a", "b", "c"]
-        stored = many.append_to_many(names, events("1", "2"), idempotency_key="k")
+        stored = many.append_to_many(dict.fromkeys(names, events("1", "2")), idempotency_key="k")
         for name in names:
             broker.append(name, events("later"))
-        again = many.append_to_many(names, events("1", "2"), idempotency_key="k")
+        again = many.append_to_many(dict.fromkeys(names, events("1", "2")), idempotency_key="k")
         assert again == stored, "a key that is repeated gives the ids of its first time"
         for name in names:
             assert data_of(read_all(broker, name)) == ["1", "2", "later"], "an event is stored twice"
@@ -80,36 +103,36 @@ class ManyContract(ElsewhereFixture):
         many = _appending(broker)
         first = broker.append("a", events("event"), idempotency_key="k")
         broker.append("b", events("event"), idempotency_key="another")
-        stored = many.append_to_many(["a", "b", "c"], events("event"), idempotency_key="k")
+        stored = many.append_to_many(dict.fromkeys(["a", "b", "c"], events("event")), idempotency_key="k")
         assert stored["a"] == first, "on this stream the key was used before"
         assert broker.append("c", events("event"), idempotency_key="k") == stored["c"]
         assert [len(read_all(broker, name)) for name in ("a", "b", "c")] == [1, 2, 1]
 
     def test_a_key_of_many_streams_still_counts_when_some_have_ended(self, broker: Broker) -> None:
         many = _appending(broker)
-        stored = many.append_to_many(["a", "b"], events("event"), idempotency_key="k")
+        stored = many.append_to_many(dict.fromkeys(["a", "b"], events("event")), idempotency_key="k")
         broker.end("a")
-        again = many.append_to_many(["a", "b", "c"], events("event"), idempotency_key="k")
+        again = many.append_to_many(dict.fromkeys(["a", "b", "c"], events("event")), idempotency_key="k")
         assert {name: again[name] for name in stored} == stored
         assert [len(read_all(broker, name)) for name in ("a", "b", "c")] == [1, 1, 1]
 
     def test_a_key_of_many_streams_still_counts_when_all_have_ended(self, broker: Broker) -> None:
         many = _appending(broker)
-        stored = many.append_to_many(["a", "b"], events("event"), idempotency_key="k")
+        stored = many.append_to_many(dict.fromkeys(["a", "b"], events("event")), idempotency_key="k")
         for name in stored:
             broker.end(name)
-        again = many.append_to_many(["a", "b"], events("event"), idempotency_key="k")
+        again = many.append_to_many(dict.fromkeys(["a", "b"], events("event")), idempotency_key="k")
         assert again == stored, "what is stored looks as if it weren't, to who tries again after a lost reply"
 
     def test_no_events_for_many_streams_and_no_streams_do_nothing(self, broker: Broker) -> None:
         many = _appending(broker)
-        assert many.append_to_many(["a", "b"], []) == {"a": [], "b": []}
-        assert many.append_to_many([], events("event")) == {}
+        assert many.append_to_many(dict.fromkeys(["a", "b"], ())) == {"a": [], "b": []}
+        assert many.append_to_many({}) == {}
         assert read(broker, "a").entries == ()
 
     def test_many_streams_are_appended_to_under_their_exact_names(self, broker: Broker) -> None:
         many = _appending(broker)
-        stored = many.append_to_many(AWKWARD_NAMES, events("event"))
+        stored = many.append_to_many(dict.fromkeys(AWKWARD_NAMES, events("event")))
         assert sorted(stored) == sorted(AWKWARD_NAMES)
         for name in AWKWARD_NAMES:
             assert [entry.id for entry in read_all(broker, name)] == stored[name]
@@ -118,7 +141,7 @@ class ManyContract(ElsewhereFixture):
         many = _appending(broker)
         names = [f"s{n}" for n in range(_MANY)]
         for _ in range(2):
-            stored = many.append_to_many(names, events("event"))
+            stored = many.append_to_many(dict.fromkeys(names, events("event")))
             assert set(stored) == set(names)
         pages = broker.read(dict.fromkeys(names, ""), 10)
         assert {len(page.entries) for page in pages.values()} == {2}
@@ -130,7 +153,7 @@ class ManyContract(ElsewhereFixture):
             for name in names:
                 watch.add(name)
             rest(watch, broker)
-            many.append_to_many([*names, "nobody's"], events("event"))
+            many.append_to_many(dict.fromkeys([*names, "nobody's"], events("event")))
             wait_for_bell(watch, *names, within=broker.rings_within)
 
     def test_an_append_to_many_streams_is_heard_and_read_in_other_processes(
@@ -139,7 +162,7 @@ class ManyContract(ElsewhereFixture):
         many = _appending(broker)
         other.start(hear_of, "news")
         other.go()
-        stored = many.append_to_many(["a", "news", "z"], events("event"))
+        stored = many.append_to_many(dict.fromkeys(["a", "news", "z"], events("event")))
         other.result()
         assert [entry.id for entry in other.call(entries, "news")] == stored["news"]
 
@@ -150,7 +173,9 @@ class ManyContract(ElsewhereFixture):
         def append(who: int) -> None:
             own = names if who % 2 else names[::-1]
             for n in range(5):
-                many.append_to_many(own, events(f"{who} {n}"))
+                text = f"{who} {n}"
+                same = events(text)
+                many.append_to_many({name: same if n % 2 else events(text) for name in own})
                 broker.append(own[0], events(f"alone {who} {n}"))
 
         for appending in [in_a_thread(partial(append, who)) for who in range(4)]:

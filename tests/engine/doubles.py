@@ -6,8 +6,9 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 
 from streamy_backends.memory import Limits, MemoryBroker
-from streamy_core import BrokerUnavailable, Event
-from streamy_core.broker import Page, Watch
+from streamy_core import BrokerUnavailable, Closed, Event
+from streamy_core.broker import Page, PartlyUnavailable, Watch
+from streamy_core.observers import Observer, PublishOutcome
 
 
 class FaultyBroker(MemoryBroker):
@@ -34,6 +35,12 @@ class FaultyBroker(MemoryBroker):
     ) -> list[str]:
         self._fail_if_away()
         return super().append(stream_id, events, idempotency_key=idempotency_key)
+
+    def append_to_many(
+        self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        self._fail_if_away()
+        return super().append_to_many(batches, idempotency_key=idempotency_key)
 
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None
@@ -133,3 +140,60 @@ class _BringingWatch(_FaultyWatch):
             if self._broker.lost
             else MemoryBroker.read(self._broker, {stream_id: cursor}, 100)[stream_id]
         )
+
+
+class Counting(MemoryBroker):
+    """Keeps what it was asked for; for so many calls some streams are out of its reach, or replies lost."""
+
+    loses_replies = True
+
+    def __init__(self) -> None:
+        super().__init__(Limits(streams=20_000))
+        self.calls: list[list[str]] = []
+        self.keys: set[str | None] = set()
+        self.out_of_reach: set[str] = set()
+        self.faults = 0
+        self.replies_lost = 0
+        self.closes_after: int | None = None
+
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        if self.faults and stream_id in self.out_of_reach:
+            self.faults -= 1
+            raise BrokerUnavailable("a node is away")
+        return super().append(stream_id, events, idempotency_key=idempotency_key)
+
+    def append_to_many(
+        self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
+    ) -> Mapping[str, list[str]]:
+        if self.closes_after is not None and len(self.calls) >= self.closes_after:
+            raise Closed("closed in the middle")
+        self.calls.append(list(batches))
+        self.keys.add(idempotency_key)
+        lost = self.out_of_reach if self.faults else set()
+        self.faults = max(0, self.faults - 1)
+        reached = {name: events for name, events in batches.items() if name not in lost}
+        stored = super().append_to_many(reached, idempotency_key=idempotency_key)
+        if self.replies_lost:
+            self.replies_lost -= 1
+            raise BrokerUnavailable("the reply is lost")
+        if len(reached) < len(batches):
+            raise PartlyUnavailable(stored, BrokerUnavailable("a node is away"))
+        return stored
+
+
+class Told(Observer):
+    """Keeps what it is told of publishing."""
+
+    def __init__(self) -> None:
+        self.published_: list[tuple[str, PublishOutcome, int]] = []
+        self.retried: list[str] = []
+
+    def published(
+        self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: Exception | None
+    ) -> None:
+        self.published_.append((stream_id, outcome, count))
+
+    def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
+        self.retried.append(stream_id)

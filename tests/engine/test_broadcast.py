@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import pytest
 
-from streamy_backends.memory import Limits, MemoryBroker
 from streamy_core import (
-    BrokerUnavailable,
     Closed,
     Event,
     InvalidEvent,
@@ -17,12 +15,13 @@ from streamy_core import (
     PublishFailed,
     StreamManager,
 )
-from streamy_core.broker import AppendsToMany, PartlyUnavailable
-from streamy_core.observers import Observer, PublishOutcome
+from streamy_core.broker import AppendsToMany
+from streamy_core.observers import PublishOutcome
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing import FaultyBroker
 from streamy_core.testing.reading import data_of, read_all
 
+from .doubles import Counting, Told
 from .doubles import FaultyBroker as OneByOne
 
 NAMES = [f"user:{n}" for n in range(5)]
@@ -32,51 +31,6 @@ class Plain(OneByOne):
     """A broker that can't append to many streams at once."""
 
     append_to_many = None  # type: ignore[assignment]
-
-
-class Counting(MemoryBroker):
-    """Keeps what it was asked for; some streams are out of its reach, for so many calls."""
-
-    loses_replies = True
-
-    def __init__(self) -> None:
-        super().__init__(Limits(streams=20_000))
-        self.calls: list[list[str]] = []
-        self.keys: set[str | None] = set()
-        self.out_of_reach: set[str] = set()
-        self.faults = 0
-        self.closes_after: int | None = None
-
-    def append_to_many(
-        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
-    ) -> Mapping[str, list[str]]:
-        if self.closes_after is not None and len(self.calls) >= self.closes_after:
-            raise Closed("closed in the middle")
-        self.calls.append(list(stream_ids))
-        self.keys.add(idempotency_key)
-        lost = self.out_of_reach if self.faults else set()
-        self.faults = max(0, self.faults - 1)
-        reached = [name for name in stream_ids if name not in lost]
-        stored = super().append_to_many(reached, events, idempotency_key=idempotency_key)
-        if len(reached) < len(stream_ids):
-            raise PartlyUnavailable(stored, BrokerUnavailable("a node is away"))
-        return stored
-
-
-class Told(Observer):
-    """Keeps what it is told of publishing."""
-
-    def __init__(self) -> None:
-        self.published_: list[tuple[str, PublishOutcome, int]] = []
-        self.retried: list[str] = []
-
-    def published(
-        self, stream_id: str, outcome: PublishOutcome, count: int, seconds: float, error: Exception | None
-    ) -> None:
-        self.published_.append((stream_id, outcome, count))
-
-    def publish_retried(self, stream_id: str, attempt: int, delay: float, error: BrokerUnavailable) -> None:
-        self.retried.append(stream_id)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -254,17 +254,22 @@ def test_a_stream_that_is_no_run_is_not_ended_though_somebody_has_told_that_he_h
         assert [entry.event.data for entry in (entries.next(DEADLINE),) if entry] == ["b"]
 
 
-def test_what_is_due_does_not_wait_for_what_is_slow() -> None:
-    flusher = Flusher()
+@pytest.mark.parametrize("most", [1, 100])
+def test_what_is_due_does_not_wait_for_what_is_slow(most: int) -> None:
+    def flush(due: list[Callable[[], object]]) -> None:
+        for call in due:
+            call()
+
+    flusher = Flusher(flush, most=most)
     slow, called = threading.Event(), threading.Event()
     try:
         ready = threading.Event()
-        flusher.call_at(0, ready.set)
+        flusher.flush_at(0, ready.set)
         assert ready.wait(DEADLINE)
         eventually(lambda: flusher._idle, "waiting")
         now = time.monotonic()
-        flusher.call_at(now + 0.1, lambda: slow.wait(DEADLINE))
-        flusher.call_at(now + 0.2, called.set)
+        flusher.flush_at(now + 0.1, lambda: slow.wait(DEADLINE))
+        flusher.flush_at(now + 0.2, called.set)
         assert called.wait(2)
     finally:
         slow.set()

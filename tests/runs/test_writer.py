@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from flask import Flask, Response
@@ -18,7 +19,7 @@ from streamy_core.runs.flusher import Flusher
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE, eventually
 
-from ..engine.doubles import FaultyBroker
+from ..engine.doubles import Counting, FaultyBroker
 from ..support.event_stream import FrameReader
 from .test_runs import data_of
 
@@ -51,6 +52,32 @@ def test_a_piece_does_not_wait_for_longer_than_is_said(sse: StreamManager) -> No
         eventually(lambda: data_of(sse, "chat:1") == ["a"], "publishing it")
         run.send("b")
         eventually(lambda: data_of(sse, "chat:1") == ["a", "b"], "publishing it")
+
+
+def test_what_several_runs_have_yielded_at_the_same_time_is_stored_together() -> None:
+    with Counting() as broker, StreamManager(broker=broker) as sse, ExitStack() as open_runs:
+        runs = [open_runs.enter_context(sse.run(f"chat:{n}", coalesce=0.05)) for n in range(10)]
+        for run in runs:
+            run.send("a")
+            run.send("b")
+        eventually(lambda: all(data_of(sse, run.stream_id) == ["ab"] for run in runs), "storing all")
+        assert max(len(call) for call in broker.calls) > 1
+
+
+def test_a_run_that_cannot_be_written_to_holds_up_no_other() -> None:
+    retry = FixedDelay(0.02, retries=10_000)
+    with Counting() as broker, StreamManager(broker=broker, retry=retry) as sse, ExitStack() as open_runs:
+        held_up, *others = [open_runs.enter_context(sse.run(f"chat:{n}", coalesce=0.02)) for n in range(10)]
+        broker.out_of_reach, broker.faults = {held_up.stream_id}, 10**6
+        for text in ("a", "b", "c"):
+            held_up.send(text)
+            for run in others:
+                run.send(text)
+        names = [run.stream_id for run in others]
+        eventually(lambda: {"".join(data_of(sse, name)) for name in names} == {"abc"}, "storing the others'")
+        assert data_of(sse, held_up.stream_id) == []
+        broker.faults = 0
+        eventually(lambda: "".join(data_of(sse, held_up.stream_id)) == "abc", "storing it later")
 
 
 def test_another_name_or_what_is_no_text_comes_after_what_waits(sse: StreamManager) -> None:
@@ -201,13 +228,18 @@ class TestProgress:
             run.progress(done)  # type: ignore[arg-type]
 
 
-def test_what_is_due_is_called_once_each_and_in_time() -> None:
-    flusher = Flusher()
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_what_is_due_is_flushed_once_each_and_in_time(most: int) -> None:
     called: list[tuple[int, float]] = []
+
+    def call(due: list[tuple[int, float]]) -> None:
+        called.extend((number, time.monotonic() - at) for number, at in due)
+
+    flusher = Flusher(call, most=most)
     began = time.monotonic()
     for number in range(50):
         due = began + (number % 5) / 50
-        flusher.call_at(due, lambda number=number, due=due: called.append((number, time.monotonic() - due)))
+        flusher.flush_at(due, (number, due))
     eventually(lambda: len(called) == 50, "calling all")
     assert sorted(number for number, _ in called) == list(range(50))
     assert min(late for _, late in called) > -0.01

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +17,15 @@ from .appending import Ids
 from .breaking import breaks
 from .sound import SoundBroker
 
+Batches = Mapping[str, Sequence[Event]]
 Stored = Mapping[str, Ids]
 
 
 class ReturnsOtherwise(SoundBroker):
     """A base: what is returned is what `told` makes of it."""
 
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        return self.told(super().append_to_many(stream_ids, events, **key))
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        return self.told(super().append_to_many(batches, **key))
 
     def told(self, stored: Stored) -> Stored:
         raise NotImplementedError
@@ -33,9 +34,10 @@ class ReturnsOtherwise(SoundBroker):
 class GivesOthersOn(SoundBroker):
     """A base: what is appended, and to what, is what `names` and `events` make of it."""
 
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        names = self.names(list(stream_ids))
-        stored = super().append_to_many(list(names), self.events(events), **key)
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        names = self.names(list(batches))
+        given = {own: self.events(batches[name]) for own, name in names.items()}
+        stored = super().append_to_many(given, **key)
         return {names[name]: ids for name, ids in stored.items()}
 
     def names(self, given: list[str]) -> dict[str, str]:
@@ -64,6 +66,20 @@ class ReturnsOneStreamsIdsForAll(ReturnsOtherwise):
         return {name: next(iter(stored.values())) for name in stored}
 
 
+@breaks(each_of_many_streams_may_have_events_of_its_own="events of its own")
+class GivesAllWhatTheFirstGets(SoundBroker):
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        first = next(iter(batches.values()), ())
+        return super().append_to_many(dict.fromkeys(batches, first), **key)
+
+
+@breaks(a_key_of_many_streams_with_events_of_their_own_is_one_of_each="the key was used before")
+class HeedsNoKeyOfEventsOfTheirOwn(SoundBroker):
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        same = len({id(events) for events in batches.values()}) <= 1
+        return super().append_to_many(batches, **(key if same else {}))
+
+
 @breaks(events_for_many_streams_are_kept_whole="retry=None")
 class ForgetsRetriesOfMany(GivesOthersOn):
     def events(self, given: Sequence[Event]) -> Sequence[Event]:
@@ -72,16 +88,16 @@ class ForgetsRetriesOfMany(GivesOthersOn):
 
 @breaks(of_many_streams_those_that_have_ended_are_left_out="StreamEnded")
 class IsKeptFromAllByOneThatHasEnded(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        return {name: self.append(name, events, **key) for name in stream_ids}
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        return {name: self.append(name, events, **key) for name, events in batches.items()}
 
 
 @breaks(of_many_streams_those_that_have_ended_are_left_out="is left out")
 class StopsAtTheFirstThatHasEnded(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
         stored: dict[str, Ids] = {}
         try:
-            for name in stream_ids:
+            for name, events in batches.items():
                 stored[name] = self.append(name, events, **key)
         except StreamEnded:
             pass
@@ -90,8 +106,8 @@ class StopsAtTheFirstThatHasEnded(SoundBroker):
 
 @breaks(of_many_streams_those_that_have_ended_are_left_out="is left out")
 class ReturnsNoIdsOfOneThatHasEnded(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        return {**{name: [] for name in stream_ids}, **super().append_to_many(stream_ids, events, **key)}
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        return {**{name: [] for name in batches}, **super().append_to_many(batches, **key)}
 
 
 @breaks(
@@ -100,45 +116,45 @@ class ReturnsNoIdsOfOneThatHasEnded(SoundBroker):
     a_key_of_many_streams_still_counts_when_some_have_ended="",
 )
 class HeedsNoKeyOfMany(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        return super().append_to_many(stream_ids, events)
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        return super().append_to_many(batches)
 
 
 @breaks(a_key_of_many_streams_is_one_of_each="on this stream the key was used before")
 class KeepsKeysOfManyApart(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
         given = key.get("idempotency_key")
-        return super().append_to_many(stream_ids, events, idempotency_key=given and f"many {given}")
+        return super().append_to_many(batches, idempotency_key=given and f"many {given}")
 
 
 @breaks(a_key_of_many_streams_is_one_of_each="KeyError")
 class TakesAKeyThatOneKnowsForKnownByAll(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
         given = key.get("idempotency_key")
-        known = {name: Duplicate(ids) for name in stream_ids if (ids := self.log(name).keys.get(f"{given}"))}
-        return known or super().append_to_many(stream_ids, events, **key)
+        known = {name: Duplicate(ids) for name in batches if (ids := self.log(name).keys.get(f"{given}"))}
+        return known or super().append_to_many(batches, **key)
 
 
 @breaks(a_key_of_many_streams_still_counts_when_some_have_ended="KeyError")
 class LooksForEndsBeforeKeys(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        going_on = [name for name in stream_ids if self.log(name).end is None]
-        return super().append_to_many(going_on, events, **key)
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        going_on = {name: events for name, events in batches.items() if self.log(name).end is None}
+        return super().append_to_many(going_on, **key)
 
 
 @breaks(a_key_of_many_streams_still_counts_when_all_have_ended="looks as if it weren't")
 class AsksForKeysOnlyWhereOneGoesOn(SoundBroker):
     """As where a key is looked for only once it has been in the way."""
 
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        going_on = [name for name in stream_ids if self.log(name).end is None]
-        return super().append_to_many(stream_ids if going_on else [], events, **key)
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        goes_on = any(self.log(name).end is None for name in batches)
+        return super().append_to_many(batches if goes_on else {}, **key)
 
 
 @breaks(no_events_for_many_streams_and_no_streams_do_nothing="")
 class ReturnsNothingForNoEvents(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
-        return super().append_to_many(stream_ids, events, **key) if events else {}
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
+        return super().append_to_many({name: events for name, events in batches.items() if events}, **key)
 
 
 @breaks(many_streams_are_appended_to_under_their_exact_names="")
@@ -155,12 +171,12 @@ class TakesNineHundredStreams(GivesOthersOn):
 
 @breaks(an_append_to_many_streams_rings_the_bell_of_each="the watch never named")
 class RingsForTheFirstOfMany(SoundBroker):
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
         watches = self._watches
         stored: dict[str, Ids] = {}
         try:
-            for name in stream_ids:
-                stored.update(super().append_to_many([name], events, **key))
+            for name, events in batches.items():
+                stored.update(super().append_to_many({name: events}, **key))
                 self._watches = ()
         finally:
             self._watches = watches
@@ -175,9 +191,9 @@ class KeepsWhatManyGetToItself(SoundBroker):
 
     _to_many = False
 
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
         self._to_many = True
-        return super().append_to_many(stream_ids, events, **key)
+        return super().append_to_many(batches, **key)
 
 
 @breaks(appends_to_many_streams_at_once_lose_nothing_and_end="appending to streams that others append to")
@@ -188,9 +204,9 @@ class LocksManyInTheOrderTheyCome(SoundBroker):
         super().__init__(folder, history)
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def append_to_many(self, stream_ids: Collection[str], events: Sequence[Event], **key: Any) -> Stored:
+    def append_to_many(self, batches: Batches, **key: Any) -> Stored:
         with ExitStack() as locked:
-            for name in stream_ids:
+            for name in batches:
                 locked.enter_context(self._locks[name])
                 time.sleep(0.001)
-            return super().append_to_many(stream_ids, events, **key)
+            return super().append_to_many(batches, **key)

@@ -119,10 +119,10 @@ class SoundBroker(Broker):
         return ids
 
     def append_to_many(
-        self, stream_ids: Collection[str], events: Sequence[Event], *, idempotency_key: str | None = None
+        self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
         stored: dict[str, list[str]] = {}
-        for name in stream_ids:
+        for name, events in batches.items():
             with suppress(StreamEnded):
                 stored[name] = self.append(name, events, idempotency_key=idempotency_key)
         return stored

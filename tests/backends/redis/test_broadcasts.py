@@ -43,7 +43,7 @@ def broker(server: Server, new_broker: NewBroker) -> RedisBroker:
     server.client.execute_command("ACL", "SETUSER", "app", *MAY_ALL)
     broker = new_broker(server.url.replace("//", "//app:secret@"))
     assert isinstance(broker, RedisBroker)
-    broker.append_to_many(NAMES, events("before"))
+    broker.append_to_many(dict.fromkeys(NAMES, events("before")))
     return broker
 
 
@@ -61,14 +61,14 @@ def watch(broker: RedisBroker) -> Iterator[RedisWatch]:
 
 def test_a_script_appends_to_a_hundred_streams(broker: RedisBroker, server: Server) -> None:
     server.client.config_resetstat()
-    stored = broker.append_to_many(NAMES, events("a", "b"))
+    stored = broker.append_to_many(dict.fromkeys(NAMES, events("a", "b")))
     assert server.client.info("commandstats")["cmdstat_evalsha"]["calls"] == 3
     assert {name: [entry.id for entry in read_all(broker, name)][1:] for name in NAMES} == stored
 
 
 def test_its_bell_brings_the_entries_to_who_listens(broker: RedisBroker, watch: RedisWatch) -> None:
     (start,) = [entry.id for entry in read_all(broker, "s7")]
-    stored = broker.append_to_many(NAMES, events("a"))
+    stored = broker.append_to_many(dict.fromkeys(NAMES, events("a")))
     wait_for_bell(watch, "s7")
     page = watch.brought("s7", start)
     assert page is not None, "it has to be read"
@@ -79,7 +79,7 @@ def test_who_may_not_ask_who_listens_is_heard_as_well(
     broker: RedisBroker, server: Server, watch: RedisWatch
 ) -> None:
     server.client.execute_command("ACL", "SETUSER", "app", "-pubsub")
-    assert len(broker.append_to_many(NAMES, events("a"))) == len(NAMES)
+    assert len(broker.append_to_many(dict.fromkeys(NAMES, events("a")))) == len(NAMES)
     wait_for_bell(watch, "s7")
 
 
@@ -87,9 +87,9 @@ def test_who_may_not_ring_stores_nothing(broker: RedisBroker, server: Server, wa
     server.client.execute_command("ACL", "SETUSER", "app", "resetchannels")
     for _ in range(2):
         with pytest.raises(ConfigError, match="needs more rights"):
-            broker.append_to_many(NAMES, events("a"), idempotency_key="k")
+            broker.append_to_many(dict.fromkeys(NAMES, events("a")), idempotency_key="k")
     server.client.execute_command("ACL", "SETUSER", "app", "&*")
-    broker.append_to_many(NAMES, events("a"), idempotency_key="k")
+    broker.append_to_many(dict.fromkeys(NAMES, events("a")), idempotency_key="k")
     for name in NAMES:
         assert data_of(read_all(broker, name)) == ["before", "a"]
 
@@ -99,7 +99,7 @@ def test_a_stream_that_fails_keeps_it_from_no_other(broker: RedisBroker, server:
     spoilt = f"E 1 abc 0 000 0 - 0123456789abcdef 0 {beyond} 0"
     server.client.set(f"{prefix}:{{s3}}:state", spoilt)
     with pytest.raises(PartlyUnavailable) as failure:
-        broker.append_to_many(NAMES, events("a"))
+        broker.append_to_many(dict.fromkeys(NAMES, events("a")))
     assert set(failure.value.stored) == {*NAMES} - {"s3"}
     for name in failure.value.stored:
         assert data_of(read_all(broker, name)) == ["before", "a"]
@@ -115,6 +115,6 @@ def test_a_replica_s_listeners_find_it_when_the_bell_rings(
     with closing(replica.client.pubsub()) as listening:
         listening.subscribe(f"{prefix}:{{s7}}:bell")
         assert listening.get_message(timeout=DEADLINE)["type"] == "subscribe"
-        broker.append_to_many(NAMES, events("a"))
+        broker.append_to_many(dict.fromkeys(NAMES, events("a")))
         assert listening.get_message(timeout=DEADLINE) is not None, "no bell has rung at the replica"
         assert replica.client.xlen(f"{prefix}:{{s7}}:log") == 2

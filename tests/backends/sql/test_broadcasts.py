@@ -150,7 +150,7 @@ def test_broadcasts_of_two_processes_under_one_key_are_one(new_broker: NewBroker
 
     def append(broker: object) -> object:
         assert isinstance(broker, AppendsToMany)
-        return broker.append_to_many(STREAMS, [Event("x")], idempotency_key="k")
+        return broker.append_to_many(dict.fromkeys(STREAMS, (Event("x"),)), idempotency_key="k")
 
     with ThreadPoolExecutor(4) as pool:
         first, *others = pool.map(append, brokers)
