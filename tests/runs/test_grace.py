@@ -33,15 +33,16 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     started: dict[str, AppServer] = {}
     with ExitStack() as to_stop:
 
-        def server(**settings: object) -> AppServer:
-            if repr(settings) not in started:
+        def server(*options: str, **settings: object) -> AppServer:
+            key = repr((options, settings))
+            if key not in started:
                 folder = tmp_path_factory.mktemp("runs")
-                started[repr(settings)] = to_stop.enter_context(
+                started[key] = to_stop.enter_context(
                     AppServer(
                         folder / "log",
                         app="tests.runs.app:create_app()",
                         workers=2,
-                        options=("--graceful-timeout", "10"),
+                        options=("--graceful-timeout", "10", *options),
                         settings={
                             "STREAMY_BROKER_URL": f"sqlite:///{folder}/streams.db?create_tables=true",
                             "STREAMY_RECONNECT_DELAY": 0.05,
@@ -49,7 +50,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
                         },
                     ).start()
                 )
-            return started[repr(settings)]
+            return started[key]
 
         yield server
 
@@ -79,11 +80,12 @@ def ended(name: str, outcome: str) -> str:
     return f'{{"stream": "{name}", "outcome": "{outcome}"}}'
 
 
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preloaded"])
 @pytest.mark.parametrize("way", ["sigterm", "reload"])
 def test_a_run_goes_on_when_its_worker_is_told_to_stop_and_its_clients_read_on_elsewhere(
-    start: Start, chat: str, way: str
+    start: Start, chat: str, way: str, options: tuple[str, ...]
 ) -> None:
-    server = start()
+    server = start(*options)
     holder = int(server.ask(f"/run/{chat}?count=20&pause=0.05", method="POST"))
     with RawClient(server.address, f"/run/{chat}") as client:
         client.until(lambda: client.messages, "the first token")
