@@ -147,20 +147,15 @@ class Writer:
             self._release()
 
     def _put_event(self, event: Event) -> None:
-        if self._how is None:
-            with self._writing:
-                self._check()
-                try:
-                    self._publisher.publish(self.stream_id, [event], may_end=False)
-                except Exception as error:  # noqa: BLE001 - it is raised, as it is at the next item
-                    self._fail(error)
-                    self._check()
-                self.entries += 1
-            return
         with self._changed:
             self._wait_for_room()
             self._buffer.add_event(event, self._clock())
-            self._ask(self._buffer.due)
+            if self._how is not None:
+                self._ask(self._buffer.due)
+                return
+        self._write()
+        with self._changed:
+            self._check()
 
     def _put_piece(self, data: Any, name: str | None, size: int) -> None:
         with self._changed:

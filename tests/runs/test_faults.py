@@ -386,13 +386,13 @@ def test_a_run_that_cannot_be_written_has_failed_also_where_streams_are_ended_th
             yield "a"
 
         run = sse.start_run("job:1", away_for_one(), executor=False)
-        original = run._own.writer._fail  # type: ignore[union-attr]
+        original = run._own.writer.settle  # type: ignore[union-attr]
 
-        def back(error: Exception) -> None:
+        def back(error: Exception | None) -> None:
             refusing.refused.clear()
             original(error)
 
-        run._own.writer._fail = back  # type: ignore[union-attr, method-assign]
+        run._own.writer.settle = back  # type: ignore[union-attr, method-assign]
         run.drain()
         assert run.outcome is RunOutcome.FAILED
 

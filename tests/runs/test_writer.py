@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -178,6 +178,37 @@ def test_who_waits_for_room_is_told_that_the_stream_has_ended() -> None:
 def send_for_ever(run: Run) -> None:
     while True:
         run.send("x" * 10_000)
+
+
+class SlowBroker(MemoryBroker):
+    """Takes a while for each append."""
+
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        time.sleep(0.02)
+        return super().append(stream_id, events, idempotency_key=idempotency_key)
+
+
+def test_progress_is_told_though_somebody_writes_all_the_time() -> None:
+    with SlowBroker() as broker, StreamManager(broker=broker) as sse, sse.run("job:7") as run:
+        over = threading.Event()
+
+        def send() -> None:
+            while not over.is_set():
+                run.send("row")
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        try:
+            for done in range(3):
+                run.progress(done, 3)
+            eventually(
+                lambda: '{"done": 2, "note": null, "total": 3}' in data_of(sse, "job:7"), "telling the newest"
+            )
+        finally:
+            over.set()
+            sending.join()
 
 
 class TestProgress:
