@@ -298,8 +298,6 @@ class Hub:
             timeout = 0
         elif timeout is not None and (due_in := self._record.due_in) is not None:
             timeout = min(timeout, due_in)
-        if timeout != 0 and (pause := self._record.gathering_for(self._clock())):
-            self._stopping.wait(pause)
         self._pulse.expect(timeout)
         rung = watch.wait(timeout)
         self._pulse.expect()
@@ -311,12 +309,14 @@ class Hub:
         if self._watched and not self._overdue and self._clock() - self._looked_at >= self._watchdog:
             self._looked_at = self._clock()
             self._overdue = list(self._watched)
-        self._read_overdue()
-        if self._record.succeeded():
+        if self._overdue:
+            self._read_overdue()
+        if self._record.failing_since is not None:
+            self._record.failing_since = None
             self._observer.read_recovered()
 
     def _read_overdue(self) -> None:
-        """Read some of all streams, if it is time, bell or no bell."""
+        """Read some of all streams, bell or no bell."""
         some, self._overdue = self._overdue[:_OVERDUE_PER_READ], self._overdue[_OVERDUE_PER_READ:]
         for name in self._read(self._watched.intersection(some)):
             self._record.found_grown(name, self._clock())

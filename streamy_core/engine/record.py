@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from typing import Final
 
@@ -10,9 +9,6 @@ from .health import Health
 
 _BELL_TAKES: Final = 1.0
 """Seconds after which a bell was missed that hasn't named a stream found grown."""
-
-_GATHERING: Final = 0.002
-"""Seconds after a bell in which others may come: their streams are read together."""
 
 
 class Record:
@@ -30,7 +26,6 @@ class Record:
         self.failing_since: float | None = None
         self.missed_bells: int = 0
         self._unheard: dict[str, float] = {}  # what was found grown without a bell, and when
-        self._rang_at = -math.inf
 
     def failed(self, error: Exception, now: float) -> None:
         """The watch or a read has failed."""
@@ -38,11 +33,6 @@ class Record:
         self.last_failure = f"{type(error).__name__}: {error}"
         if self.failing_since is None:
             self.failing_since = now
-
-    def succeeded(self) -> bool:
-        """The watch and a read have succeeded. Whether they had been failing."""
-        was_failing, self.failing_since = self.failing_since is not None, None
-        return was_failing
 
     def failing_for(self, now: float) -> float:
         """For how many seconds they have been failing; 0 if they aren't."""
@@ -60,8 +50,6 @@ class Record:
 
     def heard(self, rung: Collection[str], now: float) -> int:
         """Bells have named these streams. Returns how many more bells were missed by now."""
-        if rung:
-            self._rang_at = now
         if not self._unheard:
             return 0
         for name in rung:
@@ -71,10 +59,6 @@ class Record:
             del self._unheard[name]
         self.missed_bells += len(missed)
         return len(missed)
-
-    def gathering_for(self, now: float) -> float:
-        """Seconds for which bells are to gather, after those that came last; 0 if it was a while ago."""
-        return max(0.0, self._rang_at + _GATHERING - now)
 
     def begin_anew(self) -> None:
         """A new watch is heard: bells of the last one don't come any more."""

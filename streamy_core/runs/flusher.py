@@ -19,7 +19,7 @@ _THREADS: Final = 4
 _TOGETHER: Final = 0.005
 """Seconds by which what is due may be early, so that a thread wakes once for many."""
 
-_LONG: Final = 0.05
+_LONG: Final = 0.1
 """Seconds that flushing takes, after which another thread goes on with what is due."""
 
 logger: Final = logging.getLogger("streamy.runs")
