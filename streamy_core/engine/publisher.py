@@ -28,8 +28,8 @@ from .broadcast import Batches, Progress, append_to_many, append_within, in_slic
 from .making import EventMaker, check_idempotency_key
 from .traces import Traces
 
-MOST_TOGETHER: Final = 100
-"""Streams whose events are published together: a failure of the call is one of all."""
+MOST_TOGETHER: Final = 25
+"""Streams whose events are published together: more would keep others from the backend for long."""
 
 _ENDING_TAKES: Final = 10.0
 """Seconds for ending streams to which a broadcast has failed, where that is set."""

@@ -19,7 +19,7 @@ _THREADS: Final = 4
 _TOGETHER: Final = 0.005
 """Seconds by which what is due may be early, so that a thread wakes once for many."""
 
-_LONG: Final = 0.1
+_LONG: Final = 0.05
 """Seconds that flushing takes, after which another thread goes on with what is due."""
 
 logger: Final = logging.getLogger("streamy.runs")
@@ -109,7 +109,7 @@ class Flusher(Generic[T]):
         with self._changed:
             while True:
                 now = self._clock()
-                if self._ready_at() <= now:
+                if self._ready_at() <= now + _TOGETHER:
                     return self._take_due(now)
                 if self._closed:
                     self._threads -= 1
@@ -129,7 +129,7 @@ class Flusher(Generic[T]):
             return math.inf
         if self._closed:
             return -math.inf
-        due = self._due[0][0] - _TOGETHER
+        due = self._due[0][0]
         return max(due, self._began + self._patience) if self._busy else due
 
     def _take_due(self, now: float) -> list[T]:
