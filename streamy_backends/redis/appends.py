@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -45,21 +45,21 @@ def appended_of(reply: Any) -> Appended | None:
     return Appended(Duplicate(ids) if outcome == "known" else ids, int(others[0]) if others else 0)
 
 
-def by_events(batches: Mapping[str, Sequence[Event]]) -> Iterable[tuple[Sequence[Event], list[str]]]:
-    """Events, if any, with the streams that are to get them: a script takes one sequence."""
+def in_lots(
+    batches: Mapping[str, Sequence[Event]], *, clustered: bool
+) -> list[tuple[Sequence[Event], list[str]]]:
+    """Events, if any, with streams that are to get them: lots for one script each."""
     found: dict[int, tuple[Sequence[Event], list[str]]] = {}
     for name, events in batches.items():
         if events:
             found.setdefault(id(events), (events, []))[1].append(name)
-    return found.values()
-
-
-def in_lots(stream_ids: Iterable[str], *, clustered: bool) -> list[list[str]]:
-    """The streams, in lots for one script each."""
-    names = list(stream_ids)
     # On a cluster a script's keys have to be of one slot, and so of one stream.
     size = 1 if clustered else _STREAMS_IN_A_SCRIPT
-    return [names[first : first + size] for first in range(0, len(names), size)]
+    return [
+        (events, names[first : first + size])
+        for events, names in found.values()
+        for first in range(0, len(names), size)
+    ]
 
 
 def by_stream(lots: Sequence[Sequence[str]], replies: Sequence[Any]) -> dict[str, Any]:

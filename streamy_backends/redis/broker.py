@@ -30,7 +30,7 @@ from streamy_core.broker import (
 from streamy_core.events import CONTROL
 
 from .address import Address
-from .appends import appended_of, by_events, by_stream, in_lots, stored_of
+from .appends import appended_of, by_stream, in_lots, stored_of
 from .checks import fault_of, other_language, refusal
 from .entries import encode, epoch_of, text_of, text_or_none
 from .faults import faults
@@ -141,15 +141,12 @@ class RedisBroker(Broker):
         """What the script has said of each stream, or BrokerUnavailable. Raises as `append_to_many`."""
         runner = self._open()
         settings = self._settings()
-        lots: list[Sequence[str]] = []
-        calls: list[Call] = []
-        for events, names in by_events(batches):
-            texts = encode(events, new_nonce())
-            for lot in in_lots(names, clustered=self._servers.clustered):
-                lots.append(lot)
-                keys = self._keys.for_append_to_many(lot, key)
-                calls.append(self._append.call(keys, settings, epoch, *texts))
-        return by_stream(lots, runner.write_many(calls))
+        lots = in_lots(batches, clustered=self._servers.clustered)
+        calls = []
+        for events, names in lots:
+            keys = self._keys.for_append_to_many(names, key)
+            calls.append(self._append.call(keys, settings, epoch, *encode(events, new_nonce())))
+        return by_stream([names for _, names in lots], runner.write_many(calls))
 
     def _ids(self, stream_id: str, reply: Any) -> list[str] | None:
         """The ids that an append has answered; None if the stream has ended. Raises BrokerUnavailable."""
