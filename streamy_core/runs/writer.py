@@ -135,7 +135,9 @@ class Writer:
             if not self._writing.acquire(blocking=False):
                 self._asked_in_vain = True
                 return []
-        return self._take()
+            if not (events := self._take_due()):
+                self._release()
+            return events
 
     def settle(self, error: Exception | None) -> None:
         """What was taken is written, or why it can't be."""
@@ -183,19 +185,22 @@ class Writer:
             self._buffer.add_event(progress, now)
 
     def _write(self) -> None:
+        error: Exception | None = None
         self._writing.acquire()
-        if events := self._take():
-            self._publisher.publish_each({self.stream_id: events}, lambda _, error: self.settle(error))
-
-    def _take(self) -> list[Event]:
-        with self._changed:
-            events = self._take_due() if self._failure is None and not self._over else []
-            self._taken = len(events)
-            if not events:
-                self._release()
-        return events
+        try:
+            with self._changed:
+                events = self._take_due()
+            if events:
+                self._publisher.publish(self.stream_id, events, may_end=False)
+        except Exception as raised:  # noqa: BLE001 - whoever yields is told
+            error = raised
+        finally:  # also when this thread is interrupted
+            self.settle(error)
 
     def _take_due(self) -> list[Event]:
+        self._taken = 0
+        if self._failure is not None or self._over:
+            return []
         self._due = math.inf
         now = self._clock()
         if self._progress is not None and self._progress_at + EVERY <= now + _EARLY:
@@ -203,12 +208,13 @@ class Writer:
         if self._progress is not None:
             self._ask(self._progress_at + EVERY)
         try:
-            return self._buffer.take()
+            events = self._buffer.take()
         except Exception as error:  # noqa: BLE001 - whoever yields is told
             self._failure = error
-            return []
-        finally:
-            self._changed.notify_all()
+            events = []
+        self._taken = len(events)
+        self._changed.notify_all()
+        return events
 
     def _release(self) -> None:
         """Nobody writes any more: others may, and are asked to if they were in vain."""

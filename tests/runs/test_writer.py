@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from flask import Flask, Response
@@ -178,6 +178,30 @@ def test_who_waits_for_room_is_told_that_the_stream_has_ended() -> None:
 def send_for_ever(run: Run) -> None:
     while True:
         run.send("x" * 10_000)
+
+
+class Interrupting(MemoryBroker):
+    """Is interrupted in an append to the run's stream, once, when it has been told to."""
+
+    interrupted = True
+
+    def append(
+        self, stream_id: str, events: Sequence[Event], *, idempotency_key: str | None = None
+    ) -> list[str]:
+        if not self.interrupted and stream_id == "job:7":
+            self.interrupted = True
+            raise KeyboardInterrupt
+        return super().append(stream_id, events, idempotency_key=idempotency_key)
+
+
+def test_a_run_whose_thread_is_interrupted_while_it_writes_has_an_end() -> None:
+    with Interrupting() as broker, StreamManager(broker=broker) as sse:
+        run = sse.run("job:7")
+        with suppress(KeyboardInterrupt), run:
+            broker.interrupted = False
+            run.send("a")
+        assert broker.interrupted
+        assert run.outcome is RunOutcome.LOST
 
 
 class SlowBroker(MemoryBroker):
