@@ -105,14 +105,13 @@ class MemoryBroker(Broker):
             for name, events in batches.items():
                 if events is not measured:
                     measured, size = events, size_of(events)
-                ids = self._append(name, events, size, idempotency_key, now) if events else []
-                if ids is not None:
+                if events and (ids := self._append(name, events, size, idempotency_key, now)) is not None:
                     stored[name] = ids
             self._tidy(now)
             watches = self._watches
         for watch in watches:
             watch.ring(stored)
-        return stored
+        return {name: [] for name, events in batches.items() if not events} | stored
 
     def read(
         self, cursors: Mapping[str, str], limit: int, max_bytes: int | None = None

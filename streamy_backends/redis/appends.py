@@ -7,9 +7,16 @@ from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from streamy_core.broker import BrokerUnavailable, Duplicate, Event, PartlyUnavailable, make_id
+from streamy_core.broker import (
+    BrokerUnavailable,
+    Duplicate,
+    Event,
+    PartlyUnavailable,
+    make_id,
+    new_nonce,
+)
 
-from .entries import text_of
+from .entries import encode, text_of
 from .scripts import FAILED, unavailable
 
 _STREAMS_IN_A_SCRIPT: Final = 100
@@ -45,19 +52,18 @@ def appended_of(reply: Any) -> Appended | None:
     return Appended(Duplicate(ids) if outcome == "known" else ids, int(others[0]) if others else 0)
 
 
-def in_lots(
-    batches: Mapping[str, Sequence[Event]], *, clustered: bool
-) -> list[tuple[Sequence[Event], list[str]]]:
-    """Events, if any, with streams that are to get them: lots for one script each."""
+def in_lots(batches: Mapping[str, Sequence[Event]], *, clustered: bool) -> list[tuple[list[str], list[str]]]:
+    """What streams are to get, encoded, and those streams: lots for one script each. None of no events."""
     found: dict[int, tuple[Sequence[Event], list[str]]] = {}
     for name, events in batches.items():
         if events:
             found.setdefault(id(events), (events, []))[1].append(name)
     # On a cluster a script's keys have to be of one slot, and so of one stream.
     size = 1 if clustered else _STREAMS_IN_A_SCRIPT
+    encoded = [(encode(events, new_nonce()), names) for events, names in found.values()]
     return [
-        (events, names[first : first + size])
-        for events, names in found.values()
+        (texts, names[first : first + size])
+        for texts, names in encoded
         for first in range(0, len(names), size)
     ]
 

@@ -142,10 +142,8 @@ class RedisBroker(Broker):
         runner = self._open()
         settings = self._settings()
         lots = in_lots(batches, clustered=self._servers.clustered)
-        calls = []
-        for events, names in lots:
-            keys = self._keys.for_append_to_many(names, key)
-            calls.append(self._append.call(keys, settings, epoch, *encode(events, new_nonce())))
+        keys = self._keys.for_append_to_many
+        calls = [self._append.call(keys(names, key), settings, epoch, *texts) for texts, names in lots]
         return by_stream([names for _, names in lots], runner.write_many(calls))
 
     def _ids(self, stream_id: str, reply: Any) -> list[str] | None:

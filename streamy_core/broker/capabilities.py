@@ -40,15 +40,15 @@ class KeepsMeta(Protocol):
 
 @runtime_checkable
 class AppendsToMany(Protocol):
-    """A capability of a broker: it can append to many streams in one round trip, or in few."""
+    """A capability of a broker: it can append to many streams in one round trip, or one transaction."""
 
     def append_to_many(
         self, batches: Mapping[str, Sequence[Event]], *, idempotency_key: str | None = None
     ) -> Mapping[str, list[str]]:
         """As `Broker.append` to each of these streams, of the events that each is to get.
 
-        Streams that get the same events are given the same object, so that a backend needs to send it only
-        once. Returns the ids of each stream's entries, as a `Duplicate` where the key was used before on that
+        Of a broadcast all streams are given the same object, so that a backend needs to send it only once.
+        Returns the ids of each stream's entries, as a `Duplicate` where the key was used before on that
         stream, if the broker can tell. A stream that has ended is left out. All or none of its events are
         stored in a stream; a backend that can do so stores them in all streams, or in none. Whoever calls
         sees to it that there are not too many at once: 1,000 streams, and some megabytes of data in all.

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, Final
 
 from ..broker import AppendsToMany, AppendsWithin, Broker, PartlyUnavailable
-from ..errors import StreamEnded
+from ..errors import StreamEnded, StreamyError
 from ..events import Event
 
 Batches = Mapping[str, Sequence[Event]]
-"""The events of each stream: the same object where they are the same."""
+"""The events of each stream: of a broadcast the same object for all."""
 
 _MOST_STREAMS: Final = 1_000
 _MOST_BYTES: Final = 4 * 2**20
@@ -81,6 +81,19 @@ def append_to_many(broker: Broker, batches: Batches, key: str | None, progress: 
     except PartlyUnavailable as error:
         progress.note(left, error.stored, all_told=False)
         raise
+
+
+def append_to_those_in_reach(broker: Broker, batches: Batches, key: str | None, progress: Progress) -> None:
+    """As `append_to_many`, stream by stream and without errors: one that can't be written to keeps no other
+    from it. Where a second can't be, none may be in reach, and the others are left."""
+    failed = 0
+    for name in progress.left:
+        try:
+            append_to_many(broker, {name: batches[name]}, key, progress)
+        except StreamyError:
+            failed += 1
+            if failed > 1:
+                return
 
 
 def append_within(

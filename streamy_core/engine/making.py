@@ -13,7 +13,7 @@ from ..exact import behind_proxy, exact_text
 from ..wire import data_size
 from .expiry import as_stored
 
-MAX_KEY: Final = 255
+_MAX_KEY: Final = 255
 """Characters of an idempotency key, which each backend keeps for a while."""
 
 _MOST_PER_CHARACTER: Final = 7
@@ -91,8 +91,8 @@ def check_idempotency_key(key: object) -> str:
     text = exact_text(key)
     if text is None:
         raise InvalidEvent(f"an idempotency key is a str, not {type(key).__name__}")
-    if len(text) > MAX_KEY:
+    if len(text) > _MAX_KEY:
         raise InvalidEvent(
-            f"an idempotency key has at most {MAX_KEY} characters, not {len(text):,}: use a hash of it"
+            f"an idempotency key has at most {_MAX_KEY} characters, not {len(text):,}: use a hash of it"
         )
     return text

@@ -8,27 +8,28 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..broker import AppendsToMany, Broker, Duplicate, KeepsMeta
-from ..errors import (
-    BrokerUnavailable,
-    PublishFailed,
-    StreamEnded,
-    StreamyError,
-)
+from ..errors import BrokerUnavailable, PublishFailed, StreamEnded, StreamyError
 from ..events import Event, is_internal
 from ..observers import Observer, PublishOutcome
 from ..strategies.retry import RetryPolicy
 from ..strategies.trying import keep_trying
 from .abilities import that_appends_last, that_appends_within, that_ends_within
-from .broadcast import Batches, Progress, append_to_many, append_within, in_slices
+from .broadcast import (
+    Batches,
+    Progress,
+    append_to_many,
+    append_to_those_in_reach,
+    append_within,
+    in_slices,
+)
 from .making import EventMaker, check_idempotency_key
 from .traces import Traces
 
-MOST_TOGETHER: Final = 25
+_MOST_TOGETHER: Final = 25
 """Streams whose events are published together: more would keep others from the backend for long."""
 
 _ENDING_TAKES: Final = 10.0
@@ -137,13 +138,13 @@ class Publisher:
     def most_streams(self) -> int:
         """So many streams at a time are best given to `publish_each`."""
         grouped = isinstance(self._broker, AppendsToMany) and self._traces is None  # a span is of one stream
-        return MOST_TOGETHER if grouped else 1
+        return _MOST_TOGETHER if grouped else 1
 
     def publish_each(self, batches: Batches, settled: Callable[[str, Exception | None], object]) -> None:
         """Append to each stream its own events: together, and those where that fails one after the other.
 
-        settled: told of each stream once, as soon as it is known: its name, and why its events could not be
-                 stored, if so, which is what `publish` raises.
+        settled: told of each stream once, and of those that fail last: its name, and why its events could not
+                 be stored, if so, which is what `publish` raises.
         """
         key = None
         if len(batches) > 1:
@@ -160,13 +161,17 @@ class Publisher:
     def _publish_together(
         self, batches: Batches, key: str | None, settled: Callable[[str, Exception | None], object]
     ) -> Batches:
-        """By one attempt; those of which nothing is known after it."""
+        """By one attempt, without waiting; those of which nothing is known after it."""
         self.used = True
         began = time.monotonic()
         progress = Progress(batches)
-        with suppress(Exception):  # which comes again, where it doesn't pass
+        try:
             for some in in_slices(batches):
                 append_to_many(self._broker, some, key, progress)
+        except BrokerUnavailable:
+            append_to_those_in_reach(self._broker, batches, key, progress)
+        except Exception:
+            logger.exception("publishing to several streams together has failed: each is tried by itself")
         told = self._observer.published
         seconds = time.monotonic() - began
         for name, ids in progress.stored.items():

@@ -41,8 +41,8 @@ class Flusher(Generic[T]):
     _due: list[tuple[float, int, T]]
     _threads: int
     _idle: int
-    _busy: int
-    _began: float  # when a thread last took what was due
+    _newest: list[T] | None  # what was taken last, if it is being flushed
+    _began: float  # when that was taken
     _waited_for: bool  # whether a thread waits for what is due next
 
     def __init__(
@@ -82,7 +82,8 @@ class Flusher(Generic[T]):
     def _start(self) -> None:
         self._changed = threading.Condition(threading.Lock())
         self._due = []
-        self._threads = self._idle = self._busy = 0
+        self._threads = self._idle = 0
+        self._newest = None
         self._began = 0.0
         self._waited_for = False
 
@@ -96,24 +97,31 @@ class Flusher(Generic[T]):
                 raise
 
     def _run(self) -> None:
-        while due := self._next():
-            try:
-                self._flush(due)
-            except Exception:
-                logger.exception("writing what a run has yielded goes on after an error")
+        due: list[T] = []
+        try:
+            while due := self._next(due):
+                try:
+                    self._flush(due)
+                except Exception:
+                    logger.exception("writing what a run has yielded goes on after an error")
+        finally:
             with self._changed:
-                self._busy -= 1
+                self._threads -= 1
+                self._is_done(due)
 
-    def _next(self) -> list[T]:
-        """What is due, waited for; nothing, once it is closed."""
+    def _next(self, done: list[T]) -> list[T]:
+        """What is due, waited for; nothing, once it is closed. done: what this thread has flushed."""
         with self._changed:
+            was_newest = self._is_done(done)
             while True:
                 now = self._clock()
                 if self._ready_at() <= now + _TOGETHER:
                     return self._take_due(now)
                 if self._closed:
-                    self._threads -= 1
                     return []
+                if was_newest and self._waited_for:
+                    self._changed.notify_all()  # among them the one that waits for longer meanwhile
+                was_newest = False
                 # One waits until something is due, the others until they are needed.
                 first = bool(self._due) and not self._waited_for
                 self._waited_for = self._waited_for or first
@@ -130,15 +138,21 @@ class Flusher(Generic[T]):
         if self._closed:
             return -math.inf
         due = self._due[0][0]
-        return max(due, self._began + self._patience) if self._busy else due
+        return due if self._newest is None else max(due, self._began + self._patience)
+
+    def _is_done(self, flushed: list[T]) -> bool:
+        """This has been flushed. Whether it was what was taken last."""
+        if self._newest is not flushed:
+            return False
+        self._newest = None
+        return True
 
     def _take_due(self, now: float) -> list[T]:
         until = math.inf if self._closed else now + _TOGETHER
         taken: list[T] = []
         while self._due and self._due[0][0] <= until and len(taken) < self._most:
             taken.append(heapq.heappop(self._due)[2])
-        self._busy += 1
-        self._began = now
+        self._newest, self._began = taken, now
         if self._due and self._idle and not self._waited_for:
             self._changed.notify()
         elif self._due and not self._idle and self._threads < _THREADS:

@@ -141,11 +141,11 @@ class Held:
             return self._lost() if self._wanted is RunOutcome.LOST else RunEnd(self._wanted)
         if isinstance(error, Exception) and not isinstance(error, RunStopped):
             return self._failed(error)
+        if error is not None and not isinstance(error, Exception):
+            return self._lost()  # the process is told to end
         failure = self.writer.failure
         if failure is not None and not isinstance(failure, StreamEnded):
             return self._failed(failure)
-        if error is not None and not isinstance(error, Exception):
-            return self._lost()  # the process is told to end
         return RunEnd(RunOutcome.DONE if error is None else RunOutcome.STOPPED)
 
     def _lost(self) -> RunEnd:

@@ -6,10 +6,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from ..engine.publisher import Publisher
-from ..errors import RunStopped, StreamEnded
+from ..errors import BrokerUnavailable, PublishFailed, RunStopped, StreamEnded
 from ..events import Event
 from ..exact import exact_text
 from .coalescing import Buffer, Coalesce
@@ -129,23 +130,27 @@ class Writer:
         return True
 
     def take(self) -> list[Event]:
-        """What is due: nobody else writes then, until it is settled. None, and nothing to settle, if there is
-        nothing, or somebody is writing."""
+        """What waits: nobody else writes then, until it is settled. Empty, with nothing to settle, if nothing
+        waits or somebody is writing."""
         with self._changed:
             if not self._writing.acquire(blocking=False):
                 self._asked_in_vain = True
                 return []
-            if not (events := self._take_due()):
+            self._due = math.inf
+            events: list[Event] = []
+            with suppress(BaseException):  # of what joins pieces: by it, this run alone has failed
+                events = self._take_due()
+            if not events:
                 self._release()
             return events
 
-    def settle(self, error: Exception | None) -> None:
-        """What was taken is written, or why it can't be."""
+    def settle(self, error: BaseException | None) -> None:
+        """What was taken is written, or why it may not be."""
         with self._changed:
             if error is None:
                 self.entries += self._taken
-            elif self._failure is None:
-                self._failure = error
+            else:
+                self._failure = self._failure or self._failure_of(error)
             self._release()
 
     def _put_event(self, event: Event) -> None:
@@ -185,33 +190,36 @@ class Writer:
             self._buffer.add_event(progress, now)
 
     def _write(self) -> None:
-        error: Exception | None = None
+        error: BaseException | None = None
         self._writing.acquire()
         try:
             with self._changed:
                 events = self._take_due()
             if events:
                 self._publisher.publish(self.stream_id, events, may_end=False)
-        except Exception as raised:  # noqa: BLE001 - whoever yields is told
+        except BaseException as raised:
             error = raised
-        finally:  # also when this thread is interrupted
+            if not isinstance(raised, Exception):
+                raise  # this thread is interrupted; of others whoever yields is told
+        finally:
             self.settle(error)
 
     def _take_due(self) -> list[Event]:
         self._taken = 0
         if self._failure is not None or self._over:
             return []
-        self._due = math.inf
         now = self._clock()
         if self._progress is not None and self._progress_at + EVERY <= now + _EARLY:
             self._take_progress(now)
         if self._progress is not None:
             self._ask(self._progress_at + EVERY)
+        events: list[Event] = []
         try:
             events = self._buffer.take()
-        except Exception as error:  # noqa: BLE001 - whoever yields is told
-            self._failure = error
-            events = []
+        except BaseException as error:
+            self._failure = self._failure_of(error)
+            if not isinstance(error, Exception):
+                raise
         self._taken = len(events)
         self._changed.notify_all()
         return events
@@ -224,6 +232,12 @@ class Writer:
             self._asked_in_vain = False
             self._due = math.inf
             self._ask(self._clock())
+
+    def _failure_of(self, error: BaseException) -> Exception:
+        if isinstance(error, Exception):
+            return error
+        fault = BrokerUnavailable(f"writing was interrupted by {type(error).__name__}")
+        return PublishFailed("publish to", self.stream_id, 1, fault)
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
@@ -243,12 +257,17 @@ def write_all(publisher: Publisher, writers: Iterable[Writer]) -> None:
     batches: dict[str, list[Event]] = {}
     taken: dict[str, Writer] = {}
     others: list[Writer] = []
-    for writer in writers:
-        if writer.stream_id in taken:
-            others.append(writer)  # of a run that is over, and whose name another has
-        elif events := writer.take():
-            taken[writer.stream_id], batches[writer.stream_id] = writer, events
-    publisher.publish_each(batches, lambda name, error: taken[name].settle(error))
+    try:
+        for writer in writers:
+            if writer.stream_id in taken:
+                others.append(writer)  # of a run that is over, and whose name another has
+            elif events := writer.take():
+                taken[writer.stream_id], batches[writer.stream_id] = writer, events
+        publisher.publish_each(batches, lambda name, error: taken.pop(name).settle(error))
+    except BaseException as error:
+        for writer in taken.values():
+            writer.settle(error)
+        raise
     if others:
         write_all(publisher, others)
 

@@ -153,6 +153,7 @@ class Counting(MemoryBroker):
         self.keys: set[str | None] = set()
         self.out_of_reach: set[str] = set()
         self.faults = 0
+        self.all_or_none = False  # whether a call to many stores nothing if one of them is out of reach
         self.replies_lost = 0
         self.closes_after: int | None = None
 
@@ -173,6 +174,8 @@ class Counting(MemoryBroker):
         self.keys.add(idempotency_key)
         lost = self.out_of_reach if self.faults else set()
         self.faults = max(0, self.faults - 1)
+        if self.all_or_none and not lost.isdisjoint(batches):
+            raise BrokerUnavailable("a stream is locked")
         reached = {name: events for name, events in batches.items() if name not in lost}
         stored = super().append_to_many(reached, idempotency_key=idempotency_key)
         if self.replies_lost:

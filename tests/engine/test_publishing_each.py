@@ -73,6 +73,33 @@ def test_one_that_is_out_of_reach_keeps_no_other_waiting_and_is_tried_again_by_i
     assert [data_of(read_all(broker, name)) for name in BATCHES] == [["1", "2"], ["3"], ["4"]]
 
 
+def test_one_that_fails_all_is_tried_again_after_the_others_are_stored(
+    publisher: Publisher, broker: Counting
+) -> None:
+    broker.all_or_none, broker.out_of_reach, broker.faults = True, {"a"}, 3
+    assert list(publish(publisher)) == ["b", "c", "a"]
+    assert broker.faults == 0
+    assert [data_of(read_all(broker, name)) for name in BATCHES] == [["1", "2"], ["3"], ["4"]]
+
+
+def test_where_none_is_in_reach_not_all_are_tried_at_once(publisher: Publisher, broker: Counting) -> None:
+    broker.all_or_none, broker.out_of_reach, broker.faults = True, set(BATCHES), 100
+    assert {type(error) for error in publish(publisher).values()} == {PublishFailed}
+    assert broker.calls == [["a", "b", "c"], ["a"], ["b"]]
+
+
+def test_what_is_wrong_with_a_broker_is_logged_and_each_is_tried_by_itself(
+    publisher: Publisher, broker: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
+    def of_before(stream_ids: object, events: object, *, idempotency_key: str | None = None) -> object:
+        raise AssertionError
+
+    broker.append_to_many = of_before  # type: ignore[method-assign, assignment]
+    assert publish(publisher) == {"a": None, "b": None, "c": None}
+    assert "together has failed" in caplog.text
+    assert "TypeError" in caplog.text
+
+
 def test_a_reply_that_is_lost_stores_nothing_twice(publisher: Publisher, broker: Counting) -> None:
     broker.replies_lost = 1
     assert publish(publisher) == {"a": None, "b": None, "c": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamy_backends.memory import MemoryBroker
-from streamy_core import OLDEST, Coalesce, Event, InvalidEvent, Run, RunOutcome, RunStopped, StreamManager
+from streamy_core import (
+    OLDEST,
+    Coalesce,
+    Event,
+    InvalidEvent,
+    PublishFailed,
+    Run,
+    RunOutcome,
+    RunStopped,
+    StreamManager,
+)
+from streamy_core.runs import flusher as flushing
 from streamy_core.runs import progress as progresses
 from streamy_core.runs.flusher import Flusher
 from streamy_core.strategies import FixedDelay
@@ -299,6 +311,63 @@ def test_what_is_due_is_flushed_once_each_and_in_time(most: int) -> None:
     assert sorted(number for number, _ in called) == list(range(50))
     assert min(late for _, late in called) > -0.01
     flusher.close()
+
+
+def test_what_becomes_due_after_a_flush_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing, "_LONG", DEADLINE)
+    flushed: list[int] = []
+
+    def flush(due: list[int]) -> None:
+        time.sleep(0.03)  # as a backend takes, while another thread begins to wait for what is due next
+        flushed.extend(due)
+
+    flusher = Flusher(flush, most=100)
+    now = time.monotonic()
+    flusher.flush_at(now + 0.05, 1)
+    flusher.flush_at(now + 0.15, 2)
+    eventually(lambda: flushed == [1, 2], "flushing both", within=DEADLINE / 2)
+    flusher.close()
+
+
+def test_a_flush_that_takes_long_makes_others_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing, "_LONG", 0.2)
+    stuck = threading.Event()
+    flushed: list[int] = []
+
+    def flush(due: list[int]) -> None:
+        if 0 in due:
+            stuck.wait(DEADLINE)
+        flushed.extend(due)
+
+    flusher = Flusher(flush, most=2)
+    for number in range(100):
+        flusher.flush_at(0, number)
+    try:
+        eventually(lambda: len(flushed) >= 98, "flushing all others", within=DEADLINE / 2)
+    finally:
+        stuck.set()
+        flusher.close()
+
+
+def test_a_function_that_joins_pieces_and_ends_its_thread_fails_its_own_run_only(sse: StreamManager) -> None:
+    ends = Coalesce(0.02, join=lambda pieces: sys.exit())
+    other, own = sse.run("chat:1", coalesce=0.02), sse.run("rows", coalesce=ends)
+
+    def fails() -> bool:
+        try:
+            other.send("a")
+            own.send({"n": 1})
+        except PublishFailed:
+            return True
+        return False
+
+    with other:
+        with suppress(PublishFailed), own:
+            eventually(fails, "telling the run that it has failed")
+            own.send({"n": 2})
+        other.send("b")
+        eventually(lambda: data_of(sse, "chat:1")[-1].endswith("b"), "storing what the other yields")
+    assert (own.outcome, other.outcome) == (RunOutcome.FAILED, RunOutcome.DONE)
 
 
 @settings(max_examples=40, deadline=None)
