@@ -103,6 +103,8 @@ class Follower:
             try:
                 frames = reader.due()
                 self._pass(reader, reader.read_lagging() if reader.lagging else frames, live=True)
+            except Closed:
+                return  # the process is about to stop
             except BrokerUnavailable as error:
                 delay = self._attempts.after_failure() or 0.0
                 self._hub.log.failed(error, delay)
