@@ -19,9 +19,11 @@ def test_a_broker_that_is_closed_while_it_is_read_raises_nothing_in_the_thread_t
         follower = Follower(hub, "streamy.test", lambda frame, live: None, FixedDelay(0.01), name="test")
         assert follower.wait(DEADLINE)
         assert follower._reader is not None
-        follower._reader.lagging = ["streamy.test"]
+        reader = follower._reader
         broker.close()
+        reader.lagging = ["streamy.test"]
         with pytest.raises(Closed):
-            follower._reader.read_lagging()
+            reader.read_lagging()
+        reader.lagging = ["streamy.test"]
         follower._follow()
         follower.close()
