@@ -19,13 +19,18 @@ from streamy_core.observers.logs import Logs
 from streamy_core.strategies import FixedDelay
 from streamy_core.testing.reading import DEADLINE
 
-from .doubles import FaultyBroker
+from .doubles import FaultyBroker, Told
 
 
 @pytest.fixture
 def broker() -> Iterator[FaultyBroker]:
     with FaultyBroker(Limits(history=10_000, history_bytes=2**26)) as broker:
         yield broker
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
 
 
 @pytest.fixture

@@ -40,11 +40,6 @@ def broker() -> Iterator[Counting]:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
 def sse(broker: Counting, told: Told) -> Iterator[StreamManager]:
     with StreamManager(broker=broker, retry=FixedDelay(0.001, retries=2), observers=[told]) as sse:
         yield sse

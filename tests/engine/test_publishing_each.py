@@ -27,11 +27,6 @@ def broker() -> Iterator[Counting]:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
 def publisher(broker: Counting, told: Told) -> Publisher:
     retry = FixedDelay(0.001, retries=2)
     return Publisher(broker, retry=retry, dumps=str, max_bytes=1_000_000, observer=told)
